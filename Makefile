@@ -1,0 +1,79 @@
+# Every verb sets up what it needs: on a machine with only Python >= 3.11, pip, git and make, `make demo` and
+# `make test` are all there is to type. Nothing is installed outside this folder.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check fmt docs bench soak wheel clean
+
+# An activated environment or a user's settings must not move the one made here.
+unexport VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME
+export UV_PROJECT_ENVIRONMENT := .venv
+export UV_PYTHON_DOWNLOADS := never
+export PIP_USER := 0
+export PIP_REQUIRE_VIRTUALENV := 0
+
+BIN := .venv/bin
+UV := .bootstrap/bin/uv
+SYNC := $(UV) sync --frozen --quiet --all-extras
+READY := .venv/.ready
+PEERS := .venv/.peers
+
+comma := ,
+
+# The first interpreter on the path that is new enough and has pip; `make test PYTHON=/path/to/python` names
+# another. Looked up only while setting up.
+PYTHON = $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	"$$python" -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { command -v "$$python"; break; }; done)
+
+help: ## show these verbs
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
+
+demo: $(READY) ## run the invoice intake on the sample documents (FILES="a.pdf b.pdf" takes yours)
+	@$(BIN)/flujo demo $(ARGS) $(FILES)
+
+test: $(READY) ## run the tests (ARGS="-k journal" narrows them)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## format, lint, types and import directions; changes nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+fmt: $(READY) ## format the code and mend what the linter can
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+docs: $(READY) ## run every code block of the docs and refresh the command reference
+	$(BIN)/python docs/reference.py
+	$(BIN)/python -m pytest tests/docs $(ARGS)
+
+# Only a comparison with other systems needs them installed: ONLY=flujo,raw is quick from a fresh clone.
+bench: $(if $(filter-out flujo raw,$(if $(ONLY),$(subst $(comma), ,$(ONLY)),all)),$(PEERS),$(READY)) ## measure beside other systems (ONLY=flujo,raw is quick)
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+soak: $(READY) ## the long runs that `make test` leaves out
+	$(BIN)/python -m pytest -m soak --timeout 1800 $(ARGS)
+
+wheel: $(READY) ## build the wheel and the source archive into dist/
+	$(UV) build --quiet
+
+clean: ## remove the environment and everything built
+	rm -rf .venv .bootstrap build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+# `pip install --target` needs no rights, no venv module, and is allowed where Python is managed by the system.
+$(UV):
+	@test -n "$(PYTHON)" || { echo 'Flujo needs Python 3.11 or newer with pip on the PATH (or make PYTHON=/path/to/python).' >&2; exit 1; }
+	@echo 'Setting up (once) ...' >&2
+	@"$(PYTHON)" -m pip install --quiet --disable-pip-version-check --no-warn-script-location \
+		--root-user-action=ignore --upgrade --target .bootstrap 'uv>=0.8,<1'
+
+$(READY): pyproject.toml uv.lock | $(UV)
+	@UV_PYTHON="$(PYTHON)" $(SYNC)
+	@touch $@
+
+$(PEERS): $(READY)
+	@UV_PYTHON="$(PYTHON)" $(SYNC) --group bench
+	@touch $@
