@@ -40,7 +40,7 @@ check: $(READY) ## format, lint, types and import directions; changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 fmt: $(READY) ## format the code and mend what the linter can
 	$(BIN)/ruff check --fix-only --quiet .
