@@ -7,7 +7,7 @@ SHELL := /bin/sh
 .PHONY: help demo test check fmt docs bench soak wheel clean
 
 # An activated environment or a user's settings must not move the one made here.
-unexport VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME
+unexport VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME UV_PYTHON
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 export PIP_USER := 0
@@ -70,10 +70,12 @@ $(UV):
 	@"$(PYTHON)" -m pip install --quiet --disable-pip-version-check --no-warn-script-location \
 		--root-user-action=ignore --upgrade --target .bootstrap 'uv>=0.8,<1'
 
+# The interpreter is chosen once; naming it at each sync would make the environment anew each time.
 $(READY): pyproject.toml uv.lock | $(UV)
-	@UV_PYTHON="$(PYTHON)" $(SYNC)
+	@test -x $(BIN)/python || $(UV) venv --quiet --clear --python "$(PYTHON)" .venv
+	@$(SYNC)
 	@touch $@
 
 $(PEERS): $(READY)
-	@UV_PYTHON="$(PYTHON)" $(SYNC) --group bench
+	@$(SYNC) --group bench
 	@touch $@
