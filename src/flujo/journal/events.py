@@ -1,0 +1,54 @@
+"""What a journal holds: events, and the chain of hashes that binds them."""
+
+from hashlib import sha256
+from typing import Literal, NamedTuple
+
+EventKind = Literal[
+    "run.started",
+    "run.resumed",
+    "run.ended",
+    "step.started",
+    "step.attempt",
+    "step.completed",
+    "step.discarded",
+    "node.completed",
+    "choice",
+    "turn",
+    "request",
+    "answer",
+    "effect",
+    "timer",
+    "signal",
+    "undone",
+]
+
+GENESIS = bytes(32)
+"""The hash that stands before the first event of a run."""
+
+
+class Event(NamedTuple):
+    """One thing that happened in a run, exactly as it is stored.
+
+    Attributes:
+        run_id: The run it belongs to.
+        seq: Its place in the run, from 1, without gaps.
+        kind: What happened.
+        address: Where in the plan; empty for the run itself.
+        at: When, in microseconds since the Unix epoch (UTC), stamped by the writer.
+        body: The details: the exact bytes of one JSON object.
+        hash: SHA-256 over the previous event's hash, this event's header and its body.
+    """
+
+    run_id: str
+    seq: int
+    kind: EventKind
+    address: str
+    at: int
+    body: bytes
+    hash: bytes
+
+
+def link(previous: bytes, run_id: str, seq: int, kind: str, address: str, at: int, body: bytes) -> bytes:
+    """Return the hash of an event that follows the event hashed ``previous``."""
+    header = f"{run_id}\n{seq}\n{kind}\n{address}\n{at}\n".encode()
+    return sha256(previous + header + body).digest()

@@ -1,0 +1,103 @@
+"""The store that keeps journals in memory, for tests and for runs that need not outlive the process."""
+
+import asyncio
+from threading import Lock
+
+from flujo.errors import RunTaken, StoreUnavailable
+from flujo.journal.events import Event
+from flujo.journal.live import LivePart
+from flujo.journal.rules import changed, check, created, intact, page_of, taken
+from flujo.journal.store import Batch, RunPage, RunQuery, RunRecord
+
+
+class MemoryStore:
+    """A store in memory: the same contract as the durable ones, and gone with the process.
+
+    A batch is committed before ``submit`` returns, so its future is done already.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._events: dict[str, list[Event]] = {}
+        self._runs: dict[str, RunRecord] = {}
+        self._payloads: dict[bytes, bytes] = {}
+        self._cache: dict[str, bytes] = {}
+        self._refused: set[str] = set()
+        self._closed = False
+
+    def submit(self, batch: Batch) -> asyncio.Future[None]:
+        """Commit a batch now; see :meth:`JournalStore.submit`."""
+        self._check_open()
+        check(batch)
+        future = asyncio.get_running_loop().create_future()
+        with self._lock:
+            error = self._commit(batch)
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+        return future
+
+    def _commit(self, batch: Batch) -> RunTaken | None:
+        run_id = batch.run_id
+        if batch.token in self._refused:
+            return taken(batch)
+        if batch.events:
+            stored = self._events.get(run_id)
+            if batch.events[0].seq != (len(stored) if stored else 0) + 1:
+                self._refused.add(batch.token)
+                return taken(batch)
+            if stored is None:
+                self._events[run_id] = list(batch.events)
+            else:
+                stored.extend(batch.events)
+            if batch.change is not None:
+                record = self._runs.get(run_id)
+                self._runs[run_id] = created(batch) if record is None else changed(record, batch)
+        for digest, content in batch.payloads:
+            self._payloads.setdefault(digest, content)
+        self._cache.update(batch.cache)
+        return None
+
+    async def events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Event]:
+        """Return events of a run in order; see :meth:`JournalStore.events`."""
+        self._check_open()
+        stop = None if limit is None else after + limit
+        return self._events.get(run_id, [])[after:stop]
+
+    async def live_events(self, run_id: str) -> list[Event]:
+        """Return the live events of a run in order; see :meth:`JournalStore.live_events`."""
+        self._check_open()
+        live = LivePart()
+        live.add(reversed(self._events.get(run_id, [])))
+        return live.events()
+
+    async def run(self, run_id: str) -> RunRecord | None:
+        """Return a run's record, or None."""
+        self._check_open()
+        return self._runs.get(run_id)
+
+    async def runs(self, query: RunQuery) -> RunPage:
+        """Return a page of runs, newest first."""
+        self._check_open()
+        with self._lock:
+            records = list(self._runs.values())
+        return page_of(records, query)
+
+    async def payload(self, digest: bytes) -> bytes:
+        """Return the payload with this SHA-256; raise ``ChainBroken`` if it is missing or changed."""
+        self._check_open()
+        return intact(digest, self._payloads.get(digest))
+
+    async def cached(self, key: str) -> bytes | None:
+        """Return what was remembered under a cache key, or None."""
+        self._check_open()
+        return self._cache.get(key)
+
+    async def close(self) -> None:
+        """Refuse further use; closing twice is allowed."""
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("the store is closed", fix="use a new store, or close it later")

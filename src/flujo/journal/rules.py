@@ -1,0 +1,112 @@
+"""The rules that every store keeps alike: sound batches, run records, pages of runs, whole payloads."""
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import replace
+from hashlib import sha256
+
+from flujo.errors import ChainBroken, ConfigError, RunTaken, StoreError
+from flujo.journal.store import Batch, RunPage, RunQuery, RunRecord
+
+FIRST, LAST = -(2**63), 2**63 - 1
+
+
+def check(batch: Batch) -> None:
+    """Raise ``StoreError`` for a batch that no store could commit, whatever it holds."""
+    events = batch.events
+    if not events:
+        if batch.change is not None:
+            raise _unsound(batch, "changes the run's record without an event")
+        return
+    first, last = events[0], events[-1]
+    if last.seq - first.seq != len(events) - 1:
+        raise _unsound(batch, f"skips from event {first.seq} to {last.seq} in {len(events)}")
+    if first.run_id != batch.run_id or last.run_id != batch.run_id:
+        raise _unsound(batch, f"holds events of run {last.run_id!r}")
+    if first.seq == 1 and batch.change is None:
+        raise _unsound(batch, "begins a run without its record")
+
+
+def taken(batch: Batch) -> RunTaken:
+    """Return what the writer of a refused batch is told."""
+    start = f"event {batch.events[0].seq}" if batch.events else "a batch"
+    return RunTaken(f"run {batch.run_id!r}: {start} was refused, another owner carries the run on")
+
+
+def created(batch: Batch) -> RunRecord:
+    """Return the record that a run's first batch makes."""
+    change, last = batch.change, batch.events[-1]
+    if change is None:  # `check` lets no such batch through
+        raise _unsound(batch, "begins a run without its record")
+    return RunRecord(
+        run_id=batch.run_id,
+        pipeline=change.pipeline,
+        fingerprint=change.fingerprint,
+        status=change.status,
+        owner=change.owner,
+        created_at=batch.events[0].at,
+        updated_at=last.at,
+        seq=last.seq,
+        hash=last.hash,
+    )
+
+
+def changed(record: RunRecord, batch: Batch) -> RunRecord:
+    """Return a run's record after a later batch; where it began and on which plan stays."""
+    change, last = batch.change, batch.events[-1]
+    if change is None:
+        return record
+    return replace(
+        record, status=change.status, owner=change.owner, updated_at=last.at, seq=last.seq, hash=last.hash
+    )
+
+
+def page_of(records: Iterable[RunRecord], query: RunQuery) -> RunPage:
+    """Return the page of the records that a query asks for."""
+    at, run_id = position(query)
+    fitting = (
+        record
+        for record in records
+        if (not query.status or record.status in query.status)
+        and (not query.pipeline or record.pipeline == query.pipeline)
+        and (query.since is None or record.created_at >= query.since)
+        and (query.until is None or record.created_at < query.until)
+        and record.run_id.startswith(query.prefix)
+        and (record.created_at, record.run_id) < (at, run_id)
+    )
+    newest = heapq.nlargest(query.limit + 1, fitting, key=lambda record: (record.created_at, record.run_id))
+    return cut(newest, query.limit)
+
+
+def cut(newest: list[RunRecord], limit: int) -> RunPage:
+    """Return a page of runs, given at least one record more than the page where there is more."""
+    runs = tuple(newest[:limit])
+    return RunPage(runs, f"{runs[-1].created_at}.{runs[-1].run_id}" if len(newest) > limit else "")
+
+
+def position(query: RunQuery) -> tuple[int, str]:
+    """Return when and which run the page before ended with; raise ``ConfigError`` for a bad query."""
+    if query.limit < 1:
+        raise ConfigError(f"a page cannot hold {query.limit} runs", fix="ask for at least one")
+    if not query.after:
+        return LAST, ""
+    at, dot, run_id = query.after.partition(".")
+    try:
+        return int(at if dot else ""), run_id
+    except ValueError:
+        raise ConfigError(
+            f"{query.after!r} is not a cursor", fix="pass the `next` of the page before, or nothing"
+        ) from None
+
+
+def intact(digest: bytes, content: bytes | None) -> bytes:
+    """Return a payload's bytes; raise ``ChainBroken`` if it is missing or not what its digest says."""
+    if content is None:
+        raise ChainBroken(f"payload {digest.hex()} is missing from the store")
+    if sha256(content).digest() != digest:
+        raise ChainBroken(f"payload {digest.hex()} was changed after it was written")
+    return content
+
+
+def _unsound(batch: Batch, what: str) -> StoreError:
+    return StoreError(f"a batch of run {batch.run_id!r} {what}", fix="report this: it is a defect of Flujo")

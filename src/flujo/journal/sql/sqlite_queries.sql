@@ -1,0 +1,69 @@
+-- Every statement the SQLite store runs on its tables. A line `-- name: x` begins the query x.
+
+
+-- name: append_events
+-- Fails on the primary key when another writer was first.
+INSERT INTO events (run_id, seq, kind, address, at, body, hash) VALUES (?, ?, ?, ?, ?, ?, ?)
+
+-- name: last_seq
+-- Where a run's journal ends; 0 before its first event.
+SELECT coalesce(max(seq), 0) FROM events WHERE run_id = ?
+
+-- name: create_run
+-- Fails on the primary key when the run exists.
+INSERT INTO runs (run_id, pipeline, fingerprint, status, owner, created_at, updated_at, seq, hash)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: change_run
+UPDATE runs SET status = ?, owner = ?, updated_at = ?, seq = ?, hash = ? WHERE run_id = ?
+
+-- name: keep_payload
+-- The same bytes have the same digest: what is there already is what would be written.
+INSERT INTO payloads (digest, bytes) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING
+
+-- name: keep_cached
+INSERT INTO cache (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value
+
+-- name: events_after
+SELECT run_id, seq, kind, address, at, body, hash FROM events
+WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?
+
+-- name: events_before
+-- From the newest back: what a composite covers comes after it.
+SELECT run_id, seq, kind, address, at, body, hash FROM events
+WHERE run_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?
+
+-- name: run
+SELECT run_id, pipeline, fingerprint, status, owner, created_at, updated_at, seq, hash FROM runs WHERE run_id = ?
+
+-- name: runs_by_time
+SELECT run_id, pipeline, fingerprint, status, owner, created_at, updated_at, seq, hash
+FROM runs INDEXED BY runs_by_time
+WHERE created_at >= :since AND created_at < :until AND (created_at, run_id) < (:after_at, :after_id)
+  AND (:pipeline = '' OR pipeline = :pipeline)
+ORDER BY created_at DESC, run_id DESC LIMIT :limit
+
+-- name: runs_by_status
+-- One status at a time, so that the few runs that wait are found among the many that ended.
+SELECT run_id, pipeline, fingerprint, status, owner, created_at, updated_at, seq, hash
+FROM runs INDEXED BY runs_by_status
+WHERE status = :status
+  AND created_at >= :since AND created_at < :until AND (created_at, run_id) < (:after_at, :after_id)
+  AND (:pipeline = '' OR pipeline = :pipeline)
+ORDER BY created_at DESC, run_id DESC LIMIT :limit
+
+-- name: runs_by_prefix
+-- Few runs share a prefix: they are found by the primary key and sorted.
+SELECT run_id, pipeline, fingerprint, status, owner, created_at, updated_at, seq, hash
+FROM runs
+WHERE run_id >= :prefix AND run_id < :prefix || char(1114111)
+  AND (:status = '' OR status = :status)
+  AND +created_at >= :since AND +created_at < :until AND (+created_at, run_id) < (:after_at, :after_id)
+  AND (:pipeline = '' OR pipeline = :pipeline)
+ORDER BY +created_at DESC, run_id DESC LIMIT :limit
+
+-- name: payload
+SELECT bytes FROM payloads WHERE digest = ?
+
+-- name: cached
+SELECT value FROM cache WHERE key = ?

@@ -1,0 +1,192 @@
+"""The file of an SQLite store: made private, opened, migrated; and its errors in our words."""
+
+import os
+import sqlite3
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from flujo.errors import StoreCorrupt, StoreError, StoreUnavailable, StoreVersionError
+
+Synchronous = Literal["FULL", "NORMAL"]
+
+APPLICATION_ID = 0x666C756A  # "fluj": tells our files from those of other applications
+OLDEST_SQLITE = (3, 35, 0)
+# Checkpoints are the writer's own work, when it has nothing else to do (one commit, one fsync); this is
+# the size, in pages, at which SQLite itself makes one in the middle of a long rush.
+RUSH_PAGES = 16_384
+
+
+def open_file(
+    path: Path, *, create: bool, synchronous: Synchronous, busy_timeout: float
+) -> sqlite3.Connection:
+    """Open the store's file at the current schema version, making or migrating it if need be.
+
+    Raises:
+        StoreUnavailable: The file is missing, locked, read-only, or cannot be made.
+        StoreCorrupt: It is not a store of ours, or not readable.
+        StoreVersionError: A newer Flujo wrote it, or the SQLite library is too old.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise StoreVersionError(
+            f"this Python has SQLite {sqlite3.sqlite_version}; the store needs {oldest} or newer",
+            fix="use a Python built with a newer SQLite, such as one installed by `uv python install`",
+        )
+    _make_private(path, create)
+    connection = None
+    try:
+        connection = sqlite3.connect(
+            path, timeout=busy_timeout, isolation_level=None, check_same_thread=False, cached_statements=64
+        )
+        _configure(connection, synchronous)
+        migrate(connection, path)
+    except sqlite3.Error as error:
+        if connection is not None:
+            connection.close()
+        raise store_error(error, path) from error
+    except StoreError:
+        if connection is not None:
+            connection.close()
+        raise
+    return connection
+
+
+def _make_private(path: Path, create: bool) -> None:
+    if path.is_dir():
+        raise StoreUnavailable(f"{path} is a directory", fix=f"name a file, such as {path / 'flujo_ops.db'}")
+    if path.exists():
+        return
+    if not create:
+        raise StoreUnavailable(f"there is no store at {path}", fix="check the path, or run a pipeline first")
+    try:
+        # SQLite would make it readable by everyone; its -wal and -shm files take over these rights.
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except FileNotFoundError as error:
+        raise StoreUnavailable(
+            f"cannot make {path}: its directory does not exist", fix=f"make the directory {path.parent}"
+        ) from error
+    except OSError as error:
+        raise StoreUnavailable(
+            f"cannot make {path}: {error.strerror}",
+            fix=f"check who may write to {path.parent}, or name another",
+        ) from error
+
+
+def _configure(connection: sqlite3.Connection, synchronous: Synchronous) -> None:
+    mode: str = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise StoreUnavailable(
+            f"the file system does not support SQLite's write-ahead log (journal mode {mode})",
+            fix="put the store on a local disk",
+        )
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    if synchronous == "FULL":
+        connection.execute("PRAGMA fullfsync = ON")  # macOS: a plain fsync does not reach the disk
+    connection.execute(f"PRAGMA wal_autocheckpoint = {RUSH_PAGES}")
+
+
+def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, ...] = ()) -> None:
+    """Bring the schema to the current version, each step in a transaction of its own."""
+    steps = migrations or _migrations()
+    version = _version(connection, path, len(steps))
+    while version < len(steps):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = _version(connection, path, len(steps))  # another process may have been first
+            if version < len(steps):
+                for statement in _statements(steps[version]):
+                    connection.execute(statement)
+                version += 1
+                connection.execute(f"PRAGMA user_version = {version}")
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
+    application: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application != APPLICATION_ID:
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise StoreCorrupt(
+                f"{path} is an SQLite file of another application", fix="name another file for the store"
+            )
+        return 0
+    if version > newest:
+        raise StoreVersionError(
+            f"{path} has schema version {version}; this Flujo knows versions up to {newest}",
+            fix="upgrade Flujo to the version that wrote it, or name another file",
+        )
+    return version
+
+
+@cache
+def _migrations() -> tuple[str, ...]:
+    scripts = [f for f in files("flujo.journal").joinpath("sql").iterdir() if f.name.startswith("sqlite_0")]
+    return tuple(f.read_text(encoding="utf-8") for f in sorted(scripts, key=lambda f: f.name))
+
+
+def _statements(script: str) -> list[str]:
+    found: list[str] = []
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if line.rstrip().endswith(";") and sqlite3.complete_statement(pending):
+            found.append(pending)
+            pending = ""
+    return found
+
+
+@cache
+def queries() -> dict[str, str]:
+    """Return the store's statements by name."""
+    script = files("flujo.journal").joinpath("sql", "sqlite_queries.sql").read_text(encoding="utf-8")
+    found: dict[str, str] = {}
+    for section in script.split("-- name: ")[1:]:
+        name, _, text = section.partition("\n")
+        lines = (line for line in text.splitlines() if not line.startswith("--"))
+        found[name.strip()] = "\n".join(lines).strip()
+    return found
+
+
+def store_error(error: sqlite3.Error, path: Path) -> StoreError:
+    """Return an error of SQLite in the words of the store, with what to do about it."""
+    code: int = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    match code:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StoreUnavailable(
+                f"{path} is locked by another process",
+                fix="end the process that holds it (a backup, a database shell?), or allow more busy_timeout",
+            )
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            return StoreUnavailable(
+                f"{path} is read-only ({error})", fix="let this user write to the file and to its directory"
+            )
+        case sqlite3.SQLITE_FULL:
+            return StoreUnavailable(
+                f"{path} is full: no space is left for it ({error})",
+                fix="free some space, then resume the run",
+            )
+        case sqlite3.SQLITE_IOERR:
+            return StoreUnavailable(
+                f"{path} cannot be read or written: {error}", fix="check the disk and the space left on it"
+            )
+        case sqlite3.SQLITE_CANTOPEN:
+            return StoreUnavailable(
+                f"{path} cannot be opened: {error}",
+                fix="check that its directory exists and who may write to it",
+            )
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_FORMAT:
+            return StoreCorrupt(f"{path} is not a readable store: {error}")
+        case _:
+            return StoreError(f"{path}: {error}", fix="report this, with the version of SQLite")

@@ -1,0 +1,157 @@
+"""The port of the journal: what every store does, and the records it hands out."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from flujo.journal.events import Event
+
+RunStatus = Literal["running", "paused", "completed", "failed", "cancelled", "stopped"]
+ENDED: frozenset[RunStatus] = frozenset({"completed", "failed", "cancelled", "stopped"})
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChange:
+    """What a batch changes about its run as a whole.
+
+    Attributes:
+        status: The new status.
+        owner: Who carries the run on (``host:pid:start``); empty when nobody does.
+        pipeline: The pipeline's name; given when the run is created.
+        fingerprint: The plan's fingerprint; given when the run is created.
+    """
+
+    status: RunStatus
+    owner: str = ""
+    pipeline: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events of one run that are committed together, or not at all.
+
+    Attributes:
+        run_id: The run.
+        token: The writer's fencing token: once one of its batches was refused, all are.
+        events: Consecutive events; the first continues the run's stored sequence.
+        change: What becomes of the run's own record.
+        payloads: Large values by the SHA-256 of their bytes; stored once.
+        cache: Results to remember beyond the run, by key.
+    """
+
+    run_id: str
+    token: str
+    events: Sequence[Event]
+    change: StatusChange | None = None
+    payloads: Sequence[tuple[bytes, bytes]] = ()
+    cache: Sequence[tuple[str, bytes]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as lists show it.
+
+    Attributes:
+        run_id: Its name.
+        pipeline: The name of the pipeline it runs.
+        fingerprint: The fingerprint of the plan it began with.
+        status: Where it stands.
+        owner: Who carries it on; empty when nobody does.
+        created_at: When it began, in microseconds since the Unix epoch.
+        updated_at: When its status last changed, likewise.
+        seq: Its last event when its status last changed.
+        hash: That event's hash: a journal cut off before it is noticed.
+    """
+
+    run_id: str
+    pipeline: str
+    fingerprint: str
+    status: RunStatus
+    owner: str
+    created_at: int
+    updated_at: int
+    seq: int
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RunQuery:
+    """Which runs to list: newest first, a page at a time.
+
+    Attributes:
+        status: Only these statuses; all when empty.
+        pipeline: Only runs of the pipeline with this name.
+        since: Only runs created at or after this time, in microseconds since the Unix epoch.
+        until: Only runs created before this time.
+        prefix: Only runs whose id starts with this.
+        limit: How many runs a page holds.
+        after: The cursor that the page before gave.
+    """
+
+    status: Sequence[RunStatus] = ()
+    pipeline: str = ""
+    since: int | None = None
+    until: int | None = None
+    prefix: str = ""
+    limit: int = 50
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """One page of runs, and the cursor to the next (empty after the last)."""
+
+    runs: Sequence[RunRecord] = field(default_factory=tuple[RunRecord, ...])
+    next: str = ""
+
+
+class JournalStore(Protocol):
+    """Where journals are kept. Only the engine appends to them.
+
+    A store is used from any event loop and any thread; every method raises
+    :class:`flujo.errors.StoreError` for what is the store's own failure.
+    """
+
+    def submit(self, batch: Batch) -> asyncio.Future[None]:
+        """Queue a batch and return a future of the running loop, done when it is committed.
+
+        Batches of one store are committed in the order of submission; those that wait while a
+        commit is under way share the next one. A batch whose first event does not continue the
+        stored sequence is refused with ``RunTaken``, and so is every later batch of its token;
+        the batches of other runs are not affected.
+        """
+        ...
+
+    async def events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Event]:
+        """Return the events of a run whose ``seq`` is greater than ``after``, in order, at most ``limit``."""
+        ...
+
+    async def live_events(self, run_id: str) -> list[Event]:
+        """Return the events of a run in order, without those that a recorded composite covers.
+
+        A ``node.completed`` or ``turn`` event covers every earlier event below its address (the
+        addresses that begin with it and ``/``, ``[`` or ``#``), which is then not held in memory.
+        """
+        ...
+
+    async def run(self, run_id: str) -> RunRecord | None:
+        """Return a run's record, or None when no run has this id."""
+        ...
+
+    async def runs(self, query: RunQuery) -> RunPage:
+        """Return a page of runs, newest first."""
+        ...
+
+    async def payload(self, digest: bytes) -> bytes:
+        """Return the payload with this SHA-256; raise ``ChainBroken`` if it is missing or changed."""
+        ...
+
+    async def cached(self, key: str) -> bytes | None:
+        """Return what was remembered under a cache key, or None."""
+        ...
+
+    async def close(self) -> None:
+        """Commit what is queued and release the store; closing twice is allowed."""
+        ...
