@@ -15,7 +15,7 @@ from flujo.journal.events import Event
 from flujo.journal.live import LivePart
 from flujo.journal.rules import FIRST, LAST, check, cut, intact, position
 from flujo.journal.sqlite_file import Synchronous, open_file, queries, store_error
-from flujo.journal.sqlite_writer import Submission, Writer, closed
+from flujo.journal.sqlite_writer import Writer, closed
 from flujo.journal.store import Batch, RunPage, RunQuery, RunRecord
 
 # How many events are read at a time: the longest that a read holds the event loop, about a millisecond.
@@ -69,7 +69,7 @@ class SQLiteStore:
         check(batch)
         writer = self._writer or self._start_writer()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        writer.submit(Submission(batch, future))
+        writer.submit((batch, future))
         return future
 
     def _start_writer(self) -> Writer:

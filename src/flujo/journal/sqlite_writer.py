@@ -2,36 +2,30 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import NamedTuple
 
 from flujo.errors import FlujoError, StoreError, StoreUnavailable
-from flujo.journal.rules import created, taken
+from flujo.journal.rules import taken
 from flujo.journal.sqlite_file import queries, store_error
-from flujo.journal.store import Batch
+from flujo.journal.store import Batch, StatusChange
 
+# Moving the log into the database costs two more syncs: it is done when nothing else is, and when it pays.
 IDLE_SECONDS = 1.0
 IDLE_COMMITS = 256
+# SQLite gives up and takes back the interpreter's lock at each statement: one that inserts many rows
+# does not hand it to a busy event loop at every row.
+ROWS = 32
+
 _UNSTORABLE = (sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError, ValueError, OverflowError)
 
-
-class Submission(NamedTuple):
-    """A batch that waits for its commit, and the future that waits for it."""
-
-    batch: Batch
-    future: asyncio.Future[None]
-
-
-class Answer(NamedTuple):
-    """What a submission's future is told: an error, or None when it is committed."""
-
-    future: asyncio.Future[None]
-    error: FlujoError | None
+Submission = tuple[Batch, asyncio.Future[None]]
+Refusals = dict[asyncio.Future[None], FlujoError]
 
 
 class Writer:
@@ -52,6 +46,7 @@ class Writer:
         self._failed: dict[str, FlujoError] = {}  # tokens whose later batches wait for an earlier one
         sql = queries()
         self._append = sql["append_events"]
+        self._append_rows = self._append + f", {self._append[self._append.rindex('(') :]}" * (ROWS - 1)
         self._last_seq = sql["last_seq"]
         self._create_run = sql["create_run"]
         self._change_run = sql["change_run"]
@@ -100,46 +95,49 @@ class Writer:
 
     def _commit(self, group: list[Submission]) -> None:
         """Write a group in one transaction, and tell everybody who waits for it."""
-        answers: list[Answer] = []
         try:
             connection = self._connection
             if connection is None:
                 connection = self._connection = self._connect()
             try:
-                self._commit_together(connection, group, answers)
+                refusals = self._commit_together(connection, group)
             except (sqlite3.IntegrityError, *_UNSTORABLE):
                 self._roll_back(connection)
-                answers.clear()
-                self._commit_apart(connection, group, answers)
+                refusals = self._commit_apart(connection, group)
         except sqlite3.Error as error:
-            answers = self._fail(group, store_error(error, self._path), error)
+            refusals = self._fail(group, store_error(error, self._path), error)
         except StoreError as error:
-            answers = self._fail(group, error, error.__cause__)
+            refusals = self._fail(group, error, error.__cause__)
         self._commits += 1
-        _tell(answers)
+        _tell([future for _, future in group], refusals)
 
-    def _commit_together(
-        self, connection: sqlite3.Connection, group: Sequence[Submission], answers: list[Answer]
-    ) -> None:
-        ends: dict[str, int] = {}
+    def _commit_together(self, connection: sqlite3.Connection, group: list[Submission]) -> Refusals:
+        """Write all that continues its run; fail as a whole if the file knows better."""
+        refusals: Refusals = {}
         batches: list[Batch] = []
+        last, ends = self._last, dict[str, int]()
         for batch, future in group:
-            error = self._refusal(connection, batch, ends) if self._doubtful(batch, ends) else None
-            answers.append(Answer(future, error))
-            if error is None:
-                batches.append(batch)
-                if batch.events:
-                    ends[batch.run_id] = batch.events[-1].seq
+            run_id, token, events, _, _, _ = batch
+            # A run this store has not written to may be new: the primary key knows better.
+            follows = not events or events[0].seq == (ends.get(run_id) or last.get(run_id, 0)) + 1
+            if not follows or token in self._refused:
+                error = self._refusal(connection, batch, ends)
+                if error is not None:
+                    refusals[future] = error
+                    continue
+            batches.append(batch)
+            if events:
+                ends[run_id] = events[-1].seq
         if batches:
             connection.execute("BEGIN IMMEDIATE")
             self._write(connection, batches)
             connection.execute("COMMIT")
             self._remember(batches)
+        return refusals
 
-    def _commit_apart(
-        self, connection: sqlite3.Connection, group: Sequence[Submission], answers: list[Answer]
-    ) -> None:
-        """Write a group batch by batch in one transaction, so that only those fail that must."""
+    def _commit_apart(self, connection: sqlite3.Connection, group: list[Submission]) -> Refusals:
+        """Write batch by batch, still in one transaction, so that only those fail that must."""
+        refusals: Refusals = {}
         batches: list[Batch] = []
         connection.execute("BEGIN IMMEDIATE")
         for batch, future in group:
@@ -148,31 +146,22 @@ class Writer:
             if error is None:
                 connection.execute("SAVEPOINT batch")
                 try:
-                    self._write(connection, (batch,))
+                    self._write(connection, [batch])
                 except sqlite3.IntegrityError:
-                    connection.execute("ROLLBACK TO batch")
                     error = self._refuse(batch)
                 except _UNSTORABLE as reason:
-                    connection.execute("ROLLBACK TO batch")
                     error = StoreError(f"a batch of run {batch.run_id!r} cannot be stored: {reason}")
                     self._failed[batch.token] = error
-                else:
-                    batches.append(batch)
+                if error is not None:
+                    connection.execute("ROLLBACK TO batch")
                 connection.execute("RELEASE batch")
-            answers.append(Answer(future, error))
+            if error is None:
+                batches.append(batch)
+            else:
+                refusals[future] = error
         connection.execute("COMMIT")
         self._remember(batches)
-
-    def _doubtful(self, batch: Batch, ends: dict[str, int]) -> bool:
-        """Tell, without a look into the file, whether a batch may not continue its run."""
-        if batch.token in self._refused:
-            return True
-        if not batch.events:
-            return False
-        end = ends.get(batch.run_id)
-        if end is None:
-            end = self._last.get(batch.run_id, 0)  # a new run: the primary key knows better
-        return batch.events[0].seq != end + 1
+        return refusals
 
     def _refusal(
         self, connection: sqlite3.Connection, batch: Batch, ends: dict[str, int]
@@ -194,37 +183,36 @@ class Writer:
         seq: int = connection.execute(self._last_seq, (run_id,)).fetchone()[0]
         return seq
 
-    def _write(self, connection: sqlite3.Connection, batches: Sequence[Batch]) -> None:
-        if len(batches) == 1 and len(batches[0].events) == 1:
-            connection.execute(self._append, batches[0].events[0])
-        else:
-            connection.executemany(self._append, chain.from_iterable(batch.events for batch in batches))
+    def _write(self, connection: sqlite3.Connection, batches: list[Batch]) -> None:
+        events = list(chain.from_iterable([batch.events for batch in batches]))
+        rest = 0
+        while len(events) - rest >= ROWS:
+            connection.execute(self._append_rows, list(chain.from_iterable(events[rest : rest + ROWS])))
+            rest += ROWS
+        connection.executemany(self._append, events[rest:])
         for batch in batches:
             if batch.change is not None:
-                self._change(connection, batch)
+                self._change(connection, batch.change, batch)
             if batch.payloads:
                 connection.executemany(self._keep_payload, batch.payloads)
             if batch.cache:
                 connection.executemany(self._keep_cached, batch.cache)
 
-    def _change(self, connection: sqlite3.Connection, batch: Batch) -> None:
-        change, last = batch.change, batch.events[-1]
-        if change is None:
-            return
-        if batch.events[0].seq == 1:
-            record = created(batch)
+    def _change(self, connection: sqlite3.Connection, change: StatusChange, batch: Batch) -> None:
+        first, last = batch.events[0], batch.events[-1]
+        if first.seq == 1:
             connection.execute(
                 self._create_run,
                 (
-                    record.run_id,
-                    record.pipeline,
-                    record.fingerprint,
-                    record.status,
-                    record.owner,
-                    record.created_at,
-                    record.updated_at,
-                    record.seq,
-                    record.hash,
+                    batch.run_id,
+                    change.pipeline,
+                    change.fingerprint,
+                    change.status,
+                    change.owner,
+                    first.at,
+                    last.at,
+                    last.seq,
+                    last.hash,
                 ),
             )
         else:
@@ -243,23 +231,20 @@ class Writer:
             if self._failed:
                 self._failed.pop(batch.token, None)
 
-    def _fail(
-        self, group: Iterable[Submission], error: StoreError, cause: BaseException | None
-    ) -> list[Answer]:
-        """Undo the transaction; what was asked of it is not done, and can be asked again."""
-        connection = self._connection
-        if connection is not None:
+    def _fail(self, group: list[Submission], error: StoreError, cause: BaseException | None) -> Refusals:
+        """Undo the transaction; what was asked of it is not done, and may be asked again."""
+        if self._connection is not None:
             try:
-                self._roll_back(connection)
+                self._roll_back(self._connection)
             except sqlite3.Error:
                 self._release()  # a connection that cannot roll back is not used again
         error.__cause__ = cause
-        answers: list[Answer] = []
+        refusals: Refusals = {}
         for batch, future in group:
             self._last.pop(batch.run_id, None)
             self._failed[batch.token] = error
-            answers.append(Answer(future, taken(batch) if batch.token in self._refused else _again(error)))
-        return answers
+            refusals[future] = taken(batch) if batch.token in self._refused else _again(error)
+        return refusals
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
@@ -284,7 +269,7 @@ class Writer:
             except Empty:
                 return
             if late is not None:
-                _tell([Answer(late.future, closed(self._path))])
+                _tell([late[1]], {late[1]: closed(self._path)})
 
 
 def closed(path: Path) -> StoreUnavailable:
@@ -299,20 +284,21 @@ def _again(error: FlujoError) -> FlujoError:
     return copy
 
 
-def _tell(answers: Sequence[Answer]) -> None:
-    """Hand out the answers, waking each event loop once."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[Answer]] = {}
-    for answer in answers:
-        by_loop.setdefault(answer.future.get_loop(), []).append(answer)
-    for loop, told in by_loop.items():
+def _tell(futures: Iterable[asyncio.Future[None]], refusals: Refusals) -> None:
+    """Settle the futures, waking each event loop once."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = defaultdict(list)
+    for future in futures:
+        by_loop[future.get_loop()].append(future)
+    for loop, waiting in by_loop.items():
         with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(_settle, told)
+            loop.call_soon_threadsafe(_settle, waiting, refusals)
 
 
-def _settle(answers: Sequence[Answer]) -> None:
-    for future, error in answers:
+def _settle(futures: Iterable[asyncio.Future[None]], refusals: Refusals) -> None:
+    for future in futures:
         if future.done():
             continue
+        error = refusals.get(future) if refusals else None
         if error is None:
             future.set_result(None)
         else:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from flujo.journal.events import Event
 
@@ -28,9 +28,11 @@ class StatusChange:
     fingerprint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Events of one run that are committed together, or not at all.
+
+    A batch that changes the run's record holds an event, and a run's first batch makes its record. What
+    the record says of time is taken from the events: it began with the first, and changed with the last.
 
     Attributes:
         run_id: The run.
