@@ -1,0 +1,96 @@
+"""The workloads and the systems: what is measured, in which unit, and how each is found.
+
+Every workload does the same visible work in every system: a step is `async def add(x): return x + 1`, so
+what is measured is the system around it. Results are asserted in each round; a fast wrong answer fails.
+
+In memory, nothing is stored:
+
+- `chain_100`: one run of a pipeline of 100 steps, each taking the output of the one before.
+- `loop_1000`: one run whose single step is repeated 1,000 times by the system's own loop.
+- `parallel_1000`: one run that fans out to 1,000 branches of one step and collects their outputs.
+- `concurrent_1000`: 1,000 runs of a 10-step pipeline at the same time on one event loop.
+
+Durable, in a SQLite file (`journal_mode=WAL`, `synchronous=FULL` for every system), each step committed
+before the next one starts:
+
+- `durable_sqlite_100`: `chain_100`, one run at a time.
+- `durable_sqlite_100kb`: the same with a context that holds a text of 100 KB and a counter; each step
+  changes the counter only.
+- `durable_concurrent_sqlite`: `concurrent_1000`, durable.
+- `resume_1000`: a run stopped after 1,000 recorded steps is resumed from the file and does the one step
+  that is missing. The file is open and the pipeline is built before the clock starts.
+- `pause_resume_1000`: 1,000 runs at once ask a person and stop; then all 1,000 are answered and end.
+
+Starting up:
+
+- `import`: a new interpreter imports what a user needs to define and run a pipeline, and exits. For `raw`
+  it imports nothing, so a ratio to `raw` is a ratio to a bare interpreter.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Unit = Literal["step", "turn", "branch", "run", "run resumed", "import"]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One thing to measure.
+
+    Args:
+        function: the name of the coroutine function that every system module has for it.
+        size: steps, turns, branches or runs, handed to that function.
+        unit: what the reported times are per.
+        durable: whether a SQLite file is written, so that syncs, bytes and rows can be counted.
+    """
+
+    function: str
+    size: int
+    unit: Unit
+    durable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A library to measure: its distribution's name, and the import that its users begin with."""
+
+    distribution: str | None
+    statement: str
+
+
+WORKLOADS: dict[str, Workload] = {
+    "chain_100": Workload("chain", 100, "step"),
+    "loop_1000": Workload("loop", 1000, "turn"),
+    "parallel_1000": Workload("parallel", 1000, "branch"),
+    "concurrent_1000": Workload("concurrent", 1000, "step"),
+    "durable_sqlite_100": Workload("durable", 100, "step", durable=True),
+    "durable_sqlite_100kb": Workload("durable_context", 100, "step", durable=True),
+    "durable_concurrent_sqlite": Workload("durable_concurrent", 1000, "step", durable=True),
+    "resume_1000": Workload("resume", 1000, "run resumed", durable=True),
+    "pause_resume_1000": Workload("pause_resume", 1000, "run", durable=True),
+    "import": Workload("import", 1, "import"),
+}
+
+SYSTEMS: dict[str, System] = {
+    "flujo": System("flujo", "from flujo import Flujo, step"),
+    "raw": System(None, "pass"),
+    "burr": System("apache-burr", "from burr.core import ApplicationBuilder, action"),
+    "pydantic_graph": System("pydantic-graph", "from pydantic_graph import GraphBuilder"),
+    "langgraph": System("langgraph", "from langgraph.graph import StateGraph"),
+    "dbos": System("dbos", "from dbos import DBOS"),
+}
+
+SCALING: dict[str, Workload] = {
+    name: WORKLOADS[name]
+    for name in (
+        "chain_100",
+        "loop_1000",
+        "parallel_1000",
+        "durable_sqlite_100",
+        "durable_sqlite_100kb",
+        "resume_1000",
+    )
+}
+"""The workloads whose cost per unit must not grow with their size."""
+
+STEPS_PER_CONCURRENT_RUN = 10
