@@ -14,7 +14,7 @@ from flujo.errors import ConfigError
 from flujo.journal.events import Event
 from flujo.journal.live import LivePart
 from flujo.journal.rules import FIRST, LAST, check, cut, intact, position
-from flujo.journal.sqlite_file import Synchronous, open_file, queries, store_error
+from flujo.journal.sqlite_file import Synchronous, error_code, open_file, queries, store_error
 from flujo.journal.sqlite_writer import Writer, closed
 from flujo.journal.store import Batch, RunPage, RunQuery, RunRecord
 
@@ -160,7 +160,7 @@ class SQLiteStore:
                     raise closed(self.path)
                 return self._reader.execute(self._sql[name], parameters).fetchall()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            if error_code(error) != sqlite3.SQLITE_BUSY:
                 raise store_error(error, self.path) from error
         except sqlite3.Error as error:
             raise store_error(error, self.path) from error

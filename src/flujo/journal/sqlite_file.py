@@ -159,9 +159,15 @@ def queries() -> dict[str, str]:
     return found
 
 
+def error_code(error: sqlite3.Error) -> int:
+    """Return SQLite's primary result code; 0 where Python itself could not read a value."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
+
+
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     """Return an error of SQLite in the words of the store, with what to do about it."""
-    code: int = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = error_code(error)
     match code:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreUnavailable(
@@ -186,7 +192,7 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
                 f"{path} cannot be opened: {error}",
                 fix="check that its directory exists and who may write to it",
             )
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_FORMAT:
+        case 0 | sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_FORMAT:
             return StoreCorrupt(f"{path} is not a readable store: {error}")
         case _:
             return StoreError(f"{path}: {error}", fix="report this, with the version of SQLite")
