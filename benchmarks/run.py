@@ -160,9 +160,8 @@ def _details(row: Row, repeats: list[Found], options: argparse.Namespace) -> Fou
         return details
     _tell(f"{workload} {system}: counting")
     try:
-        # A round of ten units a repeat tells as much as one of thousands, where those take minutes.
-        round_seconds = row["wall_us"] * repeats[0]["units"] / 1e6
-        size = WORKLOADS[workload].size // (10 if round_seconds > SLOW / 3 else 1)
+        # Where a process takes long, a tenth of the size tells as much.
+        size = WORKLOADS[workload].size // (10 if repeats[0]["seconds"] > SLOW / 3 else 1)
         details["calls"] = round(
             _worker(system, workload, "--calls", rounds=1, size=size)["calls"]["per_unit"], 1
         )
@@ -174,13 +173,13 @@ def _details(row: Row, repeats: list[Found], options: argparse.Namespace) -> Fou
 
 
 def _count_stored(system: str, workload: str, size: int, folder: Path | None) -> Found:
-    """Syncs, bytes and rows per unit: the difference between three rounds and one, so without the set-up."""
-    one, three = (
-        _worker(system, workload, rounds=rounds, size=size, folder=folder, syncs=True) for rounds in (1, 3)
+    """Syncs, bytes and rows per unit: the difference between six rounds and one, so without the set-up."""
+    one, six = (
+        _worker(system, workload, rounds=rounds, size=size, folder=folder, syncs=True) for rounds in (1, 6)
     )
-    units = three["units"] - one["units"]
+    units = six["units"] - one["units"]
     return {
-        key: None if one.get(key) is None else round((three[key] - one[key]) / units, 3)
+        key: None if one.get(key) is None else round((six[key] - one[key]) / units, 3)
         for key in ("fsyncs", "bytes", "rows")
     }
 

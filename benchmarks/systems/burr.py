@@ -9,7 +9,7 @@ is resumed by making the application anew from the persister.
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -120,7 +120,7 @@ async def concurrent(meter: Meter, size: int) -> None:
 
 
 @asynccontextmanager
-async def opened(meter: Meter) -> AsyncIterator[AsyncSQLitePersister]:
+async def opened(meter: Meter) -> AsyncGenerator[AsyncSQLitePersister]:
     async with AsyncSQLitePersister.from_values(str(meter.database)) as persister:
         await persister.connection.execute("PRAGMA journal_mode=WAL")
         await persister.connection.execute("PRAGMA synchronous=FULL")

@@ -11,10 +11,9 @@ from functools import reduce
 from operator import rshift
 from typing import Any
 
-from flujo import Flujo, HumanInput, Loop, Map, Pipeline, PipelineContext, SQLiteStore, step
-
 from benchmarks.measure import Meter
 from benchmarks.workloads import STEPS_PER_CONCURRENT_RUN
+from flujo import Flujo, HumanInput, Loop, Map, Pipeline, PipelineContext, SQLiteStore, step
 
 UNSUPPORTED: dict[str, str] = {}
 
