@@ -1,0 +1,89 @@
+"""What sort of paper a document is: an invoice, a credit note, something else, or not clear."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from .document import Document, Reading
+from .facts import DocumentKind
+from .labels import labelled_amounts
+
+_INVOICE = (
+    r"(?:(?:retail|tax|vat|sales|commercial|customer|your|final|original|corrected|e-?|service|the) )*(?:invoices?(?:/bills?)?|bill of supply"
+    r"|(?:e-?)?bill|sales receipt|receipt|payment receipt)|(?:[a-z]+-?)?rechnung|quittung|kassenbon|(?:la )?facture(?: de vente)?|votre facture"
+    r"|(?:copia )?factura(?: simplificada)?|recibo|fattura(?: accompagnatoria)?|(?:btw-?)?factuur|rekening|fatura(?:/recibo|-recibo)?"
+    r"|faktura(?: vat)?|faktura - danovy doklad|danovy doklad|lasku|szamla|factura fiscala|regning|kvitto|kvittering|nota fiscal"
+)
+_CREDIT = (
+    r"(?:tax )?credit (?:note|memo|invoice)|(?:rechnungs)?gutschrift|stornorechnung|rechnungskorrektur|(?:facture d')?avoir"
+    r"|nota de credito|factura rectificativa|nota (?:di )?credito|creditnota|creditfactuur|kreditfaktura|kreditnota"
+    r"|faktura korygujaca|dobropis|hyvityslasku"
+)
+_OTHER = (
+    r"pro-?\s?forma(?: invoice)?|proforma-?rechnung|facture pro-?\s?forma|factura pro-?\s?forma|fattura pro-?\s?forma|quotation|quote"
+    r"|(?:sales )?estimate|offer|angebot|kostenvoranschlag|devis|presupuesto|preventivo|offerte|orcamento|sales order|purchase order"
+    r"|order confirmation|auftragsbestatigung|bestellbestatigung|confirmation de commande|bon de commande|conferma d'ordine"
+    r"|orderbevestiging|bestellung|bestelbon|confirmacion de pedido|pedido|delivery note|packing (?:slip|list)|dispatch note"
+    r"|lieferschein|bon de livraison|albaran|documento di trasporto|pakbon|leverbon|guia de remessa|(?:\d\. )?mahnung"
+    r"|zahlungserinnerung|(?:payment )?reminder|relance|rappel|herinnering|aanmaning|sollecito|(?:account )?statement(?: of account)?"
+    r"|kontoauszug|releve de compte|extracto|estratto conto|payslip|pay slip|remittance advice|lohnabrechnung|contract|agreement"
+    r"|vertrag|contrat|minutes|agenda|report|curriculum vitae|menu|price list|preisliste|newsletter"
+)
+_TAIL = r"(?:[ :.#-]*(?:no\b|nr\b|n°|number|num|nummer|numero|date|vom|du|dated|seite|page|\d|[a-z]{0,6}[-/]?\d).*)?"
+_TITLES: tuple[tuple[DocumentKind, re.Pattern[str]], ...] = (
+    ("not_an_invoice", re.compile(rf"(?:{_OTHER})(?: / (?:{_OTHER}))?{_TAIL}")),
+    ("credit_note", re.compile(rf"(?:{_CREDIT}){_TAIL}")),
+    ("invoice", re.compile(rf"(?:[\w&.,' -]{{0,40}} )?(?:{_INVOICE})(?: ?/ ?(?:{_INVOICE}))?{_TAIL}")),
+)
+_INVOICE_WORD = re.compile(
+    r"(?<![a-z])(?:invoices?|bill(?:ing|ed)?|receipt|rechnungs?\w*|quittung|facture|factura|recibo|fattura|factuur\w*|fatura|faktur\w*"
+    r"|lasku\w*|szamla\w*|rekening|regning|nota fiscal)(?![a-z])"
+)
+
+
+def document_kind(reading: Reading) -> tuple[DocumentKind, str]:
+    """Tell what sort of paper a document is, and why in a sentence."""
+    if reading.kind == "unreadable":
+        return "unreadable", reading.reason
+    titles = _titles(reading)
+    totals = [one for one in labelled_amounts(reading) if one.role in ("gross", "due", "total") and one.strength > 1]
+    other, credit, invoice = (titles.get(kind) for kind in ("not_an_invoice", "credit_note", "invoice"))
+    if other is not None and (invoice is None or other.height > invoice.height + 1):
+        return "not_an_invoice", f'Its title is "{other.text}".'
+    if credit is not None and (invoice is None or credit.height >= invoice.height):
+        return "credit_note", f'Its title is "{credit.text}".'
+    if not totals:
+        return "not_an_invoice", "No total is printed on it."
+    if other is not None and invoice is not None and other.line < invoice.line and other.height >= invoice.height - 1:
+        return "unclear", f'It is titled "{other.text}" and "{invoice.text}".'
+    if invoice is not None:
+        return "invoice", f'It is headed "{invoice.text}".'
+    if _INVOICE_WORD.search(reading.folded):
+        return "invoice", "It speaks of an invoice and has a total."
+    return "unclear", "It has a total, but nothing on it says that it is an invoice."
+
+
+class _Title(NamedTuple):
+    """A title: its height in points, its text, its line."""
+
+    height: float
+    text: str
+    line: int
+
+
+def _titles(document: Document) -> dict[DocumentKind, _Title]:
+    """The tallest title of each kind on the first page; of equals the first."""
+    best: dict[DocumentKind, _Title] = {}
+    for position, line in enumerate(document.lines):
+        if line.page > 1 or position > 60:
+            break
+        for cell in line.cells:
+            folded = " ".join(line.folded[cell.start : cell.end].replace("*", " ").split()).strip(" -:|")
+            height = round(line.bottom - line.top, 1)
+            for kind, pattern in _TITLES:
+                if len(folded) <= 70 and pattern.fullmatch(folded):
+                    if kind not in best or height > best[kind].height:
+                        best[kind] = _Title(height, cell.text.strip(), position)
+                    break
+    return best
