@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sqlite3
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from flujo.errors import ConfigError
 from flujo.journal.events import Event
 from flujo.journal.live import LivePart
 from flujo.journal.rules import FIRST, LAST, check, cut, intact, position
-from flujo.journal.sqlite_file import Synchronous, error_code, open_file, queries, store_error
+from flujo.journal.sqlite_file import Synchronous, is_busy, open_file, queries, store_error
 from flujo.journal.sqlite_writer import Writer, closed
 from flujo.journal.store import Batch, RunPage, RunQuery, RunRecord
 
@@ -61,6 +62,7 @@ class SQLiteStore:
         self._writer: Writer | None = None
         self._reader: sqlite3.Connection | None = None
         self._closed = False
+        self._finalizers: list[finalize[..., SQLiteStore]] = []
         self._sql = queries()
         _stores.add(self)
 
@@ -78,7 +80,7 @@ class SQLiteStore:
                 raise closed(self.path)
             if self._writer is None:
                 self._writer = Writer(self.path, self._open)
-                finalize(self, self._writer.finish)
+                self._finalizers.append(finalize(self, self._writer.finish))
             return self._writer
 
     async def events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Event]:
@@ -160,7 +162,7 @@ class SQLiteStore:
                     raise closed(self.path)
                 return self._reader.execute(self._sql[name], parameters).fetchall()
         except sqlite3.OperationalError as error:
-            if error_code(error) != sqlite3.SQLITE_BUSY:
+            if not is_busy(error):
                 raise store_error(error, self.path) from error
         except sqlite3.Error as error:
             raise store_error(error, self.path) from error
@@ -173,7 +175,7 @@ class SQLiteStore:
             if self._reader is None:
                 reader = self._open()
                 reader.execute("PRAGMA busy_timeout = 0")
-                finalize(self, reader.close)
+                self._finalizers.append(finalize(self, reader.close))
                 self._reader = reader
 
     def _aside(self, reads: Sequence[tuple[str, Parameters]]) -> Rows:
@@ -189,6 +191,8 @@ class SQLiteStore:
             connection.close()
 
     def _forget(self) -> None:
+        while self._finalizers:
+            self._finalizers.pop().detach()
         _parents.append((self._writer, self._reader))
         self._opening, self._reading = Lock(), Lock()
         self._writer = self._reader = None
@@ -204,5 +208,5 @@ def _after_fork() -> None:
         store._forget()
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows
+if sys.platform != "win32":
     os.register_at_fork(after_in_child=_after_fork)

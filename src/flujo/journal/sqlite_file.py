@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import sys
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -62,12 +63,11 @@ def _make_private(path: Path, create: bool) -> None:
         raise StoreUnavailable(f"there is no store at {path}", fix="check the path, or run a pipeline first")
     try:
         # SQLite would make it readable by everyone; its -wal and -shm files take over these rights.
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        # Exclusively, for closing a file that SQLite has open already would drop its locks.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        _sync_directory(path.parent)
+    except FileExistsError:
+        return  # somebody else made it just now
     except FileNotFoundError as error:
         raise StoreUnavailable(
             f"cannot make {path}: its directory does not exist", fix=f"make the directory {path.parent}"
@@ -77,6 +77,16 @@ def _make_private(path: Path, create: bool) -> None:
             f"cannot make {path}: {error.strerror}",
             fix=f"check who may write to {path.parent}, or name another",
         ) from error
+
+
+def _sync_directory(directory: Path) -> None:
+    if sys.platform == "win32":
+        return
+    opened = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _configure(connection: sqlite3.Connection, synchronous: Synchronous) -> None:
@@ -107,10 +117,9 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, .
                 connection.execute(f"PRAGMA user_version = {version}")
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute("COMMIT")
-        except BaseException:
+        finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            raise
 
 
 def _version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
@@ -159,16 +168,26 @@ def queries() -> dict[str, str]:
     return found
 
 
-def error_code(error: sqlite3.Error) -> int:
-    """Return SQLite's primary result code; 0 where Python itself could not read a value."""
-    code: int = getattr(error, "sqlite_errorcode", 0)
-    return code & 0xFF
+def is_busy(error: sqlite3.Error) -> bool:
+    """Tell whether an error only means that another process holds the file."""
+    return _code(error) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def is_duplicate(error: Exception) -> bool:
+    """Tell whether an error means that a row with this primary key exists."""
+    return isinstance(error, sqlite3.IntegrityError) and _code(error) == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
+
+
+def _code(error: sqlite3.Error) -> int:
+    try:
+        return error.sqlite_errorcode
+    except AttributeError:  # Python raised it, not SQLite: a value is not what its column declares
+        return sqlite3.SQLITE_CORRUPT if isinstance(error, sqlite3.OperationalError) else sqlite3.SQLITE_ERROR
 
 
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     """Return an error of SQLite in the words of the store, with what to do about it."""
-    code = error_code(error)
-    match code:
+    match _code(error) & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreUnavailable(
                 f"{path} is locked by another process",
@@ -192,7 +211,7 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
                 f"{path} cannot be opened: {error}",
                 fix="check that its directory exists and who may write to it",
             )
-        case 0 | sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_FORMAT:
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_FORMAT:
             return StoreCorrupt(f"{path} is not a readable store: {error}")
         case _:
             return StoreError(f"{path}: {error}", fix="report this, with the version of SQLite")

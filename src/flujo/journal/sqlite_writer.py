@@ -1,7 +1,10 @@
 """The one thread that writes to an SQLite store: what queues during one commit shares the next."""
 
 import asyncio
+import atexit
+import os
 import sqlite3
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -12,17 +15,27 @@ from threading import Thread
 
 from flujo.errors import FlujoError, StoreError, StoreUnavailable
 from flujo.journal.rules import taken
-from flujo.journal.sqlite_file import queries, store_error
+from flujo.journal.sqlite_file import is_duplicate, queries, store_error
 from flujo.journal.store import Batch, StatusChange
 
 # Moving the log into the database costs two more syncs: it is done when nothing else is, and when it pays.
 IDLE_SECONDS = 1.0
 IDLE_COMMITS = 256
+# How long the end of the interpreter waits for a commit, should its store not have been closed.
+EXIT_SECONDS = 10.0
 # SQLite gives up and takes back the interpreter's lock at each statement: one that inserts many rows
 # does not hand it to a busy event loop at every row.
 ROWS = 32
 
-_UNSTORABLE = (sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError, ValueError, OverflowError)
+# What a value that no column can hold raises, by its kind and the version of Python.
+_UNSTORABLE = (
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    TypeError,
+    ValueError,
+    OverflowError,
+)
 
 Submission = tuple[Batch, asyncio.Future[None]]
 Refusals = dict[asyncio.Future[None], FlujoError]
@@ -52,6 +65,7 @@ class Writer:
         self._change_run = sql["change_run"]
         self._keep_payload = sql["keep_payload"]
         self._keep_cached = sql["keep_cached"]
+        _at_work.add(self)
         self._thread = Thread(target=self._work, name=f"flujo-writer {path.name}", daemon=True)
         self._thread.start()
 
@@ -59,7 +73,7 @@ class Writer:
         """Queue a batch."""
         self._queue.put(submission)
         if self._finished:
-            self._abandon()
+            self._abandon([])
 
     def finish(self) -> None:
         """Let the thread commit what is queued, release the file, and end."""
@@ -70,31 +84,36 @@ class Writer:
         self._thread.join(timeout)
 
     def _work(self) -> None:
-        queue = self._queue
+        group: list[Submission] = []
+        more = True
         try:
-            while True:
-                try:
-                    first = queue.get(timeout=IDLE_SECONDS) if self._commits >= IDLE_COMMITS else queue.get()
-                except Empty:
-                    self._checkpoint()
-                    continue
-                group: list[Submission] = []
-                while first is not None:
-                    group.append(first)
-                    if queue.empty():
-                        break
-                    first = queue.get()
-                if group:
-                    self._commit(group)
-                if first is None:
-                    return
+            while more:
+                group, more = self._next_group()
+                self._commit(group)
+                group = []  # they are told: an idle writer holds on to nothing
         finally:
             self._finished = True
-            self._abandon()
+            self._abandon(group)
             self._release()
+            _at_work.discard(self)
+
+    def _next_group(self) -> tuple[list[Submission], bool]:
+        """Wait for submissions; return all that are queued, and whether more may come."""
+        queue = self._queue
+        while True:
+            try:
+                first = queue.get(timeout=IDLE_SECONDS) if self._commits >= IDLE_COMMITS else queue.get()
+            except Empty:
+                self._checkpoint()
+                continue
+            queued = [first, *(queue.get() for _ in range(queue.qsize()))]
+            group = [submission for submission in queued if submission is not None]
+            return group, len(group) == len(queued)
 
     def _commit(self, group: list[Submission]) -> None:
         """Write a group in one transaction, and tell everybody who waits for it."""
+        if not group:
+            return
         try:
             connection = self._connection
             if connection is None:
@@ -147,11 +166,8 @@ class Writer:
                 connection.execute("SAVEPOINT batch")
                 try:
                     self._write(connection, [batch])
-                except sqlite3.IntegrityError:
-                    error = self._refuse(batch)
-                except _UNSTORABLE as reason:
-                    error = StoreError(f"a batch of run {batch.run_id!r} cannot be stored: {reason}")
-                    self._failed[batch.token] = error
+                except (sqlite3.IntegrityError, *_UNSTORABLE) as reason:
+                    error = self._refuse(batch) if is_duplicate(reason) else self._unstorable(batch, reason)
                 if error is not None:
                     connection.execute("ROLLBACK TO batch")
                 connection.execute("RELEASE batch")
@@ -166,22 +182,30 @@ class Writer:
     def _refusal(
         self, connection: sqlite3.Connection, batch: Batch, ends: dict[str, int]
     ) -> FlujoError | None:
+        """Tell why a batch cannot continue its run; ``ends`` names events about to be written."""
         if batch.token in self._refused:
             return taken(batch)
-        if batch.events:
-            before = batch.events[0].seq - 1
-            if ends.get(batch.run_id) != before and self._stored(connection, batch.run_id) != before:
-                failed = self._failed.get(batch.token)
-                return _again(failed) if failed is not None else self._refuse(batch)
-        return None
+        if not batch.events:
+            return None
+        before = batch.events[0].seq - 1
+        if ends.get(batch.run_id) == before:
+            return None
+        stored: int = connection.execute(self._last_seq, (batch.run_id,)).fetchone()[0]
+        if stored == before:
+            return None
+        failed = self._failed.get(batch.token)
+        # What follows a batch that failed is no second owner; it fails for the same reason.
+        return _again(failed) if failed is not None and stored < before else self._refuse(batch)
 
     def _refuse(self, batch: Batch) -> FlujoError:
         self._refused.add(batch.token)
         return taken(batch)
 
-    def _stored(self, connection: sqlite3.Connection, run_id: str) -> int:
-        seq: int = connection.execute(self._last_seq, (run_id,)).fetchone()[0]
-        return seq
+    def _unstorable(self, batch: Batch, reason: Exception) -> FlujoError:
+        error = StoreError(f"a batch of run {batch.run_id!r} cannot be stored: {reason}")
+        error.__cause__ = reason
+        self._failed[batch.token] = error
+        return error
 
     def _write(self, connection: sqlite3.Connection, batches: list[Batch]) -> None:
         events = list(chain.from_iterable([batch.events for batch in batches]))
@@ -216,9 +240,9 @@ class Writer:
                 ),
             )
         else:
-            connection.execute(
-                self._change_run, (change.status, change.owner, last.at, last.seq, last.hash, batch.run_id)
-            )
+            values = (change.status, change.owner, last.at, last.seq, last.hash, batch.run_id)
+            if connection.execute(self._change_run, values).rowcount != 1:
+                raise sqlite3.IntegrityError("the run has no record to change")
 
     def _remember(self, batches: Iterable[Batch]) -> None:
         for batch in batches:
@@ -261,15 +285,32 @@ class Writer:
         if connection is not None:
             connection.close()
 
-    def _abandon(self) -> None:
-        """Refuse what was queued too late to be written."""
-        while True:
-            try:
+    def _abandon(self, group: list[Submission]) -> None:
+        """Refuse what will not be written: the group in hand, and what was queued too late."""
+        with suppress(Empty):
+            while True:
                 late = self._queue.get_nowait()
-            except Empty:
-                return
-            if late is not None:
-                _tell([late[1]], {late[1]: closed(self._path)})
+                if late is not None:
+                    group.append(late)
+        _tell([future for _, future in group], {future: closed(self._path) for _, future in group})
+
+
+# Writers whose thread has not ended.
+_at_work: set[Writer] = set()
+
+
+@atexit.register
+def _finish_all() -> None:
+    """Commit what is queued when the interpreter ends before its stores were closed."""
+    writers = list(_at_work)
+    for writer in writers:
+        writer.finish()
+    for writer in writers:
+        writer.join(EXIT_SECONDS)
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_at_work.clear)  # the threads stay with the parent
 
 
 def closed(path: Path) -> StoreUnavailable:
