@@ -52,11 +52,11 @@ def find_amounts(reading: Reading) -> AmountFacts:
     gross = best.gross if best else clearest_gross(labelled)
     net = best.net if best else None
     taxes: Sequence[Labelled] = best.taxes if best else ()
-    if best is None and gross is not None:
+    if best is None and gross is not None and not _unsure(gross):
         net, taxes = _loose_parts(labelled, gross)
     tax = sum((one.value for one in taxes), ZERO) if taxes else None
     net_fact = _fact(reading, net, labelled, ("net", "total"))
-    if net is None and gross is not None and tax is not None and not _unsure(gross):
+    if net is None and gross is not None and tax is not None and _included(taxes, tax, gross.value):
         net_fact = Fact[Decimal](value=gross.value - tax, confidence=0.5, why="gross less tax; it is not printed itself")
     return AmountFacts(
         currency=_currency(reading, gross, labelled),
@@ -66,6 +66,12 @@ def find_amounts(reading: Reading) -> AmountFacts:
         taxes=tuple(TaxLine(rate=one.rate, tax=one.value) for one in taxes),
         adjustments=sum((signed(one) for one in best.adjustments), ZERO) if best else ZERO,
     )
+
+
+def _included(taxes: Sequence[Labelled], tax: Decimal, gross: Decimal) -> bool:
+    """Whether the one tax is, by the rate printed beside it, included in the gross amount."""
+    rate = taxes[0].rate
+    return len(taxes) == 1 and rate is not None and rate > 0 and abs(gross * rate / (100 + rate) - tax) <= 2 * CENT
 
 
 def best_sum(labelled: Sequence[Labelled]) -> Sum | None:

@@ -9,7 +9,7 @@ from stdnum.eu import vat as eu_vat
 
 from .currency import named_currencies
 from .document import Clues, Document
-from .number_formats import decimal_mark
+from .number_formats import DecimalMark, decimal_mark
 
 #: Words that tell the languages apart, without accents; invoice words count as much as small words do.
 _WORDS = {
@@ -84,9 +84,21 @@ def clues_of(document: Document) -> Clues:
         language=languages[0],
         languages=languages,
         countries=tuple(countries),
-        decimal_mark=decimal_mark(_NUMBERS.findall(text)),
+        decimal_mark=_mark(_NUMBERS.findall(text), languages, countries),
         currencies=named_currencies(text, folded),
     )
+
+
+def _mark(numbers: list[str], languages: tuple[str, ...], countries: list[str]) -> DecimalMark | None:
+    """The decimal mark that the numbers show; else that of the language, if no number speaks against it."""
+    shown = decimal_mark(numbers)
+    if shown is not None or "CH" in countries:
+        return shown
+    mark: DecimalMark = "." if languages == ("en",) else ","
+    if mark == "," and "en" in languages:
+        return None
+    other = "," if mark == "." else r"\."
+    return None if any(re.search(rf"^0{other}\d|{other}\d{{1,2}}$|{other}\d{{4}}", one) for one in numbers) else mark
 
 
 def vat_numbers(text: str) -> list[str]:

@@ -13,7 +13,7 @@ from .facts import Fact
 _NUMBER_WORD = r"(?:n[o°r]s?\b\.?|nr\b\.?|num(?:ber|ero|mer)?\b\.?|nummer|nbr|id\b|#|no\b\.?|n\.|code|ref(?:erence)?\b\.?|cislo|numer|szama?)"
 _INVOICE = (
     r"(?:(?:tax |vat |retail |sales |commercial )?invoices?|bills?|rechnungs?|beleg|facture|factura|fattura|factuur|fatura|faktura"
-    r"|fakturan?|faktur|lasku|laskun|szamla|receipt|document|credit note|gutschrift|avoir|nota de credito|nota di credito"
+    r"|fakturan?|faktur|lasku|laskun|szamla|receipt|quittung|kassenbon|recibo|document|credit note|gutschrift|avoir|nota de credito|nota di credito"
     r"|creditnota|documento|fatura-recibo|fatura/recibo|nota fiscal|facture/avoir)"
 )
 _LABELS: tuple[tuple[re.Pattern[str], float], ...] = (
@@ -21,10 +21,10 @@ _LABELS: tuple[tuple[re.Pattern[str], float], ...] = (
     (re.compile(r"(?<![a-z])(?:rechnungs|beleg|factuur|faktura|fakturen|lasku|szamla|gutschrifts?)-?(?:nummer|nr\b\.?|numer\w*|nro|szam)"), 4.0),
     (re.compile(rf"(?<![a-z])(?:numero|n[°or.]+|nr\.?|num\.?|number|nummer|numer) ?(?:de |of |di |da |del |della |of the )?(?:la |l')?{_INVOICE}"), 4.0),
     (re.compile(rf"(?<![a-z]){_INVOICE}[ \t]*(?:[:#-]|n°)"), 2.6),
-    (re.compile(rf"(?<![a-z]){_INVOICE}(?=[ \t]+[a-z]{{0,8}}[-/#]?\d)"), 2.2),
+    (re.compile(rf"(?<![a-z]){_INVOICE}(?=[ \t]+(?:[a-z]{{1,4}} )?[a-z]{{0,8}}[-/#]?\d)"), 2.2),
     (re.compile(r"^(?:number|nummer|numero|nr\.?|no\.?|n°|doc(?:ument)? no\.?)[ :]*$"), 1.2),
 )  # fmt: skip
-_VALUE = re.compile(r"[#n°o.: ]{0,4}((?:[A-Za-z]{1,6}[ ]?[-/]?[ ]?)?[A-Za-z0-9][A-Za-z0-9/_.\\-]*)", re.IGNORECASE)
+_VALUE = re.compile(r"(?:[Nn]°|[Nn]o\.|#|[Nn]r\.?(?= ))?[: .]*((?:[A-Z]{1,6}[ ]?[-/]?[ ]?)?[A-Za-z0-9][A-Za-z0-9/_.\\-]*)")
 _NOT_A_NUMBER = re.compile(
     r"date|datum|period|due|amount|total|page|order|kunde|customer|account|address|to\b|from|for|vom|du\b|fecha|data|type|currency"
 )

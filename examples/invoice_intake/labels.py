@@ -201,7 +201,7 @@ def _combine(
         head, role, strength, manner = column
         return [Labelled(amount, role, strength if manner == "over" else 1, head, manner, rate)]
     role, strength = row
-    if role == "tax" and several and column is not None and column.role in _IN_TABLE:
+    if role == "tax" and several and column is not None and column.role in ("net", "tax", "gross"):
         part: Role = "base" if column.role == "net" else column.role
         return [Labelled(amount, part, 2 if part in ("tax", "base") else 1, f"{label} / {column.head}", "table", rate)]
     if role == "tax" and own and (introduces_base(line.folded[: amount.start].rstrip(" \t:")) or _is_base(amount, following)):

@@ -12,7 +12,7 @@ from .document import Cell, Document, Line, Reading
 from .facts import LineFacts, LineItem
 from .labels import amounts_in
 from .printed import Printed, numbers_of, printed_numbers
-from .roles import role_of
+from .roles import Role, role_of
 
 Kind = Literal["text", "quantity", "price", "total", "tax", "number"]
 
@@ -32,7 +32,7 @@ _HEADS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
         r"|artikel|leistung|position|text|designation|libelle|descripcion|concepto|articulo|descrizione|articolo|omschrijving"
         r"|product|descricao|designacao|beskrivning|beskrivelse|benamning|nazwa|popis|kuvaus|tuote|megnevezes|denumire)\b")),
 )  # fmt: skip
-_STOP: frozenset[str] = frozenset({"gross", "due", "net", "total", "carried", "paid"})
+_STOP: frozenset[Role] = frozenset({"gross", "due", "net", "total", "carried", "paid"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,32 +122,40 @@ def _rows(document: Document, head: _Head, end: int) -> Iterator[LineItem]:
         line = document.lines[index]
         numbers = list(numbers_of(line, index, document.clues))
         amounts = amounts_in(numbers)
-        if _is_sum(line, amounts):
+        if _sum_role(line, amounts) is not None or _is_strip(line):
             break
         total = next((one for one in reversed(amounts) if _in_column(one, right)), None)
-        if total is not None and total.other is None and (total.monetary or total.decimals == 0):
+        worded = re.search(r"[a-z]{2}", re.sub(r"\b(?:eur|usd|chf|gbp|inr|rs|kr)\b", "", line.folded)) is not None
+        if total is not None and worded and total.other is None and (total.monetary or total.decimals == 0):
             found.append((line, numbers, total))
     for line, numbers, total in found:
         yield _item(document, head, line, numbers, total)
 
 
-def _is_sum(line: Line, amounts: Sequence[Printed]) -> bool:
-    """Whether a row closes the table: its words are those of a total."""
+def _sum_role(line: Line, amounts: Sequence[Printed]) -> Role | None:
+    """The role of a row that closes the table, by the words before its first amount or at its beginning."""
     if not amounts:
-        return False
-    words = re.sub(r"[\d.,%:*()]+", " ", line.folded[: amounts[0].start].rsplit("\t", 1)[-1]).strip()
-    first = re.sub(r"[\d.,%:*()]+", " ", line.folded.split("\t")[0]).strip()
-    for phrase in (words, first):
-        role = role_of(re.sub(r"\s+", " ", phrase)) if len(phrase) < 40 else None
+        return None
+    words = line.folded[: amounts[0].start].strip("\t ").rsplit("\t", 1)[-1]
+    for phrase in (words, line.folded.split("\t")[0]):
+        phrase = re.sub(r"\s+", " ", re.sub(r"[\d.,%:*()]+", " ", phrase)).strip()
+        role = role_of(phrase) if len(phrase) < 40 else None
         if role is not None and role[0] in _STOP and (role[1] > 1 or role[0] == "carried"):
-            return True
-    return False
+            return role[0]
+    return None
+
+
+def _is_strip(line: Line) -> bool:
+    """Whether a line is the head of a strip of totals ("Total HT | TVA | Total TTC")."""
+    roles = [role_of(line.folded[cell.start : cell.end].strip()) for cell in line.cells]
+    return len([role for role in roles if role and role[0] in ("gross", "due", "net", "tax")]) >= 2
 
 
 def _ended(document: Document, head: _Head, end: int) -> bool:
     """Whether a total closed the table before the next head."""
     lines = range(head.line + 1, end)
-    return any(_is_sum(document.lines[i], amounts_in(list(numbers_of(document.lines[i], i, document.clues)))) for i in lines)
+    sums = (_sum_role(document.lines[i], amounts_in(list(numbers_of(document.lines[i], i, document.clues)))) for i in lines)
+    return any(role is not None and role != "carried" for role in sums)
 
 
 def _in_column(number: Printed, column: tuple[float, float]) -> bool:
@@ -214,4 +222,4 @@ def _aligned(document: Document) -> LineFacts:
 
 
 def _any_sum(document: Document, run: Sequence[Printed]) -> bool:
-    return any(_is_sum(document.lines[one.line], [one]) for one in run)
+    return any(_sum_role(document.lines[one.line], [one]) is not None for one in run)

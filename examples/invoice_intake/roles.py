@@ -33,14 +33,15 @@ _INCLUDING = _words(
     r"toutes taxes|darin|of which|ivato|ivata|waarvan|di cui|varav|heraf|herav",
 )
 _WITHOUT = _words(
-    r"excl|excluding|exclusive|exc|ex|before|without|excluded|net of|exkl|exklusive|ohne|zzgl|zuzuglich|vor|hors|hors taxes?",
+    r"excl|excluding|exclusive|exc|ex|before|without|excluded|net of|exkl|exklusive|ohne|vor|hors|hors taxes?",
     r"sin|senza|esclus[ao]|escluid[oa]|sem|zonder|exclusief|eksklusive|ekskl|eks|exklusiv|utan|uden|uten|bez|veroton|nelkul",
     r"fara|untaxed|pre-?tax|non[- ]taxed|tax[- ]free|antes de",
 )
+_PLUS = _words(r"zzgl|zuzuglich|plus|add|ajouter|mas|piu|mais|plus de")
 _HT, _TTC = _words(r"h\.?t\.?v?\.?a?\.?|ht"), _words(r"t\.?t\.?c\.?|ttc")
 _BRUTTO = _words(r"brutto\w*|\w*bruttobetrag|gross|ivato|bruto|brut")
 _NET = _words(
-    r"net|netto\w*|net[- ]?amount|nettobetrag|sub[- ]?total\w*|sous[- ]?total|subtotaal|subtotale|zwischensumme|warenwert",
+    r"net|netto\w*|net[- ]?amount|nettobetrag|sub[- ]?total\w*|sous[- ]?total|subtotaal|subtotale|zwischen\w+|warenwert",
     r"taxable\w*|imponibile|base imponible|base tributavel|maatstaf\w*|grunnlag|zaklad|bemessungsgrundlage|valor liquido",
     r"liquido|importe neto|neto|netto-?summe|nettosumme|item\(?s?\)? (?:sub)?total|warenbetrag|positionssumme|suma netto",
     r"imponibil[ei]|incidencia|delsumma|delsum|mellansumma|veroton|alapja|totale imponibile|merce|charges?",
@@ -137,6 +138,9 @@ def _total_role(phrase: str) -> tuple[Role, int] | None:
     taxed = _TAX.search(phrase) is not None
     summed = _TOTAL.search(phrase) is not None or _STRONG.search(phrase) is not None
     due = _DUE.search(phrase) is not None
+    if taxed and _PLUS.search(phrase):
+        # "plus 19 % tax" is the tax, "total plus tax" what it is added to.
+        return ("net", 2) if summed and _PLUS.search(phrase, 3) else ("tax", 3)
     if _WITHOUT.search(phrase) and (taxed or summed) or (_HT.search(phrase) and not _TTC.search(phrase)):
         return ("net", 3)
     if _INCLUDING.search(phrase) and taxed:

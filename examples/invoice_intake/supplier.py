@@ -144,18 +144,19 @@ def _company(line: Line, index: int, cell: Cell) -> Iterator[_Name]:
     for form in LEGAL_FORM.finditer(folded):
         if cell.text[form.start() : form.end()].islower():
             continue
-        head = cell.text[: form.end()]
+        end = _whole_form(folded, form)
+        head = cell.text[:end]
         name = re.split(r"[,;|•:]\s+(?!ltd|inc|llc)|\s[-–]\s|(?<=\w)\s{2,}", head, flags=re.IGNORECASE)[-1]
-        name = re.sub(r"^.*\b(?:sold by|by|of|from|by|von|par|de la|to)\s+(?=[A-Z])", "", name).strip(" ,.-–|*†")
+        name = re.sub(r"^.*\b(?:sold by|by|of|from|by|von|par|de la|to)\s+(?=[A-Z])", "", name).lstrip(" ,.-–|*†").rstrip(" ,-–|")
         words = [word for word in re.split(r"\s+", name) if word]
         while words and words[0][:1].islower():
             words.pop(0)
         name = " ".join(words)
-        capital = name[: len(name) - len(form[0])].strip()
+        capital = name[: len(name) - (end - form.start())].strip()
         if len(words) >= 2 and len(words) <= 8 and capital[:1].isupper() | capital[:1].isdigit() and _plausible(name):
-            after = fold(cell.text[form.end() : form.end() + 40])
+            after = folded[end : end + 40]
             registered = re.search(r"capital|\brcs\b|hrb|regist|siege|sede|vat|ust", after) is not None
-            yield _Name(_finish(name, cell.text, form.end()), index, 2.0 + (1.0 if registered else 0.0), "a company's name")
+            yield _Name(name, index, 2.0 + (1.0 if registered else 0.0), "a company's name")
             return
 
 
@@ -205,15 +206,17 @@ def _trim(text: str) -> str:
     text = re.split(r"\s[-–|•·]\s|\t|\s{2,}|;|:", text.strip())[0]
     form = LEGAL_FORM.search(fold(text))
     if form is not None:
-        return _finish(text[: form.end()], text, form.end())
+        return text[: _whole_form(fold(text), form)].strip(" ,-")
     return text.split(",")[0].strip(" ,.-*")
 
 
-def _finish(name: str, text: str, end: int) -> str:
-    """The name with the point that belongs to its legal form, without those that do not."""
-    if end < len(text) and text[end] == "." and re.search(r"\.\w$", name):
-        return name.strip(" ,") + "."
-    return name.strip(" ,-")
+def _whole_form(folded: str, form: re.Match[str]) -> int:
+    """Where a legal form of several words ends: "Co., Ltd.", "GmbH & Co. KG"."""
+    following = LEGAL_FORM.match(folded, form.end()) or LEGAL_FORM.search(folded, form.end(), form.end() + 12)
+    while following is not None and re.fullmatch(r"[ ,&.]{0,3}", folded[form.end() : following.start()]):
+        form = following
+        following = LEGAL_FORM.search(folded, form.end(), form.end() + 12)
+    return form.end()
 
 
 def _plausible(name: str) -> bool:
