@@ -25,9 +25,10 @@ from pydantic_core import from_json, to_json
 from flujo.errors import ContextConflict, PlanChanged
 from flujo.pipeline.context import IMMUTABLE, ContextT, PipelineContext, clone, own, watch, watch_of
 from flujo.pipeline.reducers import ReducerError
-from flujo.plan.codec import Codec, Unrecordable
-from flujo.plan.exact import difference
+from flujo.plan.codec import Codec
 from flujo.plan.fields import ContextField, FieldCodec, context_fields, field_codecs
+from flujo.plan.same import difference
+from flujo.plan.unrecordable import Unrecordable
 
 EMPTY = b"{}"
 """The patch that changes nothing."""

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from flujo.errors import Problem
 from flujo.pipeline.context import PipelineContext, watched_fields
 from flujo.pipeline.reducers import Reducer
-from flujo.plan.codec import Codec, Unrecordable, codec_for
+from flujo.plan.codec import Codec, codec_for
+from flujo.plan.unrecordable import Unrecordable
 
 Kind = Literal["dict", "list", "whole"]
 """What a patch may change of a value: keys of a dict, the end of a list, or only the whole."""
