@@ -29,6 +29,8 @@ def totals_check(document: Document, labelled: Sequence[Labelled], gross: Decima
         if one.role in ("gross", "due") and one.strength >= 2 and one.manner in ("row", "table", "over", "behind")
     ]
     same = [one for one in called if one.value == gross]
+    if not same and not any(one.role == "total" and one.strength >= 2 and one.value == gross for one in labelled):
+        return Check(name=name, outcome="unknown", sentence=f"No clear label says that {gross} is the total.")
     others = [one for one in called if one.value != gross and one.value != 0]
     paid = sum((abs(one.value) for one in _distinct_paid(labelled)), Decimal(0))
     for one in others:
