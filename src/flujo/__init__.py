@@ -1,0 +1,125 @@
+"""Flujo: typed, durable, governed multi-agent AI workflows.
+
+The names below are loaded when they are first used: importing Flujo imports no more than it needs.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flujo.engine.hooks import Hook, Replace
+    from flujo.engine.result import PipelineResult, StepHistory, StepResult
+    from flujo.engine.runner import Flujo
+    from flujo.errors import FlujoError
+    from flujo.journal.memory import MemoryStore
+    from flujo.journal.sqlite import SQLiteStore
+    from flujo.pipeline.context import PipelineContext
+    from flujo.pipeline.flow import Branch, Failure, Loop, Map, Parallel, SubPipeline
+    from flujo.pipeline.info import StepInfo, Usage
+    from flujo.pipeline.node import Node, Pipeline
+    from flujo.pipeline.reducers import Add, Append, Last, Max, Merge, Min
+    from flujo.pipeline.step import From, ResourceHints, Retry, Step, step
+    from flujo.pipeline.waits import (
+        Approval,
+        Decision,
+        HumanInput,
+        PauseForHumanInput,
+        Sleep,
+        StopPipeline,
+        WaitForEvent,
+    )
+
+_HOMES = {
+    "Add": "pipeline.reducers",
+    "Append": "pipeline.reducers",
+    "Approval": "pipeline.waits",
+    "Branch": "pipeline.flow",
+    "Decision": "pipeline.waits",
+    "Failure": "pipeline.flow",
+    "Flujo": "engine.runner",
+    "FlujoError": "errors",
+    "From": "pipeline.step",
+    "Hook": "engine.hooks",
+    "HumanInput": "pipeline.waits",
+    "Last": "pipeline.reducers",
+    "Loop": "pipeline.flow",
+    "Map": "pipeline.flow",
+    "Max": "pipeline.reducers",
+    "MemoryStore": "journal.memory",
+    "Merge": "pipeline.reducers",
+    "Min": "pipeline.reducers",
+    "Node": "pipeline.node",
+    "Parallel": "pipeline.flow",
+    "PauseForHumanInput": "pipeline.waits",
+    "Pipeline": "pipeline.node",
+    "PipelineContext": "pipeline.context",
+    "PipelineResult": "engine.result",
+    "Replace": "engine.hooks",
+    "ResourceHints": "pipeline.step",
+    "Retry": "pipeline.step",
+    "SQLiteStore": "journal.sqlite",
+    "Sleep": "pipeline.waits",
+    "Step": "pipeline.step",
+    "StepHistory": "engine.result",
+    "StepInfo": "pipeline.info",
+    "StepResult": "engine.result",
+    "StopPipeline": "pipeline.waits",
+    "SubPipeline": "pipeline.flow",
+    "Usage": "pipeline.info",
+    "WaitForEvent": "pipeline.waits",
+    "step": "pipeline.step",
+}
+
+__all__ = [
+    "Add",
+    "Append",
+    "Approval",
+    "Branch",
+    "Decision",
+    "Failure",
+    "Flujo",
+    "FlujoError",
+    "From",
+    "Hook",
+    "HumanInput",
+    "Last",
+    "Loop",
+    "Map",
+    "Max",
+    "MemoryStore",
+    "Merge",
+    "Min",
+    "Node",
+    "Parallel",
+    "PauseForHumanInput",
+    "Pipeline",
+    "PipelineContext",
+    "PipelineResult",
+    "Replace",
+    "ResourceHints",
+    "Retry",
+    "SQLiteStore",
+    "Sleep",
+    "Step",
+    "StepHistory",
+    "StepInfo",
+    "StepResult",
+    "StopPipeline",
+    "SubPipeline",
+    "Usage",
+    "WaitForEvent",
+    "step",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'flujo' has no attribute {name!r}")
+    value = getattr(import_module(f"flujo.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""Running: the runner, the gate that every effect passes, pauses, hooks, results."""

@@ -1,0 +1,146 @@
+"""Answering: whether a decision fits what was asked, and how it is written down."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import from_json, to_json
+
+from flujo.engine.record import Recall
+from flujo.engine.requests import pending
+from flujo.errors import AnswerRejected, UnknownRequest
+from flujo.pipeline.waits import Approval, Decision
+from flujo.plan.codec import Codec, Unrecordable, codec_for
+from flujo.plan.nodes import PlanEvent, PlanHuman, PlanStep
+from flujo.plan.plan import Plan
+
+_NUMBER = re.compile(r"\[\d+\]")
+
+
+def choose(recall: Recall, run_id: str, request: str | None) -> Approval:
+    """Return the pending request that an answer is for: the one named, or the only one.
+
+    Args:
+        recall: What the run's journal knows.
+        run_id: The run.
+        request: The request's id or address; None for the only one.
+
+    Raises:
+        UnknownRequest: There is no such request, or there are several and none is named.
+    """
+    waiting = pending(recall.notes, run_id)
+    if request is not None:
+        for one in waiting:
+            if request in (one.id, one.address):
+                return one
+        raise UnknownRequest(
+            f"run {run_id} waits for no request {request!r}",
+            fix=f"choose from {_addresses(waiting)}"
+            if waiting
+            else "it waits for nothing: resume it without an answer",
+        )
+    if len(waiting) == 1:
+        return waiting[0]
+    if not waiting:
+        raise UnknownRequest(f"run {run_id} waits for no answer", fix="resume it without one")
+    raise UnknownRequest(
+        f"run {run_id} waits for {len(waiting)} answers",
+        fix=f"name one: request= one of {_addresses(waiting)}",
+    )
+
+
+def judged(plan: Plan, recall: Recall, request: Approval, decision: Decision, now: int) -> dict[str, Any]:
+    """Return an answer as it is recorded, if the decision fits the request.
+
+    Raises:
+        AnswerRejected: It does not; the run stays as it is.
+    """
+    if decision.action not in request.actions:
+        raise AnswerRejected(
+            f"{request.address}: {decision.action!r} cannot be decided here",
+            fix=f"use {' or '.join(request.actions)}",
+        )
+    if decision.digest and decision.digest != request.digest:
+        raise AnswerRejected(
+            f"{request.address}: the decision is about something else than what is asked now",
+            fix="look at the request again and decide anew",
+        )
+    if request.deadline is not None and now > request.deadline.timestamp() * 1e6:
+        raise AnswerRejected(
+            f"{request.address}: the time for an answer ended {request.deadline:%Y-%m-%d %H:%M:%S} UTC",
+            fix="resume the run without an answer: it goes on as it does when nobody answered",
+        )
+    value = None
+    if decision.action == "edit" or (decision.action == "approve" and request.kind != "in_doubt"):
+        given = decision.value if decision.action == "edit" else request.subject
+        for codec in _codecs(plan, recall, request):
+            value = fitting(codec, given, request.address)
+    return {
+        "action": decision.action,
+        "value": value,
+        "reason": decision.reason,
+        "actor": decision.actor,
+        "channel": decision.channel,
+        "at": int(decision.at.timestamp() * 1e6),
+        "digest": request.digest,
+    }
+
+
+def fitting(codec: Codec, given: Any, address: str) -> Any:
+    """Return an answer's value as JSON, whether it was given as JSON or as the type itself.
+
+    Raises:
+        AnswerRejected: It does not fit the type; the error says where, not what was given.
+    """
+    try:
+        return from_json(codec.dump(given))
+    except Unrecordable:
+        pass
+    try:
+        return from_json(codec.dump(codec.load_parsed(from_json(to_json(given)))))
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, part['loc'])) or 'answer'}: {part['msg']}"
+            for part in error.errors(include_input=False)
+        )
+    except (Unrecordable, ValueError) as error:
+        wrong = error.message if isinstance(error, Unrecordable) else str(error)
+    raise AnswerRejected(
+        f"{address}: the answer does not fit what is asked: {wrong}",
+        fix=f"give a value that fits the schema {to_json(codec.schema()).decode()}",
+    )
+
+
+def _codecs(plan: Plan, recall: Recall, request: Approval) -> list[Codec]:
+    """Return what an answer must fit: the type that was asked for, and the step's output that it becomes."""
+    node = plan.nodes.get(_NUMBER.sub("[]", request.address.partition("#")[0]))
+    match node:
+        case PlanHuman() | PlanEvent():
+            return [codec_for(node.node.schema)]
+        case PlanStep() if "#" not in request.address:
+            return [*_asked_type(recall, request), codec_for(node.output_type)]
+        case _:
+            return _asked_type(recall, request) or [codec_for(Any)]
+
+
+def _asked_type(recall: Recall, request: Approval) -> list[Codec]:
+    """Return the type a step asked for, where it can be found again by its import path."""
+    asked = [note.body for note in recall.notes[request.address] if note.kind == "request"]
+    module, _, name = asked[-1]["type"].partition(":")
+    if not name:
+        return []
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError):
+        return []
+    return [codec_for(found)]
+
+
+def _addresses(waiting: Sequence[Approval]) -> str:
+    return ", ".join(repr(one.address) for one in waiting)

@@ -1,0 +1,341 @@
+"""Attempts: how often an agent is tried, for how long, and who judges what it gives."""
+
+from __future__ import annotations
+
+import asyncio
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json, to_json
+
+from flujo.engine.build import Build, Judge, bind, judge, output_check
+from flujo.engine.effects import StepEffects, importable
+from flujo.engine.record import read_usage, write_usage
+from flujo.engine.requests import Asked, accepted, answer_to, approval, ask
+from flujo.engine.result import StepGaveUp, StepRetrying
+from flujo.engine.run import Frame, Run, Suspended, Walk
+from flujo.errors import (
+    EffectDiverged,
+    OutputRejected,
+    RecordError,
+    RequestDenied,
+    ResumeError,
+    StepFailed,
+    StepTimedOut,
+    StoreError,
+)
+from flujo.pipeline.info import StepInfo, Usage
+from flujo.pipeline.waits import PauseForHumanInput, StopPipeline
+from flujo.plan.codec import codec_for
+from flujo.plan.nodes import PlanStep
+from flujo.plan.types import type_name
+
+PASSES = (StopPipeline, EffectDiverged, RecordError, RequestDenied, ResumeError, StoreError)
+"""What no further attempt can mend: it goes to the caller as it is."""
+
+
+class Attempted(NamedTuple):
+    """What attempts came to: an output."""
+
+    output: Any
+    attempts: int = 1
+    usage: Usage = Usage()
+    cached: bool = False
+
+
+class Rejected(Exception):
+    """A validator, or the declared type, did not accept an output."""
+
+
+class Attempts:
+    """The attempts of one step, compiled.
+
+    Attributes:
+        plain: The agent itself, where calling it once with the input is all there is to do.
+        check: The classes an output must be an instance of.
+    """
+
+    def __init__(self, plan: PlanStep, build: Build, fallback: Walk | None) -> None:
+        node, signature = plan.node, plan.signature
+        self._plan = plan
+        self._node = node
+        self._call = bind(signature, plan.sources)
+        self._validators = tuple(judge(one) for one in plan.validators)
+        self._fallback = fallback
+        self._once = node.effects == "at_most_once"
+        self.check = output_check(plan.output_type)
+        special = (
+            node.timeout or node.validators or fallback or node.cache or self._once or node.retry.attempts > 1
+        )
+        self.plain = signature.call if signature.is_async and signature.is_plain and not special else None
+
+    async def run(self, frame: Frame, address: str, value: Any) -> Attempted | Suspended:
+        """Try until an output is accepted, a person must be asked, or there is nothing left to try.
+
+        Raises:
+            StepFailed: The last attempt failed.
+        """
+        run = frame.run
+        asked = self._asked_before(run, address)
+        if asked is not None:
+            return asked
+        key = self._cache_key(value) if self._node.cache else ""
+        if key:
+            hit = await self._cached(run, key)
+            if hit is not None:
+                return hit
+        outcome = await self._tries(frame, address, value)
+        if key and isinstance(outcome, Attempted):
+            self.remember(run, key, outcome.output)
+        return outcome
+
+    async def _tries(self, frame: Frame, address: str, value: Any) -> Attempted | Suspended:
+        run, retry = frame.run, self._node.retry
+        tried = await self._tried_before(run, address)
+        while tried.failed < retry.attempts:
+            info = StepInfo(run.id, address, tried.failed + 1, tried.feedback, StepEffects(run))
+            if self._once:
+                run.note("step.started", address, {"attempt": info.attempt})
+                await _committed(run)
+            try:
+                output = await self._attempt(frame, value, info)
+                return Attempted(output, info.attempt, tried.usage + info.usage)
+            except Asked as asked:
+                return asked.suspended
+            except PauseForHumanInput as pause:
+                return self.pause(run, address, pause)
+            except PASSES:
+                raise
+            except Exception as error:
+                wait = self._wait(run, info.attempt, error)
+                tried = tried.after(info, error)
+                _note_failure(run, info, error, wait)
+                if wait is None:
+                    break
+            await self._rest(run, address, tried, wait)
+        return await self._exhausted(frame, address, value, tried)
+
+    async def _attempt(self, frame: Frame, value: Any, info: StepInfo) -> Any:
+        """Call the agent once, within its time, and have its output judged."""
+        try:
+            async with asyncio.timeout(self._node.timeout) as limit:
+                output = await self._call(frame, value, info)
+        except asyncio.CancelledError:
+            self._discard(frame.run, info)
+            raise
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            self._discard(frame.run, info)
+            raise TimeLimit(f"no output within {self._node.timeout:g} seconds") from error
+        if self.check is not None and not isinstance(output, self.check):
+            raise self.mistyped(output)
+        for validator in self._validators:
+            await _judged(validator, frame, output)
+        return output
+
+    async def _tried_before(self, run: Run, address: str) -> Tried:
+        """Return what the journal knows of earlier attempts, after what is left of the last wait."""
+        tried, due = Tried(), 0
+        for note in run.noted(address):
+            if note.kind == "step.attempt":
+                tried = Tried(
+                    note.body["attempt"],
+                    tried.usage + read_usage(note.body.get("usage")),
+                    (*tried.feedback, *note.body.get("feedback", ())),
+                    RecordedFailure(f"{note.body['error']}: {note.body['message']}"),
+                )
+                due = note.body.get("due") or 0
+                if not note.body["again"]:
+                    tried = tried._replace(failed=self._node.retry.attempts)
+        left = (due - run.clock.now()) / 1e6
+        if left > 0:
+            await run.clock.sleep(left)
+        return tried
+
+    def _wait(self, run: Run, attempt: int, error: Exception) -> float | None:
+        """Return the seconds until another attempt; None when there is none."""
+        retry = self._node.retry
+        if attempt >= retry.attempts or not isinstance(error, (*retry.on, Rejected)):
+            return None
+        return retry.wait(attempt, run.clock.chance())
+
+    async def _rest(self, run: Run, address: str, tried: Tried, wait: float) -> None:
+        if run.observe is not None:
+            run.observe(StepRetrying(run.id, address, tried.failed, described(tried.error), wait))
+        await _committed(run)
+        if wait:
+            await run.clock.sleep(wait)
+
+    async def _exhausted(self, frame: Frame, address: str, value: Any, tried: Tried) -> Attempted | Suspended:
+        """Run the fallback, or fail the step."""
+        if self._fallback is not None:
+            output = await self._fallback(frame.inner(f"{address}/"), value)
+            return output if isinstance(output, Suspended) else Attempted(output, tried.failed, tried.usage)
+        if tried.usage:
+            frame.used(tried.usage)
+        raise self.failure(frame.run, address, tried.failed, tried.error)
+
+    def failure(self, run: Run, address: str, attempt: int, error: BaseException | None) -> StepFailed:
+        """Return how a step's failure reaches the caller: with its place, and the original as its cause."""
+        kind = StepFailed
+        if isinstance(error, TimeLimit):
+            kind = StepTimedOut
+        elif isinstance(error, Rejected):
+            kind = OutputRejected
+        message = (
+            str(error) if isinstance(error, TimeLimit | Rejected | RecordedFailure) else described(error)
+        )
+        failed = kind(message, step=self._plan.label, address=address, attempt=attempt)
+        failed.__cause__ = error
+        if run.observe is not None:
+            run.observe(StepGaveUp(run.id, address, failed))
+        return failed
+
+    def fail_plain(self, run: Run, address: str, error: Exception) -> Suspended:
+        """Say what the failure of a plain agent's only attempt means: a question, or the step's failure."""
+        if isinstance(error, PauseForHumanInput):
+            return self.pause(run, address, error)
+        if isinstance(error, PASSES):
+            raise error
+        info = StepInfo(run.id, address, 1, (), StepEffects(run))
+        _note_failure(run, info, error, None)
+        raise self.failure(run, address, 1, error)
+
+    def mistyped(self, output: Any) -> Rejected:
+        """Return the complaint that an output is not of the declared type."""
+        return Rejected(
+            f"it gave {type_name(type(output))}, but is declared to give {type_name(self._plan.output_type)}"
+        )
+
+    def pause(self, run: Run, address: str, pause: PauseForHumanInput) -> Suspended:
+        """Ask what a step asked by raising; the answer will be its output."""
+        schema = self._plan.output_type if pause.schema is None else pause.schema
+        return ask(
+            run,
+            address,
+            "pause",
+            pause.prompt,
+            subject=pause.subject,
+            schema=codec_for(schema).schema(),
+            type_name=importable(schema),
+            actions=("edit", "deny") if pause.subject is None else ("approve", "edit", "deny"),
+        )
+
+    def _asked_before(self, run: Run, address: str) -> Attempted | Suspended | None:
+        """Return what an earlier pause, or a doubt about an earlier start, means for this step."""
+        notes = [
+            note for note in run.noted(address) if note.kind in ("step.started", "step.attempt", "request")
+        ]
+        if not notes:
+            return None
+        answer = answer_to(run, address)
+        last = notes[-1]
+        if last.kind == "request" and answer is None:
+            return Suspended(approval(run.id, address, last.body))
+        if last.kind == "request" and answer is not None:
+            if last.body["kind"] == "in_doubt" and answer["action"] == "approve":
+                return None
+            return Attempted(accepted(answer, codec_for(self._plan.output_type), address))
+        if last.kind == "step.started":
+            return ask(
+                run,
+                address,
+                "in_doubt",
+                f"{address} was started, and whether it took effect is not known: approve runs it (again); "
+                "edit gives its output, if it did take effect; deny fails the run",
+                schema=codec_for(self._plan.output_type).schema(),
+            )
+        return None
+
+    def _discard(self, run: Run, info: StepInfo) -> None:
+        """Note that a call in a thread was given up: it may still end, and its result is discarded."""
+        if not self._plan.signature.is_async:
+            run.note("step.discarded", info.address, {"attempt": info.attempt})
+
+    def _cache_key(self, value: Any) -> str:
+        chosen = self._node.cache
+        key = chosen(value) if callable(chosen) else to_json(value).decode()
+        facts = [
+            self._plan.label,
+            self._plan.signature.call.__qualname__,
+            type_name(self._plan.output_type),
+            key,
+        ]
+        return sha256(to_json(facts)).hexdigest()
+
+    async def _cached(self, run: Run, key: str) -> Attempted | None:
+        if run.recorder is None:
+            return Attempted(run.cache[key], cached=True) if key in run.cache else None
+        written = await run.recorder.store.cached(key)
+        return (
+            None
+            if written is None
+            else Attempted(codec_for(self._plan.output_type).load(written), cached=True)
+        )
+
+    def remember(self, run: Run, key: str, output: Any) -> None:
+        """Keep an output beyond the run, for the next step with this key."""
+        if run.recorder is None:
+            run.cache[key] = output
+        else:
+            run.recorder.remember(key, codec_for(self._plan.output_type).dump(output))
+
+
+class Tried(NamedTuple):
+    """What failed attempts came to."""
+
+    failed: int = 0
+    usage: Usage = Usage()
+    feedback: tuple[str, ...] = ()
+    error: Exception | None = None
+
+    def after(self, info: StepInfo, error: Exception) -> Tried:
+        """Return this with one more failed attempt."""
+        feedback = (*self.feedback, str(error)) if isinstance(error, Rejected) else self.feedback
+        return Tried(info.attempt, self.usage + info.usage, feedback, error)
+
+
+class RecordedFailure(Exception):
+    """What the journal kept of an exception that ended an attempt in another process."""
+
+
+class TimeLimit(Exception):
+    """An attempt took longer than its step allows."""
+
+
+def described(error: BaseException | None) -> str:
+    """Return an exception in one line: its type and what it says."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+async def _committed(run: Run) -> None:
+    if run.recorder is not None:
+        await run.recorder.commit()
+
+
+async def _judged(validator: Judge, frame: Frame, output: Any) -> None:
+    """Let a validator judge an output: None and True accept it; all else rejects it, with a reason."""
+    try:
+        verdict = await validator(frame, output)
+    except ValueError as error:
+        raise Rejected(str(error) or "a validator rejected it") from error
+    if verdict is None or verdict is True:
+        return
+    raise Rejected(str(verdict) if verdict else "a validator rejected it")
+
+
+def _note_failure(run: Run, info: StepInfo, error: Exception, wait: float | None) -> None:
+    body: dict[str, Any] = {
+        "attempt": info.attempt,
+        "error": type(error).__name__,
+        "message": str(error),
+        "again": wait is not None,
+    }
+    if wait:
+        body["due"] = run.clock.now() + int(wait * 1e6)
+    if info.usage:
+        body["usage"] = from_json(write_usage(info.usage))
+    if isinstance(error, Rejected):
+        body["feedback"] = [str(error)]
+    run.note("step.attempt", info.address, body)

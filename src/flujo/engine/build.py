@@ -1,0 +1,97 @@
+"""What compiling a plan's nodes into walks needs to know of the runner."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_origin, is_typeddict
+
+from flujo.engine.hooks import Hooks
+from flujo.plan.codec import Codec, codec_for
+from flujo.plan.plan import Plan
+from flujo.plan.signature import Signature
+from flujo.plan.types import Type, members, plain
+
+if TYPE_CHECKING:
+    from flujo.engine.run import Frame
+    from flujo.pipeline.info import StepInfo
+
+Call = Callable[["Frame", Any, "StepInfo | None"], Awaitable[Any]]
+Judge = Callable[["Frame", Any], Awaitable[Any]]
+_NUMBERS: Mapping[type, tuple[type, ...]] = {float: (float, int), complex: (complex, float, int)}
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A plan and the settings that its walks are compiled with.
+
+    Attributes:
+        plan: The plan.
+        hooks: The runner's hooks.
+        durable: Whether runs are recorded in a store.
+    """
+
+    plan: Plan
+    hooks: Hooks
+    durable: bool
+
+    def codec(self, annotation: Type) -> Codec | None:
+        """Return how values of a type are recorded; None where nothing is."""
+        return codec_for(annotation) if self.durable else None
+
+
+def bind(signature: Signature, sources: Mapping[str, str]) -> Call:
+    """Return how a step's agent is called: with its input, and all else that it asks for."""
+    function, is_async = signature.call, signature.is_async
+    by_position = signature.input if signature.first else ""
+    by_name = "" if signature.first else signature.input
+    context, info_name = signature.context, signature.info
+    named = tuple(sources.items())
+
+    async def call(frame: Frame, value: Any, info: StepInfo | None) -> Any:
+        more: dict[str, Any] = {parameter: frame.slots[path] for parameter, path in named}
+        if by_name:
+            more[by_name] = value
+        if context:
+            more[context] = frame.context
+        if info_name:
+            more[info_name] = info
+        given = (value,) if by_position else ()
+        if is_async:
+            return await function(*given, **more)
+        output = await frame.run.threads.call(function, *given, **more)
+        return await output if isinstance(output, Awaitable) else output
+
+    return call
+
+
+def judge(signature: Signature) -> Judge:
+    """Return how a condition, a validator or another function beside a node is called.
+
+    Such functions are meant to be short: one that is not ``async`` runs in the loop's own thread.
+    """
+    function, context = signature.call, signature.context
+    by_name = "" if signature.first else signature.input
+
+    async def call(frame: Frame, value: Any) -> Any:
+        more: dict[str, Any] = {context: frame.context} if context else {}
+        if by_name:
+            more[by_name] = value
+        verdict = function(value, **more) if signature.input and not by_name else function(**more)
+        return await verdict if isinstance(verdict, Awaitable) else verdict
+
+    return call
+
+
+def output_check(annotation: Type) -> tuple[type, ...] | None:
+    """Return the classes that an output of a declared type is an instance of; None where that cannot tell."""
+    classes: list[type] = []
+    for member in members(annotation):
+        kind = get_origin(member) or plain(member)
+        if not isinstance(kind, type) or kind is object or is_typeddict(kind) or kind is types.GenericAlias:
+            return None
+        if getattr(kind, "_is_protocol", False):
+            return None
+        classes += _NUMBERS.get(kind, (kind,))
+    return tuple(classes)

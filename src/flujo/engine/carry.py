@@ -1,0 +1,213 @@
+"""Carrying a run: from its first step to its end, its pause, or its cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from pydantic_core import to_json
+
+from flujo.engine.build import Build
+from flujo.engine.hooks import shown
+from flujo.engine.identity import this_process
+from flujo.engine.opened import Live, Opened, record_start
+from flujo.engine.result import Paused, PipelineResult, RunStarted, Status, StepHistory
+from flujo.engine.run import Suspended
+from flujo.engine.supervise import Supervised
+from flujo.engine.undo import Undo
+from flujo.engine.walk import compile_walk
+from flujo.errors import FlujoError, HookFailed, RecordError, RunCancelled, RunError, StepFailed
+from flujo.journal.store import StatusChange
+from flujo.pipeline.info import Usage
+from flujo.pipeline.waits import Approval, StopPipeline
+from flujo.plan.codec import Unrecordable
+
+
+class Ending(NamedTuple):
+    """What a run came to."""
+
+    status: Status
+    output: Any = None
+    pending: tuple[Approval, ...] = ()
+    error: FlujoError | None = None
+    reason: str = ""
+
+
+class Carrier:
+    """Carries the runs of one runner, and knows which are under way."""
+
+    def __init__(self, build: Build) -> None:
+        self._build = build
+        self._walk = compile_walk(build.plan.root, build)
+        self._undo = Undo(build)
+        self._codec = build.codec(build.plan.root.output_type)
+        self._active: dict[str, Supervised] = {}
+        self._cancelled: dict[str, asyncio.Future[PipelineResult[Any]]] = {}
+
+    def carries(self, run_id: str) -> bool:
+        """Say whether this runner carries a run on at this moment."""
+        return run_id in self._active
+
+    async def carry(self, opened: Opened) -> PipelineResult[Any]:
+        """Carry a run until it ends or waits.
+
+        Raises:
+            asyncio.CancelledError: The caller was cancelled: the run stays as it is and can be resumed.
+            StoreError: The store failed: likewise.
+        """
+        run_id = opened.run.id
+        supervised = Supervised(self._work(opened))
+        self._active[run_id] = supervised
+        try:
+            return await supervised.outcome()
+        except asyncio.CancelledError:
+            if supervised.reason is None:
+                raise
+            result = await self.end_cancelled(opened.heir(), supervised.reason)
+            self._tell(run_id, result)
+            return result
+        finally:
+            del self._active[run_id]
+            if run_id in self._cancelled:
+                self._cancelled.pop(run_id).cancel()
+
+    async def cancel(self, run_id: str, reason: str) -> PipelineResult[Any] | None:
+        """Cancel a run that this runner carries and return its result; None if it carries no such run."""
+        supervised = self._active.get(run_id)
+        if supervised is None:
+            return None
+        told = self._cancelled.setdefault(run_id, asyncio.get_running_loop().create_future())
+        supervised.cancel(reason)
+        try:
+            return await asyncio.shield(told)
+        except asyncio.CancelledError:
+            if told.cancelled():  # it ended by itself in the same moment
+                return None
+            raise
+
+    def _tell(self, run_id: str, result: PipelineResult[Any]) -> None:
+        told = self._cancelled.get(run_id)
+        if told is not None and not told.done():
+            told.set_result(result)
+
+    async def end_cancelled(self, opened: Opened, reason: str) -> PipelineResult[Any]:
+        """End a run as cancelled, undoing what its steps declare."""
+        run_id = opened.run.id
+        error = RunCancelled(f"run {run_id} was cancelled" + (f": {reason}" if reason else ""))
+        return await self._end(opened, Ending("cancelled", error=error, reason=reason))
+
+    async def _work(self, opened: Opened) -> PipelineResult[Any]:
+        ending = await self._start(opened)
+        if ending is None:
+            ending = await self._walked(opened)
+        return await self._end(opened, ending)
+
+    async def _start(self, opened: Opened) -> Ending | None:
+        """Record that the run begins or goes on; return how it ended where it does not go on."""
+        run, frame = opened.run, opened.frame
+        ending = None
+        if not opened.resumed:
+            value = opened.value
+            try:
+                value = await shown(self._build.hooks.on_start, opened.value, context=frame.context)
+            except StopPipeline as stop:
+                ending = Ending("stopped", reason=stop.reason)
+            except HookFailed as error:
+                ending = Ending("failed", error=error)
+            record_start(opened, value)
+        elif run.recorder is not None:
+            if not run.recorder.pending:
+                run.note("run.resumed", "", {"owner": this_process()})
+            run.recorder.change(StatusChange("running", this_process()))
+        if run.observe is not None:
+            run.observe(RunStarted(run.id, opened.resumed))
+        for note in run.noted(""):
+            if note.kind == "undone":
+                error = RunError("the run had failed, and undoing its steps was interrupted")
+                return Ending(note.body["because"], error=error)
+        return ending
+
+    async def _walked(self, opened: Opened) -> Ending:
+        try:
+            outcome = await self._walk(opened.frame, opened.value)
+        except StopPipeline as stop:
+            return Ending("stopped", reason=stop.reason)
+        except RunError as error:
+            return Ending("failed", error=error)
+        if isinstance(outcome, Suspended):
+            return Ending("paused", pending=outcome.requests)
+        return Ending("completed", outcome)
+
+    async def _end(self, opened: Opened, ending: Ending) -> PipelineResult[Any]:
+        """Undo what must be undone, show the result to hooks, record it, and return it."""
+        run, frame = opened.run, opened.frame
+        if self._undo and ending.status in ("failed", "cancelled") and ending.error is not None:
+            for line in await self._undo.run(frame, ending.status):
+                ending.error.add_note(line)
+        result: PipelineResult[Any] = PipelineResult(
+            run_id=run.id,
+            status=ending.status,
+            output=ending.output,
+            steps=StepHistory(run.steps),
+            context=frame.context,
+            usage=frame.usage or Usage(),
+            pending=ending.pending,
+            error=ending.error,
+            reason=ending.reason,
+            _live=_live(opened) if ending.status == "paused" and run.recorder is None else None,
+        )
+        try:
+            result = await shown(self._build.hooks.on_end, result, context=frame.context)
+        except (HookFailed, StopPipeline) as raised:
+            result = _spoiled(result, raised)
+        if run.recorder is not None:
+            await self._record_end(opened, result)
+        if run.observe is not None and result.status == "paused":
+            run.observe(Paused(run.id, result.pending))
+        return result
+
+    async def _record_end(self, opened: Opened, result: PipelineResult[Any]) -> None:
+        recorder, frame = opened.run.recorder, opened.frame
+        assert recorder is not None and frame.tracker is not None
+        if result.status == "paused":
+            if not recorder.pending:
+                recorder.append("run.paused", "", b"{}")
+        else:
+            body = b'{"status":"%b"' % result.status.encode()
+            try:
+                if result.success and self._codec is not None:
+                    body += b"," + recorder.written(self._codec.dump(result.output))
+                patch = frame.tracker.diff(sweep=True)
+            except Unrecordable as error:
+                place = self._build.plan.name
+                raise RecordError(error.message, step=place, address=place, fix=error.fix) from error
+            if patch is not None:
+                body += b',"patch":' + patch
+            if result.error is not None:
+                body += b',"error":' + to_json(facts_of(result.error))
+            recorder.append("run.ended", "", body + b',"reason":%b}' % to_json(result.reason))
+        recorder.change(StatusChange(result.status))
+        await recorder.finish()
+
+
+def facts_of(error: FlujoError) -> dict[str, Any]:
+    """Return an error as it is recorded."""
+    facts: dict[str, Any] = {"code": error.code, "message": error.message, "fix": error.fix}
+    if isinstance(error, StepFailed):
+        facts |= {"step": error.step, "address": error.address, "attempt": error.attempt}
+    notes: Sequence[str] = getattr(error, "__notes__", ())
+    return {**facts, "notes": list(notes)} if notes else facts
+
+
+def _live(opened: Opened) -> Live:
+    run = opened.run
+    return Live(run.so_far(), opened.frame.context, dict(run.views), opened.value)
+
+
+def _spoiled(result: PipelineResult[Any], raised: HookFailed | StopPipeline) -> PipelineResult[Any]:
+    """Return the result of a run whose last hook raised."""
+    if isinstance(raised, StopPipeline):
+        return replace(result, status="stopped", output=None, pending=(), reason=raised.reason)
+    return replace(result, status="failed", output=None, pending=(), error=raised)

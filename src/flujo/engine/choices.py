@@ -1,0 +1,130 @@
+"""Choices: one of several cases, and whether a loop turns again. Each is recorded when it is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import to_json
+
+from flujo.engine.build import Build, judge
+from flujo.engine.composite import Composite
+from flujo.engine.record import Memo
+from flujo.engine.run import Frame, Run, Suspended, Walk
+from flujo.errors import LoopExhausted, RunError
+from flujo.pipeline.flow import case_label
+from flujo.pipeline.waits import StopPipeline
+from flujo.plan.codec import codec_for
+from flujo.plan.nodes import PlanBranch, PlanLoop
+
+
+def compile_branch(plan: PlanBranch, cases: dict[str, Walk], build: Build) -> Walk:
+    """Return the walk of a branch: choose once, record the choice, run the case."""
+    node, label, path = plan.node, plan.label, plan.path
+    on = judge(plan.on)
+    labels = {key: case_label(key) for key in node.cases}
+    kept = path in build.plan.kept
+    text = codec_for(str)
+
+    async def choose(frame: Frame, address: str, value: Any) -> str:
+        run = frame.run
+        known = run.done.get(address)
+        if isinstance(known, bytes):
+            assert run.recorder is not None
+            return (await run.recorder.recorded(known, text)).output
+        if known is not None:
+            return known.output
+        key = await predicate(on(frame, value), address, "on")
+        case = labels.get(key) if _hashable(key) else None
+        if case is None and node.default is None:
+            raise RunError(
+                f"{address}: no case for {type(key).__name__} {_short(key)}",
+                fix=f"add the case or a default; it has {', '.join(cases)}",
+            )
+        return _chosen(run, address, case or "default")
+
+    async def branch(frame: Frame, value: Any) -> Any:
+        address = frame.prefix + label
+        case = await choose(frame, address, value)
+        output = await cases[case](frame.inner(f"{address}/{case}/"), value)
+        if kept and output.__class__ is not Suspended:
+            frame.slots[path] = output
+        return output
+
+    return branch
+
+
+def _chosen(run: Run, address: str, case: str) -> str:
+    if run.recorder is None:
+        run.choices[address] = Memo(case)
+    else:
+        run.recorder.append("choice", address, b'{"output":' + to_json(case) + b"}")
+    return case
+
+
+def compile_loop(plan: PlanLoop, body: Walk, build: Build) -> Walk:
+    """Return the walk of a loop: each turn is recorded with its output and whether it was the last."""
+    node, label = plan.node, plan.label
+    codec = build.codec(plan.output_type)
+    whole, turn_record = Composite(plan, codec, build), Composite(plan, codec, build)
+    until, most = judge(plan.until), node.max_turns
+
+    async def one_turn(frame: Frame, address: str, value: Any) -> Memo | Suspended:
+        inner = frame.inner(f"{address}/")
+        output = await body(inner, value)
+        if output.__class__ is Suspended:
+            return output
+        last = bool(await predicate(until(frame, output), address, "until"))
+        patch = _with_predicate(frame, inner)
+        turn_record.ended(frame, address, output, kind="turn", usage=inner.usage, patch=patch, last=last)
+        return Memo(output, last=last)
+
+    async def loop(frame: Frame, value: Any) -> Any:
+        address = frame.prefix + label
+        memo = await whole.known(frame, address)
+        if memo is not None:
+            return memo.output
+        inner = frame.inner(f"{address}/")
+        for number in range(1, most + 1):
+            place = f"{address}[{number}]"
+            turn = await turn_record.known(inner, place) or await one_turn(inner, place, value)
+            if isinstance(turn, Suspended):
+                return turn
+            value = turn.output
+            if turn.last:
+                break
+        else:
+            if node.on_exhausted == "fail":
+                raise LoopExhausted(
+                    f"{address}: its condition did not hold after {most} turns",
+                    fix="raise max_turns, or pass on_exhausted='return' to go on with the last output",
+                )
+        whole.ended(frame, address, value, usage=inner.usage, patch=inner.patch)
+        return value
+
+    return loop
+
+
+def _with_predicate(frame: Frame, inner: Frame) -> bytes | None:
+    """Return what a turn changed, what its condition changed included."""
+    if frame.tracker is not None and (patch := frame.tracker.diff()) is not None:
+        inner.changed(patch)
+    return inner.patch
+
+
+async def predicate(verdict: Any, address: str, role: str) -> Any:
+    """Return the verdict of a user's condition; what it raises fails the run with its place."""
+    try:
+        return await verdict
+    except (StopPipeline, RunError):
+        raise
+    except Exception as error:
+        raise RunError(f"{address}: {role} raised {type(error).__name__}: {error}") from error
+
+
+def _hashable(key: Any) -> bool:
+    return key.__hash__ is not None
+
+
+def _short(key: Any) -> str:
+    shown = repr(key)
+    return shown if len(shown) <= 40 else shown[:37] + "..."

@@ -1,0 +1,149 @@
+"""What a step may do while it runs: recorded effects and questions."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from hashlib import sha256
+from typing import Any
+
+from pydantic_core import to_json
+
+from flujo.engine.record import Note
+from flujo.engine.requests import Asked, accepted, answer_to, ask
+from flujo.engine.run import Run
+from flujo.errors import EffectDiverged, RecordError
+from flujo.pipeline.info import StepInfo
+from flujo.plan.codec import Codec, Unrecordable, codec_for
+from flujo.plan.signature import SignatureProblem, read_signature
+
+
+class StepEffects:
+    """Answers what a step asks of its :class:`StepInfo`."""
+
+    __slots__ = ("_run",)
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def do(
+        self, info: StepInfo, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Run a function once in the life of the run; see :meth:`StepInfo.do`."""
+        run = self._run
+        address = _next_address(info, name)
+        call = _call_facts(fn, args, kwargs)
+        codec = _result_codec(fn, info, address)
+        for note in run.noted(address):
+            if note.kind == "effect":
+                _check_same(address, note.body, call)
+                return await self._known(note.body, codec)
+        recorder = run.recorder
+        if recorder is not None:
+            await recorder.commit()
+        output = await (fn(*args, **kwargs) if _is_async(fn) else run.threads.call(fn, *args, **kwargs))
+        if isinstance(output, Awaitable):
+            output = await output
+        if recorder is not None:
+            try:
+                written = recorder.written(codec.dump(output))
+            except Unrecordable as error:
+                raise RecordError(
+                    f"the result of {name!r} cannot be recorded: {error.message}",
+                    step=info.address,
+                    address=address,
+                    attempt=info.attempt,
+                    fix=error.fix,
+                ) from error
+            recorder.append("effect", address, to_json(call)[:-1] + b"," + written + b"}")
+            await recorder.commit()
+        run.notes.setdefault(address, []).append(Note("effect", {**call, "live": output}))
+        return output
+
+    async def _known(self, body: Mapping[str, Any], codec: Codec) -> Any:
+        recorder = self._run.recorder
+        if "live" in body or recorder is None:
+            return body["live"]
+        return await recorder.value(body, codec)
+
+    async def ask(self, info: StepInfo, prompt: str, schema: Any, subject: Any) -> Any:
+        """Return a person's answer, or unwind the step until there is one; see :meth:`StepInfo.ask`."""
+        address = _next_address(info, "ask")
+        codec = codec_for(schema)
+        answer = answer_to(self._run, address)
+        if answer is not None:
+            return accepted(answer, codec, address)
+        raise Asked(
+            ask(
+                self._run,
+                address,
+                "pause",
+                prompt,
+                subject=subject,
+                schema=codec.schema(),
+                type_name=importable(schema),
+                actions=("edit", "deny") if subject is None else ("approve", "edit", "deny"),
+            )
+        )
+
+
+def importable(schema: Any) -> str:
+    """Return where a type can be imported from (``module:name``); empty where it cannot."""
+    if isinstance(schema, type) and "<" not in schema.__qualname__ and not inspect.isfunction(schema):
+        return f"{schema.__module__}:{schema.__qualname__}"
+    return ""
+
+
+def _next_address(info: StepInfo, name: str) -> str:
+    count = info.counts[name] = info.counts.get(name, 0) + 1
+    return f"{info.address}#{name}" if count == 1 else f"{info.address}#{name}-{count}"
+
+
+def _call_facts(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what identifies a call, without its arguments' values."""
+    given = {**{str(index): value for index, value in enumerate(args, 1)}, **kwargs}
+    return {
+        "call": getattr(fn, "__qualname__", "") or type(fn).__qualname__,
+        "arguments": {key: _digest(value) for key, value in given.items()},
+    }
+
+
+def _digest(value: Any) -> str:
+    written = to_json(value, fallback=lambda unknown: type(unknown).__qualname__)
+    return sha256(written).hexdigest()[:16]
+
+
+def _check_same(address: str, recorded: Mapping[str, Any], call: Mapping[str, Any]) -> None:
+    if recorded["call"] == call["call"] and recorded["arguments"] == call["arguments"]:
+        return
+    before, now = recorded["arguments"], call["arguments"]
+    differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    what = (
+        f"{recorded['call']} was recorded, {call['call']} is asked for now"
+        if recorded["call"] != call["call"]
+        else f"{call['call']} is asked for with another argument {', '.join(map(repr, differing))}"
+    )
+    raise EffectDiverged(
+        f"{address}: {what}",
+        fix="let a step ask for the same effects in the same order on every attempt: what it decides on must come "
+        "from its input, its context or another recorded effect",
+    )
+
+
+def _is_async(fn: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+
+
+def _result_codec(fn: Callable[..., Any], info: StepInfo, address: str) -> Codec:
+    try:
+        return codec_for(read_signature(fn).output_type)
+    except SignatureProblem:  # its parameters do not matter here, only what it returns
+        return codec_for(Any)
+    except Unrecordable as error:
+        raise RecordError(
+            f"the result of {address!r} cannot be recorded: {error.message}",
+            step=info.address,
+            address=address,
+            attempt=info.attempt,
+            fix=error.fix,
+        ) from error

@@ -1,0 +1,158 @@
+"""The gate: the one place where a step's agent is run and its result is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Any
+
+from flujo.engine.attempts import Attempted, Attempts
+from flujo.engine.build import Build
+from flujo.engine.hooks import shown
+from flujo.engine.record import Memo, write_usage
+from flujo.engine.result import StepCompleted, StepResult, StepStarted
+from flujo.engine.run import Frame, Suspended, Walk
+from flujo.errors import HookFailed, RecordError
+from flujo.plan.codec import Unrecordable
+from flujo.plan.nodes import PlanStep
+
+_BREATH = 0.01
+"""Seconds after which a run lets the other tasks of the loop go on."""
+_ONCE = Attempted(None)
+
+Complete = Callable[[Frame, StepResult], Awaitable[Any]]
+
+
+def compile_step(plan: PlanStep, build: Build, fallback: Walk | None) -> Walk:
+    """Return the walk of a step: ask the journal, run the agent, record what came of it."""
+    label = plan.label
+    attempts = Attempts(plan, build, fallback)
+    plain, check = attempts.plain, attempts.check
+    before = build.hooks.before_step
+    reuse, complete = compile_reuse(plan, build), compile_record(plan, build)
+
+    async def execute_step(frame: Frame, value: Any) -> Any:
+        run = frame.run
+        address = frame.prefix + label
+        if run.done and (known := run.done.get(address)) is not None:
+            return await reuse(frame, address, known)
+        if run.recorder is not None:
+            await run.recorder.commit()
+        if before:
+            value = await shown(before, value, before=(label,), context=frame.context)
+        if run.observe is not None:
+            run.observe(StepStarted(run.id, address, label))
+        begun = perf_counter()
+        if begun - run.yielded > _BREATH:
+            await asyncio.sleep(0)
+            run.yielded = perf_counter()
+        if plain is not None and address not in run.notes:
+            outcome = _ONCE
+            try:
+                output = await plain(value)
+                if check is not None and not isinstance(output, check):
+                    raise attempts.mistyped(output)
+            except Exception as error:
+                return attempts.fail_plain(run, address, error)
+        else:
+            outcome = await attempts.run(frame, address, value)
+            if isinstance(outcome, Suspended):
+                return outcome
+            output = outcome.output
+        _, many, usage, cached = outcome
+        return await complete(
+            frame, StepResult(label, address, output, many, perf_counter() - begun, usage, False, cached)
+        )
+
+    return execute_step
+
+
+def compile_reuse(plan: PlanStep, build: Build) -> Callable[[Frame, str, Memo | bytes], Awaitable[Any]]:
+    """Return how a step that the journal knows is passed by: nothing runs."""
+    label, path = plan.label, plan.path
+    kept = path in build.plan.kept
+    codec = build.codec(plan.output_type)
+
+    async def reuse(frame: Frame, address: str, known: Memo | bytes) -> Any:
+        run = frame.run
+        if isinstance(known, bytes):
+            assert run.recorder is not None and codec is not None
+            known = await run.recorder.recorded(known, codec)
+            if known.patch and frame.tracker is not None:
+                frame.tracker.apply(known.patch)
+                frame.changed(known.patch)
+        if known.usage:
+            frame.used(known.usage)
+        if kept:
+            frame.slots[path] = known.output
+        run.steps.append(
+            StepResult(label, address, known.output, known.attempts, known.duration, known.usage, reused=True)
+        )
+        return known.output
+
+    return reuse
+
+
+def compile_record(plan: PlanStep, build: Build) -> Complete:
+    """Return how a step's result is shown to hooks, recorded, and told."""
+    label, path = plan.label, plan.path
+    kept = path in build.plan.kept
+    takes_context = bool(plan.signature.context) or any(one.context for one in plan.validators)
+    after = build.hooks.after_step
+    codec = build.codec(plan.output_type)
+    dump = None if codec is None else codec.dump
+
+    async def complete(frame: Frame, result: StepResult) -> Any:
+        run = frame.run
+        if after:
+            result = await _after_hooks(after, frame, result)
+        output = result.output
+        if dump is not None and run.recorder is not None:
+            try:
+                written = run.recorder.written(dump(output))
+                patch = (
+                    frame.tracker.diff() if (takes_context or after) and frame.tracker is not None else None
+                )
+            except Unrecordable as error:
+                raise RecordError(
+                    error.message, step=label, address=result.address, attempt=result.attempts, fix=error.fix
+                ) from error
+            run.recorder.append("step.completed", result.address, _body(written, result, patch))
+            if patch is not None:
+                frame.changed(patch)
+        if result.usage:
+            frame.used(result.usage)
+        if kept:
+            frame.slots[path] = output
+        run.steps.append(result)
+        if run.observe is not None:
+            if run.recorder is not None:
+                await run.recorder.commit()
+            run.observe(StepCompleted(run.id, result))
+        return output
+
+    return complete
+
+
+def _body(written: bytes, result: StepResult, patch: bytes | None) -> bytes:
+    body = b'{%b,"took":%d' % (written, result.duration * 1e6)
+    if result.attempts != 1:
+        body += b',"attempts":%d' % result.attempts
+    if result.cached:
+        body += b',"cached":true'
+    if result.usage:
+        body += b',"usage":' + write_usage(result.usage)
+    if patch is not None:
+        body += b',"patch":' + patch
+    return body + b"}"
+
+
+async def _after_hooks(after: tuple[Callable[..., Any], ...], frame: Frame, result: StepResult) -> StepResult:
+    shown_as = await shown(after, result, context=frame.context)
+    if not isinstance(shown_as, StepResult):
+        raise HookFailed(
+            f"a hook replaced the result of {result.address!r} by {type(shown_as).__name__}",
+            fix="replace it by another StepResult: Replace(dataclasses.replace(step_result, output=…))",
+        )
+    return shown_as

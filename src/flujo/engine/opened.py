@@ -1,0 +1,281 @@
+"""Opening runs: a new one, or one that goes on from its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import from_json, to_json
+
+from flujo.engine.clock import Clock
+from flujo.engine.identity import is_alive, new_run_id, this_process
+from flujo.engine.patch import Tracker, restore, snapshot
+from flujo.engine.record import Recall, Recorder
+from flujo.engine.result import RunEvent
+from flujo.engine.run import Frame, Run
+from flujo.engine.threads import Threads
+from flujo.errors import ChainBroken, InputError, PlanChanged, RunBusy, RunConflict, UnknownRun
+from flujo.journal.events import Event, link
+from flujo.journal.store import JournalStore, RunRecord, StatusChange
+from flujo.pipeline.context import PipelineContext
+from flujo.plan.codec import Unrecordable, codec_for
+from flujo.plan.plan import Plan
+
+Observe = Callable[[RunEvent], None] | None
+
+
+@dataclass(slots=True)
+class Opened:
+    """A run that is ready to be walked.
+
+    Attributes:
+        run: Its state.
+        frame: Its outermost place.
+        value: Its input.
+        resumed: Whether it goes on rather than begins.
+    """
+
+    run: Run
+    frame: Frame
+    value: Any
+    resumed: bool
+    started: Callable[[Recorder, Any, PipelineContext], bytes] | None = None
+
+    def heir(self) -> Opened:
+        """Return the same run for its end, cut off from steps that may still be running."""
+        run, frame = self.run.heir(), self.frame
+        ended = Frame(run, "", frame.context, frame.tracker, frame.slots)
+        ended.usage = frame.usage
+        return Opened(run, ended, self.value, self.resumed)
+
+
+def record_start(opened: Opened, value: Any) -> None:
+    """Record that a run begins, with the input that it works on."""
+    run, frame = opened.run, opened.frame
+    opened.value = value
+    if run.recorder is None or opened.started is None:
+        return
+    run.recorder.append("run.started", "", opened.started(run.recorder, value, frame.context))
+    frame.tracker = Tracker(frame.context)
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What a paused run without a store goes on from: kept in its result, by reference."""
+
+    recall: Recall
+    context: PipelineContext
+    views: Mapping[str, PipelineContext]
+    value: Any
+
+    def again(self) -> Live:
+        """Return the same state to go on from, so that a result can be resumed more than once."""
+        notes = {address: list(known) for address, known in self.recall.notes.items()}
+        return Live(Recall(dict(self.recall.done), notes), self.context, self.views, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A run as its store knows it: its record, the live part of its journal, and its last event."""
+
+    record: RunRecord
+    events: list[Event]
+    recall: Recall
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The body of the event the run began with."""
+        return self.recall.notes[""][0].body
+
+
+class Opener:
+    """Opens the runs of one runner."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: JournalStore | None,
+        *,
+        clock: Clock,
+        durability: str,
+        labels: Mapping[str, str],
+    ) -> None:
+        self._plan = plan
+        self._store = store
+        self._clock = clock
+        self._waits = durability == "sync"
+        self._labels = dict(labels)
+        self._threads = Threads()
+        self._cache: dict[str, Any] = {}
+        self._input = None if store is None else codec_for(plan.root.input_type)
+        self._digests = to_json(plan.digests) if store is not None else b""
+
+    def new(
+        self, value: Any, context: PipelineContext | None, run_id: str | None, observe: Observe
+    ) -> Opened:
+        """Open a run that begins now.
+
+        Raises:
+            InputError: The input or the context does not fit the pipeline.
+        """
+        run_id = run_id or new_run_id()
+        started = self._context(context)
+        recorder = None
+        if self._store is not None:
+            recorder = Recorder(self._store, run_id, new_run_id(), self._clock.now, wait=self._waits)
+        run = self._run(run_id, Recall({}, {}), recorder, observe)
+        if recorder is not None:
+            self._dumped(value)
+            recorder.change(StatusChange("running", this_process(), self._plan.name, self._plan.fingerprint))
+        return Opened(run, Frame(run, "", started, None, {}), value, resumed=False, started=self._started)
+
+    def live(self, run_id: str, live: Live, observe: Observe) -> Opened:
+        """Open a paused run that has no store."""
+        run = self._run(run_id, live.recall, None, observe)
+        run.views.update(live.views)
+        return Opened(run, Frame(run, "", live.context, None, {}), live.value, resumed=True)
+
+    async def stored(self, known: Stored, observe: Observe, *, reads: bool = False) -> Opened:
+        """Open a run that is in the store; ``reads`` where it is only looked at."""
+        assert self._store is not None
+        last = known.events[-1]
+        recorder = Recorder(
+            self._store,
+            known.record.run_id,
+            new_run_id(),
+            self._clock.now,
+            seq=last.seq,
+            head=last.hash,
+            wait=self._waits,
+        )
+        run = self._run(known.record.run_id, known.recall, recorder, observe)
+        context = restore(self._plan.context_model, to_json(known.facts["context"]))
+        value = await self._value(recorder, known.facts)
+        return Opened(run, Frame(run, "", context, Tracker(context), {}), value, resumed=True)
+
+    async def find(self, run_id: str) -> Stored:
+        """Return a run of the store.
+
+        Raises:
+            UnknownRun: The store has none of this id.
+            ChainBroken: Its journal was changed.
+        """
+        found = None if self._store is None else await self._store.run(run_id)
+        if found is None or self._store is None:
+            raise UnknownRun(f"no run has the id {run_id!r}")
+        events = await self._store.live_events(run_id)
+        _check_chain(events)
+        return Stored(found, events, Recall.of(events))
+
+    def check(self, known: Stored, *, takes_over: bool = True) -> None:
+        """Check that a run may go on here.
+
+        Raises:
+            PlanChanged: It was made by another plan.
+            RunBusy: Another process carries it on.
+        """
+        record = known.record
+        if record.fingerprint != self._plan.fingerprint:
+            raise self._changed(known)
+        owner = record.owner
+        if (
+            takes_over
+            and record.status == "running"
+            and owner
+            and owner != this_process()
+            and is_alive(owner)
+        ):
+            raise RunBusy(f"run {record.run_id} is being carried on by another process ({owner})")
+
+    async def check_same_input(self, known: Stored, value: Any) -> None:
+        """Check that a run that is named again is given the input that it began with.
+
+        Raises:
+            RunConflict: It is given another.
+        """
+        assert self._store is not None
+        facts = known.facts
+        began = to_json(facts["output"]) if "output" in facts else None
+        if began is None:
+            began = await self._store.payload(bytes.fromhex(facts["output_ref"]))
+        if from_json(began) != from_json(self._dumped(value)):
+            raise RunConflict(f"run {known.record.run_id} began with another input")
+
+    def _run(self, run_id: str, recall: Recall, recorder: Recorder | None, observe: Observe) -> Run:
+        return Run(
+            run_id,
+            clock=self._clock,
+            threads=self._threads,
+            recall=recall,
+            recorder=recorder,
+            observe=observe,
+            cache=self._cache,
+        )
+
+    def _context(self, context: PipelineContext | None) -> PipelineContext:
+        model = self._plan.context_model
+        if context is None:
+            try:
+                return model()
+            except ValidationError as error:
+                missing = ", ".join(
+                    ".".join(map(str, part["loc"])) for part in error.errors(include_input=False)
+                )
+                raise InputError(
+                    f"{model.__name__} cannot be made without {missing}",
+                    fix=f"pass context={model.__name__}(…)",
+                ) from None
+        if not isinstance(context, model):
+            raise InputError(
+                f"the context is {type(context).__name__}, but the pipeline's is {model.__name__}",
+                fix=f"pass context={model.__name__}(…), or give the runner context_model={type(context).__name__}",
+            )
+        return context.model_copy(deep=True)
+
+    def _started(self, recorder: Recorder, value: Any, context: PipelineContext) -> bytes:
+        try:
+            known_as = snapshot(context)
+        except Unrecordable as error:
+            raise InputError(f"the context cannot be recorded: {error.message}", fix=error.fix) from error
+        body = b'{"context":%b,"plan_ref":"%b",' % (known_as, recorder.keep(self._digests).encode())
+        if self._labels:
+            body += b'"labels":%b,' % to_json(self._labels)
+        return body + recorder.written(self._dumped(value)) + b"}"
+
+    def _dumped(self, value: Any) -> bytes:
+        assert self._input is not None
+        try:
+            return self._input.dump(value)
+        except Unrecordable as error:
+            raise InputError(
+                f"the input does not fit the pipeline: {error.message}", fix=error.fix
+            ) from error
+
+    async def _value(self, recorder: Recorder, facts: Mapping[str, Any]) -> Any:
+        assert self._input is not None
+        return await recorder.value(facts, self._input)
+
+    def _changed(self, known: Stored) -> PlanChanged:
+        return PlanChanged(
+            f"run {known.record.run_id} was made by another plan of {known.record.pipeline!r}",
+            fix="resume it with the code that it began with, or start a new run",
+        )
+
+
+def _check_chain(events: list[Event]) -> None:
+    """Check every loaded event whose predecessor was loaded, too.
+
+    Raises:
+        ChainBroken: One does not match its hash.
+    """
+    before: Event | None = None
+    for event in events:
+        if before is not None and event.seq == before.seq + 1:
+            run_id, seq, kind, address, at, body, digest = event
+            if link(before.hash, run_id, seq, kind, address, at, body) != digest:
+                raise ChainBroken(
+                    f"run {run_id}: event {seq} ({kind} at {address or 'the run'}) does not match its hash"
+                )
+        before = event

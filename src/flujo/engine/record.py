@@ -1,0 +1,230 @@
+"""One run's journal while it runs: what is written to it, and what it already knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json, to_json
+
+from flujo.errors import RunTaken
+from flujo.journal.events import GENESIS, Event, EventKind, link
+from flujo.journal.store import Batch, JournalStore, StatusChange
+from flujo.pipeline.info import Usage
+from flujo.plan.codec import Codec
+
+INLINE = 4096
+"""Values of more bytes than this are stored once, by hash, beside the events."""
+
+_DONE = frozenset({"step.completed", "node.completed", "turn", "choice"})
+_NO_SLOTS: Mapping[str, bytes] = {}
+
+
+class Memo(NamedTuple):
+    """What is known of an execution that ended.
+
+    Attributes:
+        output: What it gave; for a choice, the case's label.
+        usage: What it used, all inside it included.
+        attempts: How many attempts it took.
+        duration: Seconds it took.
+        patch: What it changed in the context, as :mod:`flujo.engine.patch` writes it.
+        slots: The outputs inside it that later steps name, by path.
+        last: For a loop's turn, whether the loop ended with it.
+    """
+
+    output: Any
+    usage: Usage = Usage()
+    attempts: int = 1
+    duration: float = 0.0
+    patch: Any = None
+    slots: Mapping[str, Any] = _NO_SLOTS
+    last: bool = False
+
+
+class Note(NamedTuple):
+    """Something that happened on the way: an attempt, a request, an answer, a timer, an effect."""
+
+    kind: EventKind
+    body: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Recall:
+    """What a journal knows already, by address.
+
+    Attributes:
+        done: Executions that ended: a :class:`Memo`, or the bytes of the event's body.
+        notes: What happened on the way, in order.
+    """
+
+    done: dict[str, Memo | bytes]
+    notes: dict[str, list[Note]]
+
+    @staticmethod
+    def of(events: Iterable[Event]) -> Recall:
+        """Read events, leaving the bodies of ended executions as bytes until they are asked for."""
+        done: dict[str, Memo | bytes] = {}
+        notes: dict[str, list[Note]] = {}
+        for event in events:
+            if event.kind in _DONE:
+                done[event.address] = event.body
+            else:
+                notes.setdefault(event.address, []).append(Note(event.kind, from_json(event.body)))
+        return Recall(done, notes)
+
+
+class Recorder:
+    """The one writer of a run's journal.
+
+    Appending only queues an event; :meth:`commit` is the barrier that the engine puts before every
+    effect and before anything is told to the caller, so a step costs one commit.
+
+    Args:
+        store: Where the journal is kept.
+        run_id: The run.
+        token: This writer's fencing token.
+        clock: Gives the time in microseconds since the Unix epoch.
+        seq: The last event that is stored.
+        head: That event's hash.
+        wait: Whether :meth:`commit` waits for the store.
+    """
+
+    __slots__ = ("_cache", "_change", "_clock", "_last", "_payloads", "_wait", "head", "pending", "run_id", "seq", "store", "token")  # fmt: skip
+
+    def __init__(
+        self,
+        store: JournalStore,
+        run_id: str,
+        token: str,
+        clock: Callable[[], int],
+        *,
+        seq: int = 0,
+        head: bytes = GENESIS,
+        wait: bool = True,
+    ) -> None:
+        self.store = store
+        self.run_id = run_id
+        self.token = token
+        self.seq = seq
+        self.head = head
+        self.pending: list[Event] = []
+        self._clock = clock
+        self._wait = wait
+        self._payloads: list[tuple[bytes, bytes]] = []
+        self._cache: list[tuple[str, bytes]] = []
+        self._change: StatusChange | None = None
+        self._last: asyncio.Future[None] | None = None
+
+    def append(self, kind: EventKind, address: str, body: bytes) -> None:
+        """Queue one event."""
+        self.seq = seq = self.seq + 1
+        at = self._clock()
+        self.head = head = link(self.head, self.run_id, seq, kind, address, at, body)
+        self.pending.append(Event(self.run_id, seq, kind, address, at, body, head))
+
+    def keep(self, payload: bytes) -> str:
+        """Queue a large value and return the hash, in hex, that stands for it."""
+        digest = sha256(payload)
+        self._payloads.append((digest.digest(), payload))
+        return digest.hexdigest()
+
+    def remember(self, key: str, value: bytes) -> None:
+        """Queue a cached result."""
+        self._cache.append((key, value))
+
+    def change(self, change: StatusChange) -> None:
+        """Say what becomes of the run's record with the events queued now."""
+        self._change = change
+
+    def submit(self) -> None:
+        """Hand what is queued to the store, without waiting."""
+        batch = Batch(self.run_id, self.token, self.pending, self._change, self._payloads, self._cache)
+        self.pending, self._change = [], None
+        if self._payloads or self._cache:
+            self._payloads, self._cache = [], []
+        self._last = self.store.submit(batch)
+
+    async def commit(self) -> None:
+        """Return when everything appended so far is in the store; at once where nobody waits for it."""
+        if self.pending:
+            self.submit()
+        last = self._last
+        if last is None:
+            return
+        if last.done():
+            last.result()
+        elif self._wait:
+            await asyncio.shield(last)
+
+    def detach(self) -> Recorder:
+        """Return a writer that goes on where this one stands; this one writes nothing any more.
+
+        For code that was given up and may still be running.
+        """
+        heir = Recorder(
+            self.store, self.run_id, self.token, self._clock, seq=self.seq, head=self.head, wait=self._wait
+        )
+        heir.pending, heir._payloads, heir._cache, heir._change = (
+            self.pending,
+            self._payloads,
+            self._cache,
+            self._change,
+        )
+        heir._last = self._last
+        self.pending, self._payloads, self._cache, self._change = [], [], [], None
+        self.store = Nowhere()
+        return heir
+
+    async def finish(self) -> None:
+        """Return when everything appended so far is in the store, also where nobody waits for steps."""
+        self._wait = True
+        await self.commit()
+
+    async def recorded(self, body: bytes, codec: Codec) -> Memo:
+        """Read the body of an execution that ended."""
+        facts: dict[str, Any] = from_json(body)
+        return Memo(
+            await self.value(facts, codec),
+            read_usage(facts.get("usage")),
+            facts.get("attempts", 1),
+            facts.get("took", 0) / 1e6,
+            facts.get("patch"),
+            facts.get("slots", _NO_SLOTS),
+            facts.get("last", False),
+        )
+
+    async def value(self, facts: Mapping[str, Any], codec: Codec) -> Any:
+        """Read the output that stands in a body, or in a payload of its own."""
+        if "output" in facts:
+            return codec.load_parsed(facts["output"])
+        return codec.load(await self.store.payload(bytes.fromhex(facts["output_ref"])))
+
+    def written(self, output: bytes) -> bytes:
+        """Return the member of a body that holds an output, or the hash of a large one."""
+        if len(output) <= INLINE:
+            return b'"output":' + output
+        return b'"output_ref":"%b"' % self.keep(output).encode()
+
+
+class Nowhere:
+    """What a writer that was given up writes to: every batch is refused."""
+
+    def submit(self, batch: Batch) -> asyncio.Future[None]:
+        raise RunTaken(f"run {batch.run_id} has ended; this step was given up")
+
+
+def write_usage(usage: Usage) -> bytes:
+    """Return a usage as JSON: requests, tokens in, tokens out, cost."""
+    return to_json([usage.requests, usage.input_tokens, usage.output_tokens, str(usage.cost)])
+
+
+def read_usage(written: Sequence[Any] | None) -> Usage:
+    """Return a usage from its JSON."""
+    if not written:
+        return Usage()
+    return Usage(written[0], written[1], written[2], Decimal(written[3]))

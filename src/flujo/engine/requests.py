@@ -1,0 +1,135 @@
+"""Asking: what a run waits for, and the answers it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from flujo.engine.record import Note
+from flujo.engine.run import Run, Suspended
+from flujo.errors import RecordError, RequestDenied
+from flujo.pipeline.waits import Action, Approval, RequestKind
+from flujo.plan.codec import Codec, Unrecordable
+
+
+class Asked(BaseException):
+    """Unwinds a step's own code when it asks a person; below Exception, so that no code swallows it."""
+
+    def __init__(self, suspended: Suspended) -> None:
+        super().__init__("the run waits for an answer")
+        self.suspended = suspended
+
+
+def answer_to(run: Run, address: str) -> Mapping[str, Any] | None:
+    """Return the answer to the last request made at an address, if it was answered."""
+    answer = None
+    for note in run.noted(address):
+        if note.kind == "request":
+            answer = None
+        elif note.kind == "answer":
+            answer = note.body
+    return answer
+
+
+def pending(notes: Mapping[str, list[Note]], run_id: str) -> list[Approval]:
+    """Return the requests that no answer followed, in the order they were made."""
+    found: list[tuple[int, Approval]] = []
+    for address, known in notes.items():
+        asked = [note for note in known if note.kind in ("request", "answer")]
+        if asked and asked[-1].kind == "request":
+            found.append((asked[-1].body["asked_at"], approval(run_id, address, asked[-1].body)))
+    return [request for _, request in sorted(found, key=lambda pair: pair[0])]
+
+
+def approval(run_id: str, address: str, body: Mapping[str, Any]) -> Approval:
+    """Return a recorded request as it is shown."""
+    deadline = body.get("deadline")
+    return Approval(
+        id=f"{run_id}:{address}",
+        run_id=run_id,
+        address=address,
+        kind=body["kind"],
+        prompt=body["prompt"],
+        subject=body["subject"],
+        schema=body["schema"],
+        actions=tuple(body["actions"]),
+        asked_at=moment(body["asked_at"]),
+        deadline=None if deadline is None else moment(deadline),
+        digest=body["digest"],
+    )
+
+
+def ask(
+    run: Run,
+    address: str,
+    kind: RequestKind,
+    prompt: str,
+    *,
+    subject: Any = None,
+    schema: Mapping[str, Any],
+    type_name: str = "",
+    actions: tuple[Action, ...] = ("approve", "edit", "deny"),
+    deadline: int | None = None,
+    name: str = "",
+) -> Suspended:
+    """Wait for an answer at an address, asking once; the request is shown again as it was recorded.
+
+    Raises:
+        RecordError: The subject cannot be recorded.
+    """
+    known = [note for note in run.noted(address) if note.kind in ("request", "answer")]
+    if known and known[-1].kind == "request":
+        return Suspended(approval(run.id, address, known[-1].body))
+    try:
+        shown = to_json({"address": address, "prompt": prompt, "subject": subject, "schema": schema})
+    except ValueError as error:
+        raise RecordError(
+            f"what it shows cannot be recorded: {error}",
+            step=address,
+            address=address,
+            fix="show a JSON value",
+        ) from error
+    body: dict[str, Any] = {
+        "kind": kind,
+        "prompt": prompt,
+        "subject": from_json(shown)["subject"],
+        "schema": schema,
+        "type": type_name,
+        "actions": list(actions),
+        "asked_at": run.clock.now(),
+        "deadline": deadline,
+        "digest": sha256(shown).hexdigest(),
+        "name": name,
+    }
+    run.note("request", address, body)
+    return Suspended(approval(run.id, address, body))
+
+
+def accepted(answer: Mapping[str, Any], codec: Codec, address: str) -> Any:
+    """Return the value of an answer.
+
+    Raises:
+        RequestDenied: The person denied.
+        RecordError: The recorded answer does not fit the type that is asked for now.
+    """
+    if answer["action"] == "deny":
+        actor = answer["actor"] or "somebody"
+        raise RequestDenied(
+            f"{address}: {actor} denied" + (f": {answer['reason']}" if answer["reason"] else ""),
+            fix="start a new run, or give the node `on_deny=` to go on another way",
+        )
+    try:
+        return codec.load_parsed(answer["value"])
+    except (Unrecordable, ValueError) as error:
+        raise RecordError(
+            f"the recorded answer does not fit what is asked now: {error}", step=address, address=address
+        ) from error
+
+
+def moment(microseconds: int) -> datetime:
+    """Return a time of the journal as a datetime in UTC."""
+    return datetime.fromtimestamp(microseconds / 1e6, UTC)

@@ -1,0 +1,188 @@
+"""What a run gives back, and what it tells while it is under way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar, overload
+
+from flujo.errors import FlujoError, RunCancelled
+from flujo.pipeline.context import PipelineContext
+from flujo.pipeline.info import Usage
+from flujo.pipeline.waits import Approval
+
+Out = TypeVar("Out", covariant=True)
+
+Status = Literal["completed", "failed", "paused", "cancelled", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """One execution of a step.
+
+    Attributes:
+        name: The step's name.
+        address: Where in the run.
+        output: What it gave.
+        attempts: How many attempts it took.
+        duration: Seconds from its first attempt in this process to its output.
+        usage: What it reported, over all attempts.
+        reused: Whether the output came from the journal: nothing ran.
+        cached: Whether it came from the cache.
+    """
+
+    name: str
+    address: str
+    output: Any
+    attempts: int = 1
+    duration: float = 0.0
+    usage: Usage = Usage()
+    reused: bool = False
+    cached: bool = False
+
+
+class StepHistory(Sequence[StepResult]):
+    """The steps of a run in the order they ended, by place or by address or name.
+
+    A name that several executions bear gives the last of them. Steps inside a composite that was
+    recorded as a whole before the run was resumed are not listed: the journal holds them.
+    """
+
+    def __init__(self, steps: Sequence[StepResult]) -> None:
+        self._steps = tuple(steps)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __iter__(self) -> Iterator[StepResult]:
+        return iter(self._steps)
+
+    @overload
+    def __getitem__(self, index: int | str) -> StepResult: ...
+    @overload
+    def __getitem__(self, index: slice) -> StepHistory: ...
+    def __getitem__(self, index: int | str | slice) -> StepResult | StepHistory:
+        if isinstance(index, slice):
+            return StepHistory(self._steps[index])
+        if isinstance(index, int):
+            return self._steps[index]
+        for step in reversed(self._steps):
+            if step.address == index or step.name == index:
+                return step
+        raise KeyError(index)
+
+    def __repr__(self) -> str:
+        return f"StepHistory({[step.address for step in self._steps]})"
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineResult(Generic[Out]):
+    """How a run ended, or where it waits.
+
+    Attributes:
+        run_id: The run's name.
+        status: ``completed``, ``failed``, ``paused``, ``cancelled`` or ``stopped``.
+        output: What the pipeline gave; None unless completed.
+        steps: The steps that ended.
+        context: The run's context as it stands.
+        usage: What all its steps used.
+        pending: What it waits for, while paused.
+        error: Why it failed or was cancelled.
+        reason: The reason a stop or a cancellation was given.
+    """
+
+    run_id: str
+    status: Status
+    output: Out | None
+    steps: StepHistory
+    context: PipelineContext
+    usage: Usage = Usage()
+    pending: tuple[Approval, ...] = ()
+    error: FlujoError | None = None
+    reason: str = ""
+    _live: object = field(default=None, repr=False, compare=False)
+
+    @property
+    def success(self) -> bool:
+        """Whether the run completed."""
+        return self.status == "completed"
+
+    def unwrap(self) -> Out:
+        """Return the output, or raise what kept the run from giving one.
+
+        Raises:
+            FlujoError: The run's error; or RunError when it is paused or was stopped.
+        """
+        if self.error is not None:
+            raise self.error
+        if self.status != "completed":
+            raise RunCancelled(
+                f"run {self.run_id} is {self.status} and has no output"
+                + (f": {self.reason}" if self.reason else ""),
+                fix="answer what it waits for and resume it" if self.status == "paused" else "",
+            )
+        return self.output  # pyright: ignore[reportReturnType]  # a completed run has its output
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """The run begins, or goes on after a pause or a crash."""
+
+    run_id: str
+    resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """A step begins its first attempt."""
+
+    run_id: str
+    address: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepRetrying:
+    """An attempt failed, and another follows after ``wait`` seconds."""
+
+    run_id: str
+    address: str
+    attempt: int
+    error: str
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepCompleted:
+    """A step ended; in a durable run its result is committed."""
+
+    run_id: str
+    result: StepResult
+
+
+@dataclass(frozen=True, slots=True)
+class StepGaveUp:
+    """A step failed for good."""
+
+    run_id: str
+    address: str
+    error: FlujoError
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The run waits."""
+
+    run_id: str
+    pending: tuple[Approval, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(Generic[Out]):
+    """The run ended or paused: always the last event."""
+
+    run_id: str
+    result: PipelineResult[Out]
+
+
+RunEvent = RunStarted | StepStarted | StepRetrying | StepCompleted | StepGaveUp | Paused | Finished[Any]

@@ -1,0 +1,167 @@
+"""The state of one run, and of each place it is at."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pydantic_core import to_json
+
+from flujo.engine.clock import Clock
+from flujo.engine.patch import Tracker, compose
+from flujo.engine.record import Memo, Note, Recall, Recorder
+from flujo.engine.result import RunEvent, StepResult
+from flujo.engine.threads import Threads
+from flujo.journal.events import EventKind
+from flujo.pipeline.context import PipelineContext
+from flujo.pipeline.info import Usage
+from flujo.pipeline.waits import Approval
+
+Walk = Callable[["Frame", Any], Awaitable[Any]]
+"""What a node is compiled to: it is given a place and an input, and gives an output or Suspended."""
+
+
+class Suspended:
+    """The outcome of a node that waits: it travels up as a value, so that siblings may go on."""
+
+    __slots__ = ("requests",)
+
+    def __init__(self, *requests: Approval) -> None:
+        self.requests = requests
+
+
+class Run:
+    """What one run knows, has done and may use, for as long as a process carries it on.
+
+    Attributes:
+        id: Its name.
+        recall: What its journal knew when this process took it on; falsy parts cost nothing.
+        recorder: The writer of its journal; None without a store.
+        observe: Takes what happens, for streams; None when nobody looks.
+        steps: The steps that ended, in order.
+        yielded: When the run last let other tasks of the loop go on, by ``perf_counter``.
+    """
+
+    __slots__ = (
+        "cache", "choices", "clock", "done", "id", "live_notes", "notes", "observe", "recorder", "steps", "threads",
+        "views", "yielded",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        run_id: str,
+        *,
+        clock: Clock,
+        threads: Threads,
+        recall: Recall,
+        recorder: Recorder | None,
+        observe: Callable[[RunEvent], None] | None,
+        cache: dict[str, Any],
+    ) -> None:
+        self.id = run_id
+        self.clock = clock
+        self.threads = threads
+        self.done = recall.done
+        self.notes = recall.notes
+        self.recorder = recorder
+        self.observe = observe
+        self.cache = cache
+        self.steps: list[StepResult] = []
+        self.choices: dict[str, Memo] = {}
+        self.live_notes: dict[str, list[Note]] = {}
+        self.views: dict[str, PipelineContext] = {}
+        self.yielded = 0.0
+
+    def note(self, kind: EventKind, address: str, body: dict[str, Any]) -> None:
+        """Write down something that happened on the way."""
+        if self.recorder is not None:
+            self.recorder.append(kind, address, to_json(body))
+        else:
+            self.live_notes.setdefault(address, []).append(Note(kind, body))
+
+    def noted(self, address: str) -> list[Note]:
+        """Return what is known to have happened here before this process took the run on."""
+        return self.notes.get(address, [])
+
+    def heir(self) -> Run:
+        """Return the same run for its end, cut off from steps that were given up and may still be running."""
+        run = Run(
+            self.id,
+            clock=self.clock,
+            threads=self.threads,
+            recall=Recall(self.done, self.notes),
+            recorder=None if self.recorder is None else self.recorder.detach(),
+            observe=self.observe,
+            cache=self.cache,
+        )
+        run.steps = list(self.steps)
+        return run
+
+    def so_far(self) -> Recall:
+        """Return what a run without a store knows, to go on from after a pause."""
+        done: dict[str, Memo | bytes] = dict(self.done)
+        done.update(self.choices)
+        for step in self.steps:
+            done[step.address] = Memo(step.output, step.usage, step.attempts, step.duration)
+        notes = {address: list(known) for address, known in self.notes.items()}
+        for address, added in self.live_notes.items():
+            notes.setdefault(address, []).extend(added)
+        return Recall(done, notes)
+
+
+class Frame:
+    """A place in a run: where its addresses begin, and what its steps share.
+
+    Attributes:
+        run: The run.
+        prefix: What the addresses here begin with.
+        context: The context that steps here see.
+        tracker: What is recorded of that context; None without a store.
+        slots: The outputs that later steps name, by the path of their node.
+        parent: The place that this one adds its usage, and its patch, to.
+        shares: Whether it has its parent's context rather than a view of its own.
+        usage: What was used here.
+        patch: What changed here, in one patch; only kept where a composite is recorded.
+    """
+
+    __slots__ = ("context", "parent", "patch", "prefix", "run", "shares", "slots", "tracker", "usage")
+
+    def __init__(
+        self,
+        run: Run,
+        prefix: str,
+        context: PipelineContext,
+        tracker: Tracker | None,
+        slots: dict[str, Any],
+        parent: Frame | None = None,
+        shares: bool = True,
+    ) -> None:
+        self.run = run
+        self.prefix = prefix
+        self.context = context
+        self.tracker = tracker
+        self.slots = slots
+        self.parent = parent
+        self.shares = shares
+        self.usage: Usage | None = None
+        self.patch: bytes | None = None
+
+    def inner(self, prefix: str) -> Frame:
+        """Return a place inside this one that shares its context."""
+        return Frame(self.run, prefix, self.context, self.tracker, self.slots, self)
+
+    def used(self, usage: Usage) -> None:
+        """Add a usage here and to every place around."""
+        frame: Frame | None = self
+        while frame is not None:
+            frame.usage = usage if frame.usage is None else frame.usage + usage
+            frame = frame.parent
+
+    def changed(self, patch: bytes) -> None:
+        """Add a patch here and to every place around that shares the context."""
+        frame: Frame | None = self
+        while frame is not None and frame.parent is not None:
+            frame.patch = patch if frame.patch is None else compose(frame.patch, patch)
+            if not frame.shares:
+                return
+            frame = frame.parent

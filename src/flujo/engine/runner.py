@@ -1,0 +1,377 @@
+"""The runner: what users call to run, resume, cancel and watch pipelines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, Literal, Self, TypeVar
+
+from flujo.engine.answers import choose, judged
+from flujo.engine.build import Build, output_check
+from flujo.engine.carry import Carrier
+from flujo.engine.clock import Clock, SystemClock
+from flujo.engine.history import stored_result
+from flujo.engine.hooks import Hook, Hooks
+from flujo.engine.opened import Live, Opened, Opener, Stored
+from flujo.engine.record import Note
+from flujo.engine.requests import pending as pending_requests
+from flujo.engine.result import Finished, PipelineResult, RunEvent
+from flujo.errors import ConfigError, InputError, ResumeError, RunBusy, UnknownRequest, UnknownRun
+from flujo.journal.store import ENDED, JournalStore, StatusChange
+from flujo.pipeline.context import PipelineContext
+from flujo.pipeline.node import Node
+from flujo.pipeline.waits import Approval, Decision
+from flujo.plan.compile import compile_plan
+from flujo.plan.plan import Plan
+from flujo.plan.types import type_name
+
+In = TypeVar("In", contravariant=True)
+Out = TypeVar("Out", covariant=True)
+T = TypeVar("T")
+
+Durability = Literal["sync", "async"]
+Value = Any
+"""An answer as a person gives it: JSON, or a value of the type that is asked for."""
+
+
+class Flujo(Generic[In, Out]):
+    """Runs a pipeline.
+
+    The pipeline is checked when the runner is made; a runner may then carry on any number of runs at
+    once, from any event loop.
+
+    Example:
+        >>> from flujo import Flujo, step
+        >>> @step
+        ... async def double(number: int) -> int:
+        ...     return 2 * number
+        >>> Flujo(double >> double.named("again")).run(3).output
+        12
+
+    Args:
+        pipeline: A pipeline, or a single node.
+        context_model: The class of the runs' context; when left out, what the steps ask for.
+        state: Where runs are recorded: the path of a SQLite file, or a store. Without it nothing is
+            written: a paused run lives in its result, and a crash loses the run.
+        hooks: What looks on; see :class:`Hook`.
+        on_pipeline_start: A single callback, as the method of a Hook; likewise the next three.
+        pre_step_execution: See :class:`Hook`.
+        post_step_execution: See :class:`Hook`.
+        on_pipeline_end: See :class:`Hook`.
+        durability: ``"sync"`` commits what a step did before the next effect begins; ``"async"``
+            commits in the background, and a crash may lose the last moments.
+        labels: Recorded with every run.
+        clock: Where time and chance come from.
+
+    Raises:
+        PlanError: The pipeline does not fit together.
+    """
+
+    def __init__(
+        self,
+        pipeline: Node[In, Out],
+        *,
+        context_model: type[PipelineContext] | None = None,
+        state: JournalStore | str | Path | None = None,
+        hooks: Sequence[Hook] = (),
+        on_pipeline_start: Callable[..., Any] | None = None,
+        pre_step_execution: Callable[..., Any] | None = None,
+        post_step_execution: Callable[..., Any] | None = None,
+        on_pipeline_end: Callable[..., Any] | None = None,
+        durability: Durability = "sync",
+        labels: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        if durability not in ("sync", "async"):
+            raise ConfigError(f"durability={durability!r}", fix='use "sync" or "async"')
+        self.plan: Plan = compile_plan(pipeline, context_model=context_model, recorded=state is not None)
+        self.store: JournalStore | None = _store(state)
+        self._clock = clock or SystemClock()
+        callbacks = (on_pipeline_start, pre_step_execution, post_step_execution, on_pipeline_end)
+        build = Build(self.plan, Hooks.of(hooks, callbacks), durable=self.store is not None)
+        self._opener = Opener(
+            self.plan, self.store, clock=self._clock, durability=durability, labels=labels or {}
+        )
+        self._carrier = Carrier(build)
+        self._input_check = output_check(self.plan.root.input_type)
+
+    # Running
+
+    def run(
+        self, input: In, *, context: PipelineContext | None = None, run_id: str | None = None
+    ) -> PipelineResult[Out]:
+        """Run the pipeline and return when it has ended or waits; for code that is not ``async``.
+
+        Raises:
+            ConfigError: An event loop is running: await :meth:`run_async` there.
+        """
+        return _blocking("run", lambda: self.run_async(input, context=context, run_id=run_id))
+
+    async def run_async(
+        self, input: In, *, context: PipelineContext | None = None, run_id: str | None = None
+    ) -> PipelineResult[Out]:
+        """Run the pipeline and return when it has ended or waits for something.
+
+        A run that fails is a result with status ``failed``, not an exception.
+
+        Args:
+            input: What the first node takes.
+            context: The context that the run begins with; the run works on a copy.
+            run_id: The run's name. A run of this name that exists already is one and the same: it goes
+                on, or its result is returned.
+
+        Raises:
+            InputError: The input or the context does not fit the pipeline.
+            RunConflict: The name stands for a run with another input.
+            RunBusy: The run is being carried on elsewhere.
+            StoreError: The store failed; what was committed is kept, and the run can be resumed.
+        """
+        return await self._begin(input, context, run_id, None)
+
+    async def stream_async(
+        self, input: In, *, context: PipelineContext | None = None, run_id: str | None = None
+    ) -> AsyncIterator[RunEvent]:
+        """Run the pipeline and yield what happens; the last event is :class:`Finished`, with the result.
+
+        A step is told as completed when it is committed. Closing the iterator interrupts the run, which
+        can then be resumed.
+
+        Raises:
+            FlujoError: As :meth:`run_async`.
+        """
+        async for event in _streamed(lambda observe: self._begin(input, context, run_id, observe)):
+            yield event
+
+    # Going on
+
+    def resume(
+        self, run: str | PipelineResult[Any], human_input: Value = ..., *, request: str | None = None
+    ) -> PipelineResult[Out]:
+        """Go on with a run; for code that is not ``async``. See :meth:`resume_async`."""
+        return _blocking("resume", lambda: self.resume_async(run, human_input, request=request))
+
+    async def resume_async(
+        self, run: str | PipelineResult[Any], human_input: Value = ..., *, request: str | None = None
+    ) -> PipelineResult[Out]:
+        """Go on with a run that is paused, or whose process died.
+
+        Args:
+            run: The run's id, or the result it paused with.
+            human_input: The answer to what it waits for: a value, or a :class:`Decision`.
+            request: The id or address of the request that is answered, where there are several.
+
+        Returns:
+            How the run ended, or where it waits next. The result of a run that has ended already.
+
+        Raises:
+            UnknownRun: No run has this id.
+            UnknownRequest: It waits for no such request.
+            AnswerRejected: The answer does not fit; the run stays paused.
+            PlanChanged: The run was made by another plan.
+            RunBusy: The run is being carried on elsewhere.
+        """
+        return await self._go_on(run, human_input, request, None)
+
+    async def stream_resume_async(
+        self, run: str | PipelineResult[Any], human_input: Value = ..., *, request: str | None = None
+    ) -> AsyncIterator[RunEvent]:
+        """Go on with a run and yield what happens; see :meth:`resume_async` and :meth:`stream_async`."""
+        async for event in _streamed(lambda observe: self._go_on(run, human_input, request, observe)):
+            yield event
+
+    async def answer(self, run_id: str, decision: Decision, *, request: str | None = None) -> Approval:
+        """Record a decision without going on with the run; return the request that it answers.
+
+        Raises:
+            UnknownRun: No run of the store has this id.
+            UnknownRequest: It waits for no such request.
+            AnswerRejected: The decision does not fit; the request stays open.
+        """
+        known = await self._opener.find(run_id)
+        self._opener.check(known)
+        opened = await self._opener.stored(known, None)
+        asked = self._note_answer(opened, known.recall, decision, request)
+        assert opened.run.recorder is not None
+        opened.run.recorder.change(StatusChange("paused"))
+        await opened.run.recorder.finish()
+        return asked
+
+    async def signal(self, run_id: str, event: str, payload: Value = None) -> PipelineResult[Out]:
+        """Deliver an event to a run that waits for it, and go on with the run.
+
+        Raises:
+            UnknownRun: No run of the store has this id.
+            UnknownRequest: The run does not wait for this event.
+            AnswerRejected: The payload does not fit what is awaited.
+        """
+        known = await self._opener.find(run_id)
+        for address, notes in known.recall.notes.items():
+            asked = [note for note in notes if note.kind in ("request", "answer")]
+            if asked and asked[-1].kind == "request" and asked[-1].body["name"] == event:
+                decision = Decision("edit", payload, actor="", channel="signal")
+                return await self.resume_async(run_id, decision, request=address)
+        raise UnknownRequest(f"run {run_id} does not wait for the event {event!r}")
+
+    async def pending(self, run_id: str) -> tuple[Approval, ...]:
+        """Return what a run of the store waits for, in the order it was asked."""
+        return tuple(pending_requests((await self._opener.find(run_id)).recall.notes, run_id))
+
+    async def result(self, run_id: str) -> PipelineResult[Out]:
+        """Return how a run of the store stands, from its journal alone; nothing runs."""
+        known = await self._opener.find(run_id)
+        self._opener.check(known, takes_over=False)
+        return await stored_result(self.plan, self._opener, known)
+
+    # Ending
+
+    async def cancel(self, run_id: str, reason: str = "") -> PipelineResult[Out]:
+        """Cancel a run for good, undo what its steps declare to be undone, and return its result.
+
+        Steps in progress are cancelled; those that do not end within a moment are given up: what they
+        still do is not recorded. A paused run, or one whose process died, is ended where it stands.
+
+        Raises:
+            UnknownRun: No run has this id.
+            ResumeError: The run has ended already.
+            RunBusy: Another process carries the run on.
+        """
+        ended = await self._carrier.cancel(run_id, reason)
+        if ended is not None:
+            return ended
+        known = await self._opener.find(run_id)
+        if known.record.status in ENDED:
+            raise ResumeError(f"run {run_id} has ended already: {known.record.status}")
+        self._opener.check(known)
+        return await self._carrier.end_cancelled(await self._opener.stored(known, None), reason)
+
+    async def close(self) -> None:
+        """Commit what is queued and release the store; the runner cannot be used afterwards."""
+        if self.store is not None:
+            await self.store.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # How it is done
+
+    async def _begin(
+        self,
+        value: Any,
+        context: PipelineContext | None,
+        run_id: str | None,
+        observe: Callable[[RunEvent], None] | None,
+    ) -> PipelineResult[Any]:
+        if self._input_check is not None and not isinstance(value, self._input_check):
+            raise InputError(
+                f"the input is {type_name(type(value))}, but the pipeline takes {type_name(self.plan.root.input_type)}",
+                fix="convert it first, or change the annotation of the first step",
+            )
+        if run_id is not None:
+            known = await self._named(run_id)
+            if known is not None:
+                await self._opener.check_same_input(known, value)
+                return await self._go_on(run_id, ..., None, observe)
+        return await self._carrier.carry(self._opener.new(value, context, run_id, observe))
+
+    async def _named(self, run_id: str) -> Stored | None:
+        if self._carrier.carries(run_id):
+            raise RunBusy(f"run {run_id} is being carried on in this process", fix="await it, or cancel it")
+        if self.store is None or await self.store.run(run_id) is None:
+            return None
+        return await self._opener.find(run_id)
+
+    async def _go_on(
+        self,
+        run: str | PipelineResult[Any],
+        human_input: Value,
+        request: str | None,
+        observe: Callable[[RunEvent], None] | None,
+    ) -> PipelineResult[Any]:
+        run_id = run if isinstance(run, str) else run.run_id
+        if self._carrier.carries(run_id):
+            raise RunBusy(f"run {run_id} is being carried on in this process", fix="await it, or cancel it")
+        if self.store is None:
+            return await self._go_on_live(run, human_input, request, observe)
+        known = await self._opener.find(run_id)
+        self._opener.check(known)
+        if known.record.status in ENDED:
+            if human_input is not ...:
+                raise UnknownRequest(f"run {run_id} waits for no answer: it is {known.record.status}")
+            return await stored_result(self.plan, self._opener, known)
+        opened = await self._opener.stored(known, observe)
+        if human_input is not ...:
+            self._note_answer(opened, known.recall, _decision(human_input), request)
+        return await self._carrier.carry(opened)
+
+    async def _go_on_live(
+        self,
+        run: str | PipelineResult[Any],
+        human_input: Value,
+        request: str | None,
+        observe: Callable[[RunEvent], None] | None,
+    ) -> PipelineResult[Any]:
+        live = None if isinstance(run, str) else run._live  # pyright: ignore[reportPrivateUsage]
+        if isinstance(run, str) or not isinstance(live, Live):
+            raise UnknownRun(
+                f"{run if isinstance(run, str) else run.run_id!r} cannot be resumed: this runner has no store",
+                fix="pass the paused result itself, or make the runner with state='flujo_ops.db'",
+            )
+        opened = self._opener.live(run.run_id, live.again(), observe)
+        if human_input is not ...:
+            self._note_answer(opened, live.recall, _decision(human_input), request)
+        return await self._carrier.carry(opened)
+
+    def _note_answer(self, opened: Opened, recall: Any, decision: Decision, request: str | None) -> Approval:
+        run = opened.run
+        asked = choose(recall, run.id, request)
+        body = judged(self.plan, recall, asked, decision, self._clock.now())
+        run.note("answer", asked.address, body)
+        run.notes.setdefault(asked.address, []).append(Note("answer", body))
+        return asked
+
+
+def _decision(human_input: Value) -> Decision:
+    return human_input if isinstance(human_input, Decision) else Decision("edit", human_input)
+
+
+def _store(state: JournalStore | str | Path | None) -> JournalStore | None:
+    if isinstance(state, str | Path):
+        from flujo.journal.sqlite import SQLiteStore
+
+        return SQLiteStore(state)
+    return state
+
+
+def _blocking(name: str, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(call())
+    raise ConfigError(
+        f"{name}() was called while an event loop is running", fix=f"await {name}_async() there"
+    )
+
+
+async def _streamed(
+    carry: Callable[[Callable[[RunEvent], None]], Coroutine[Any, Any, PipelineResult[Any]]],
+) -> AsyncIterator[RunEvent]:
+    """Yield what a run tells, and its result last; the run ends with the iteration."""
+    queue: asyncio.Queue[RunEvent | None] = asyncio.Queue()
+    task = asyncio.ensure_future(carry(queue.put_nowait))
+    task.add_done_callback(lambda _: queue.put_nowait(None))
+    try:
+        while (event := await queue.get()) is not None:
+            yield event
+        result = await task
+        yield Finished(result.run_id, result)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})

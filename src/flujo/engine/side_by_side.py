@@ -1,0 +1,246 @@
+"""Side by side: the branches of a parallel and the items of a map, each with its own view of the context."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from flujo.engine.build import Build, judge
+from flujo.engine.choices import predicate
+from flujo.engine.composite import Composite
+from flujo.engine.patch import Tracker, merge
+from flujo.engine.record import Memo
+from flujo.engine.run import Frame, Suspended, Walk
+from flujo.errors import RecordError, RunError, StepFailed
+from flujo.pipeline.context import fork
+from flujo.pipeline.flow import Failure
+from flujo.plan.codec import Codec, Unrecordable
+from flujo.plan.nodes import PlanBranch, PlanLoop, PlanMap, PlanNode, PlanParallel, PlanStep
+from flujo.plan.types import Type
+
+
+class Lane(NamedTuple):
+    """One of several things that run side by side."""
+
+    label: str
+    frame: Frame
+    walk: Walk
+    value: Any
+
+
+def compile_parallel(plan: PlanParallel, branches: dict[str, Walk], build: Build) -> Walk:
+    """Return the walk of a parallel: all branches on one input, then the join."""
+    node, label = plan.node, plan.label
+    composite = Composite(plan, _joint_codec(plan, build), build)
+    joined: Callable[[Sequence[Any]], Any] = (
+        tuple if node.is_tuple else lambda outputs: dict(zip(branches, outputs))
+    )
+    views, collect = needs_views(plan, build), node.on_failure == "collect"
+
+    async def parallel(frame: Frame, value: Any) -> Any:
+        address = frame.prefix + label
+        memo = await composite.known(frame, address)
+        if memo is not None:
+            return memo.output
+        lanes = [
+            Lane(branch, _lane_frame(frame, f"{address}/{branch}/", views, frame.slots), walk, value)
+            for branch, walk in branches.items()
+        ]
+        outputs = await _all(lanes, None, collect)
+        if isinstance(outputs, Suspended):
+            return outputs
+        output = joined(outputs)
+        _join(frame, lanes, outputs, views, composite, address, output)
+        return output
+
+    return parallel
+
+
+def compile_map(plan: PlanMap, body: Walk, build: Build) -> Walk:
+    """Return the walk of a map: its items, each through the body, then the join."""
+    node, label = plan.node, plan.label
+    composite = Composite(plan, build.codec(plan.output_type), build)
+    items_codec = build.codec(list[plan.body.input_type if plan.body.input_type is not object else Any])
+    over = None if plan.over is None else judge(plan.over)
+    views, collect = needs_views(plan, build), node.on_failure == "collect"
+
+    async def choose_items(frame: Frame, address: str, value: Any) -> list[Any]:
+        """Return the items; recorded first where a function or an unordered input gives them."""
+        if over is None and isinstance(value, list | tuple):
+            return list(value)
+        run = frame.run
+        known = run.done.get(f"{address}[]")
+        if known is not None:
+            if not isinstance(known, bytes):
+                return known.output
+            assert run.recorder is not None and items_codec is not None
+            return (await run.recorder.recorded(known, items_codec)).output
+        given = value if over is None else await predicate(over(frame, value), address, "over")
+        items = _listed(given, address)
+        _record_items(frame, address, items, items_codec)
+        return items
+
+    async def mapped(frame: Frame, value: Any) -> Any:
+        address = frame.prefix + label
+        memo = await composite.known(frame, address)
+        if memo is not None:
+            return memo.output
+        items = await choose_items(frame, address, value)
+        lanes = [
+            Lane(
+                f"[{index}]", _lane_frame(frame, f"{address}[{index}]/", views, dict(frame.slots)), body, item
+            )
+            for index, item in enumerate(items)
+        ]
+        outputs = await _all(lanes, node.concurrency, collect)
+        if isinstance(outputs, Suspended):
+            return outputs
+        _join(frame, lanes, outputs, views, composite, address, outputs)
+        return outputs
+
+    return mapped
+
+
+def needs_views(plan: PlanNode, build: Build) -> bool:
+    """Say whether anything inside a node may look at the context, so that each lane needs a view of it."""
+    if build.hooks.before_step or build.hooks.after_step:
+        return True
+    return any(signature.context for node in plan.walk() for signature in _signatures(node))
+
+
+def _signatures(node: PlanNode) -> Iterator[Any]:
+    match node:
+        case PlanStep():
+            yield from (node.signature, *node.validators)
+        case PlanBranch():
+            yield node.on
+        case PlanLoop():
+            yield node.until
+        case PlanMap() if node.over is not None:
+            yield node.over
+        case _:
+            return
+
+
+def _lane_frame(frame: Frame, prefix: str, views: bool, slots: dict[str, Any]) -> Frame:
+    run = frame.run
+    if not views:
+        return Frame(run, prefix, frame.context, None, slots, frame, False)
+    view = run.views.pop(prefix, None) or fork(frame.context)
+    return Frame(run, prefix, view, None if frame.tracker is None else Tracker(view), slots, frame, False)
+
+
+async def _all(lanes: list[Lane], limit: int | None, collect: bool) -> list[Any] | Suspended:
+    """Run lanes side by side and return their outputs in order; what waits lets the others finish."""
+    outputs = await _in_group(lanes, _collected if collect else _walked, limit or len(lanes))
+    waiting = [output for output in outputs if output.__class__ is Suspended]
+    if not waiting:
+        return outputs
+    for lane in lanes:
+        if lane.frame.run.recorder is None:
+            lane.frame.run.views[lane.frame.prefix] = lane.frame.context
+    return Suspended(*(request for one in waiting for request in one.requests))
+
+
+async def _in_group(lanes: list[Lane], carry: Callable[[Lane], Any], limit: int) -> list[Any]:
+    """Carry lanes out, at most ``limit`` at once; the first to fail cancels the others.
+
+    Of several that failed, the first in order is raised, whichever failed first in time.
+    """
+    outputs: list[Any] = [None] * len(lanes)
+    failed: dict[int, Exception] = {}
+    waiting = iter(range(len(lanes)))
+
+    async def work() -> None:
+        for index in waiting:
+            try:
+                outputs[index] = await carry(lanes[index])
+            except Exception as error:
+                failed[index] = error
+                raise
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(limit, len(lanes))):
+                group.create_task(work())
+    except ExceptionGroup:
+        first = failed[min(failed)]
+        raise first from first.__cause__
+    return outputs
+
+
+def _walked(lane: Lane) -> Any:
+    return lane.walk(lane.frame, lane.value)
+
+
+async def _collected(lane: Lane) -> Any:
+    try:
+        return await lane.walk(lane.frame, lane.value)
+    except RunError as error:
+        address = error.address if isinstance(error, StepFailed) else lane.frame.prefix.rstrip("/")
+        return Failure(address, type(error).__name__, error.message)
+
+
+def _join(
+    frame: Frame,
+    lanes: list[Lane],
+    outputs: Sequence[Any],
+    views: bool,
+    composite: Composite,
+    address: str,
+    output: Any,
+) -> None:
+    """Merge what the lanes did to the context, in declared order, and record the composite."""
+    patch = None
+    if views:
+        merge(
+            frame.context,
+            [
+                (
+                    f"{address}{lane.label if lane.label.startswith('[') else '/' + lane.label}",
+                    lane.frame.context,
+                )
+                for lane, output in zip(lanes, outputs, strict=True)
+                if not isinstance(output, Failure)
+            ],
+        )
+        if frame.tracker is not None and (patch := frame.tracker.diff()) is not None:
+            frame.changed(patch)
+    usage = None
+    for lane in lanes:
+        if lane.frame.usage is not None:
+            usage = lane.frame.usage if usage is None else usage + lane.frame.usage
+    composite.ended(frame, address, output, usage=usage, patch=patch)
+
+
+def _listed(given: Any, address: str) -> list[Any]:
+    try:
+        return list(given)
+    except TypeError as error:
+        raise RunError(
+            f"{address}: it maps over {type(given).__name__}, which has no items",
+            fix="give it a list, or pass over=",
+        ) from error
+
+
+def _record_items(frame: Frame, address: str, items: list[Any], codec: Codec | None) -> None:
+    run = frame.run
+    if run.recorder is None or codec is None:
+        run.choices[f"{address}[]"] = Memo(items)
+        return
+    try:
+        written = run.recorder.written(codec.dump(items))
+    except Unrecordable as error:
+        raise RecordError(
+            f"its items: {error.message}", step=address, address=address, fix=error.fix
+        ) from error
+    run.recorder.append("choice", f"{address}[]", b"{" + written + b"}")
+
+
+def _joint_codec(plan: PlanParallel, build: Build) -> Codec | None:
+    """Return how a join is recorded; branches of one type need no schema that names each of them."""
+    kinds: list[Type] = [branch.output_type for branch in plan.branches.values()]
+    if plan.node.on_failure == "collect" or any(kind is not kinds[0] for kind in kinds):
+        return build.codec(plan.output_type)
+    return build.codec(tuple[kinds[0], ...] if plan.node.is_tuple else dict[str, kinds[0]])

@@ -1,0 +1,65 @@
+"""Supervising: a run is carried out in a task of its own, so that it can be given up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+GRACE = 0.05
+"""Seconds that steps have to end after a cancellation; then they are given up."""
+
+
+class Supervised:
+    """A run in progress: something to wait for, and something to cancel.
+
+    A step may swallow its cancellation, or block in a thread. No task group ends before its tasks do,
+    so this one task stands alone: after the grace it is abandoned, and nothing it does afterwards is
+    recorded.
+
+    Args:
+        work: What to carry out.
+    """
+
+    def __init__(self, work: Coroutine[Any, Any, Any]) -> None:
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._ended: asyncio.Future[None] = loop.create_future()
+        self._task = loop.create_task(work)
+        self._task.add_done_callback(self._end)
+        self.reason: str | None = None
+
+    def _end(self, task: asyncio.Task[Any] | None = None) -> None:
+        if task is not None and not task.cancelled():
+            task.exception()  # seen, so that an abandoned task's failure is not reported as forgotten
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def cancel(self, reason: str) -> None:
+        """Cancel the work for good, with a reason; return at once."""
+        if self.reason is None and not self._ended.done():
+            self.reason = reason
+            self._task.cancel()
+            self._loop.call_later(GRACE, self._end)
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the work was given up while it was still running."""
+        return not self._task.done()
+
+    async def outcome(self) -> Any:
+        """Return what the work gives.
+
+        Raises:
+            asyncio.CancelledError: The caller was cancelled (the work is then cancelled, too), or the
+                work was: then :attr:`reason` says why.
+        """
+        try:
+            await self._ended
+        except asyncio.CancelledError:
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=GRACE)
+            raise
+        if self.reason is not None and (self.abandoned or self._task.cancelled()):
+            raise asyncio.CancelledError(self.reason)
+        return self._task.result()

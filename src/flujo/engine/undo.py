@@ -1,0 +1,77 @@
+"""Undoing: what completed steps declare to be done when their run fails or is cancelled."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flujo.engine.build import Build, bind
+from flujo.engine.effects import StepEffects
+from flujo.engine.run import Frame, Run
+from flujo.pipeline.info import StepInfo
+from flujo.plan.codec import codec_for
+from flujo.plan.nodes import PlanStep
+
+_NUMBER = re.compile(r"\[\d+\]")
+
+
+class Undo:
+    """The undo functions of a plan.
+
+    They run in the reverse order of their steps' ends, each once: one that was recorded as done is not
+    run again when a crash interrupts the undoing. One that fails is noted, and the others still run.
+    """
+
+    def __init__(self, build: Build) -> None:
+        self._steps: dict[str, PlanStep] = {
+            path: node
+            for path, node in build.plan.nodes.items()
+            if isinstance(node, PlanStep) and node.undo is not None
+        }
+
+    def __bool__(self) -> bool:
+        return bool(self._steps)
+
+    async def run(self, frame: Frame, status: str) -> list[str]:
+        """Undo what was done; return a line for each undo that failed."""
+        run = frame.run
+        done = await self._done(run)
+        if done and not any(note.kind == "undone" for note in run.noted("")):
+            run.note("undone", "", {"because": status})
+        failures: list[str] = []
+        for address, output in reversed(done):
+            if any(note.kind == "undone" for note in run.noted(address)):
+                continue
+            if run.recorder is not None:
+                await run.recorder.commit()
+            failure = await self._undo(frame, address, output)
+            run.note("undone", address, {"failed": failure})
+            if failure:
+                failures.append(f"undoing {address!r} failed: {failure}")
+        return failures
+
+    async def _undo(self, frame: Frame, address: str, output: Any) -> str:
+        undo = self._steps[_NUMBER.sub("[]", address)].undo
+        assert undo is not None
+        info = StepInfo(frame.run.id, f"{address}#undo", 1, (), StepEffects(frame.run))
+        try:
+            await bind(undo, {})(frame, output, info)
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        return ""
+
+    async def _done(self, run: Run) -> list[tuple[str, Any]]:
+        """Return the steps with an undo that ended, with their outputs, in the order they ended."""
+        if run.recorder is None:
+            return [(step.address, step.output) for step in run.steps if self._of(step.address) is not None]
+        await run.recorder.finish()
+        found: list[tuple[str, Any]] = []
+        for event in await run.recorder.store.events(run.id):
+            step = self._of(event.address) if event.kind == "step.completed" else None
+            if step is not None:
+                memo = await run.recorder.recorded(event.body, codec_for(step.output_type))
+                found.append((event.address, memo.output))
+        return found
+
+    def _of(self, address: str) -> PlanStep | None:
+        return self._steps.get(_NUMBER.sub("[]", address))

@@ -1,0 +1,131 @@
+"""Waiting: for a person, for an event, for time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flujo.engine.build import Build
+from flujo.engine.effects import importable
+from flujo.engine.requests import accepted, answer_to, ask
+from flujo.engine.run import Frame, Run, Suspended, Walk
+from flujo.errors import EventTimedOut
+from flujo.pipeline.waits import Action
+from flujo.plan.codec import codec_for
+from flujo.plan.nodes import PlanEvent, PlanHuman, PlanSleep
+from flujo.plan.types import assignable
+
+
+def compile_human(plan: PlanHuman, on_deny: Walk | None, build: Build) -> Walk:
+    """Return the walk of a HumanInput: ask once, and go on with the answer."""
+    node, label, path = plan.node, plan.label, plan.path
+    codec = codec_for(node.schema)
+    schema, type_name = codec.schema(), importable(node.schema)
+    kept = path in build.plan.kept
+    may_approve = node.subject is not None or assignable(plan.input_type, node.schema)
+    actions: tuple[Action, ...] = ("approve", "edit", "deny") if may_approve else ("edit", "deny")
+
+    async def human(frame: Frame, value: Any) -> Any:
+        run, address = frame.run, frame.prefix + label
+        answer = answer_to(run, address) if address in run.notes else None
+        if answer is None:
+            prompt = node.prompt if isinstance(node.prompt, str) else node.prompt(value)
+            subject = value if node.subject is None else node.subject(value)
+            return ask(
+                run,
+                address,
+                "input",
+                prompt,
+                subject=subject,
+                schema=schema,
+                type_name=type_name,
+                actions=actions,
+            )
+        if answer["action"] == "deny" and on_deny is not None:
+            output = await on_deny(frame.inner(f"{address}/"), value)
+            if output.__class__ is Suspended:
+                return output
+        else:
+            output = accepted(answer, codec, address)
+        if kept:
+            frame.slots[path] = output
+        return output
+
+    return human
+
+
+def compile_event(plan: PlanEvent, on_timeout: Walk | None, build: Build) -> Walk:
+    """Return the walk of a WaitForEvent: go on with the payload, or after the time with the other way."""
+    node, label, path = plan.node, plan.label, plan.path
+    codec = codec_for(node.schema)
+    schema, type_name = codec.schema(), importable(node.schema)
+    kept = path in build.plan.kept
+
+    async def event(frame: Frame, value: Any) -> Any:
+        run, address = frame.run, frame.prefix + label
+        answer = answer_to(run, address) if address in run.notes else None
+        if answer is None:
+            deadline = (
+                None if node.timeout is None else run.clock.now() + int(node.timeout.total_seconds() * 1e6)
+            )
+            waiting = ask(
+                run,
+                address,
+                "event",
+                f"waits for the event {node.event!r}",
+                schema=schema,
+                type_name=type_name,
+                actions=("edit",),
+                deadline=deadline,
+                name=node.event,
+            )
+            if not _is_late(run, waiting):
+                return waiting
+            answer = _time_out(run, address)
+        if answer["action"] != "timeout":
+            output = accepted(answer, codec, address)
+        elif on_timeout is None:
+            raise EventTimedOut(f"{address}: the event {node.event!r} did not come within {node.timeout}")
+        else:
+            output = await on_timeout(frame.inner(f"{address}/"), value)
+            if output.__class__ is Suspended:
+                return output
+        if kept:
+            frame.slots[path] = output
+        return output
+
+    return event
+
+
+def _is_late(run: Run, waiting: Suspended) -> bool:
+    deadline = waiting.requests[0].deadline
+    return deadline is not None and run.clock.now() > deadline.timestamp() * 1e6
+
+
+def _time_out(run: Run, address: str) -> dict[str, Any]:
+    answer = {"action": "timeout", "value": None, "reason": "", "actor": "", "channel": "clock"}
+    run.note("answer", address, answer)
+    return answer
+
+
+def compile_sleep(plan: PlanSleep, build: Build) -> Walk:
+    """Return the walk of a Sleep: its due time is recorded when it begins."""
+    label, path = plan.label, plan.path
+    microseconds = int(plan.node.duration.total_seconds() * 1e6)
+    kept = path in build.plan.kept
+
+    async def sleep(frame: Frame, value: Any) -> Any:
+        run, address = frame.run, frame.prefix + label
+        due = next((note.body["due"] for note in run.noted(address) if note.kind == "timer"), None)
+        if due is None:
+            due = run.clock.now() + microseconds
+            run.note("timer", address, {"due": due})
+        if run.recorder is not None:
+            await run.recorder.commit()
+        left = (due - run.clock.now()) / 1e6
+        if left > 0:
+            await run.clock.sleep(left)
+        if kept:
+            frame.slots[path] = value
+        return value
+
+    return sleep

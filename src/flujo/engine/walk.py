@@ -1,0 +1,79 @@
+"""Walking: how each kind of node is carried out, around the gate that its steps pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flujo.engine.build import Build
+from flujo.engine.choices import compile_branch, compile_loop
+from flujo.engine.gate import compile_step
+from flujo.engine.run import Frame, Suspended, Walk
+from flujo.engine.side_by_side import compile_map, compile_parallel
+from flujo.engine.sub import compile_sub
+from flujo.engine.waiting import compile_event, compile_human, compile_sleep
+from flujo.plan.nodes import (
+    PlanBranch,
+    PlanEvent,
+    PlanHuman,
+    PlanLoop,
+    PlanMap,
+    PlanNode,
+    PlanParallel,
+    PlanSequence,
+    PlanSleep,
+    PlanStep,
+    PlanSub,
+)
+
+
+def compile_walk(node: PlanNode, build: Build) -> Walk:
+    """Return what carries a node out: a function of a place and an input.
+
+    It gives the node's output, or Suspended when the node waits; failures are raised. Everything
+    about the node that can be known beforehand is decided here, once.
+    """
+    match node:
+        case PlanSequence():
+            return compile_sequence([compile_walk(child, build) for child in node.nodes])
+        case PlanStep():
+            return compile_step(node, build, _aside(node.fallback, build))
+        case PlanParallel():
+            branches = {label: compile_walk(branch, build) for label, branch in node.branches.items()}
+            return compile_parallel(node, branches, build)
+        case PlanMap():
+            return compile_map(node, compile_walk(node.body, build), build)
+        case PlanBranch():
+            return compile_branch(
+                node, {key: compile_walk(case, build) for key, case in node.cases.items()}, build
+            )
+        case PlanLoop():
+            return compile_loop(node, compile_walk(node.body, build), build)
+        case PlanSub():
+            return compile_sub(node, compile_walk(node.body, build), build)
+        case PlanHuman():
+            return compile_human(node, _aside(node.on_deny, build), build)
+        case PlanEvent():
+            return compile_event(node, _aside(node.on_timeout, build), build)
+        case PlanSleep():
+            return compile_sleep(node, build)
+        case _:
+            raise TypeError(f"{type(node).__name__} cannot be walked")
+
+
+def compile_sequence(walks: list[Walk]) -> Walk:
+    """Return the walk of nodes one after another: the output of each is the input of the next."""
+    if len(walks) == 1:
+        return walks[0]
+
+    async def sequence(frame: Frame, value: Any) -> Any:
+        for walk in walks:
+            value = await walk(frame, value)
+            if value.__class__ is Suspended:
+                return value
+        return value
+
+    return sequence
+
+
+def _aside(node: PlanNode | None, build: Build) -> Walk | None:
+    return None if node is None else compile_walk(node, build)

@@ -1,0 +1,321 @@
+"""Steps: an agent and the settings it runs with."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, Concatenate, Literal, Protocol, TypedDict, TypeVar, final, overload
+
+from typing_extensions import Unpack
+
+from flujo.errors import PipelineError
+from flujo.pipeline.node import In, Node, Out, Output, check_name
+
+A = TypeVar("A")
+B = TypeVar("B")
+A_contra = TypeVar("A_contra", contravariant=True)
+B_co = TypeVar("B_co", covariant=True)
+
+Effects = Literal["idempotent", "at_most_once"]
+
+
+class Agent(Protocol[A_contra, B_co]):
+    """Anything that turns an input into an output: the work of a step.
+
+    ``run`` may be ``async`` or not, and may ask for more by annotation: see :class:`Step`.
+    """
+
+    def run(self, input: A_contra, /) -> Awaitable[B_co] | B_co: ...
+
+
+Work = Callable[..., object] | Agent[Any, object]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class From:
+    """Marks a parameter that takes an earlier node's output: ``Annotated[str, From("summarize")]``."""
+
+    node: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a step is attempted, and how long it waits between attempts.
+
+    The wait before attempt ``n + 1`` is ``backoff * factor ** (n - 1)`` seconds, at most ``longest``,
+    of which a share of up to ``jitter`` is taken away by chance. The due time is recorded, so that a
+    resumed run neither waits again nor gets its attempts back.
+
+    Args:
+        attempts: How often in all, the first included.
+        backoff: The first wait, in seconds.
+        factor: What each further wait is multiplied by.
+        longest: The longest wait, in seconds.
+        jitter: The share of a wait left to chance, 0 to 1.
+        on: The exceptions that are worth another attempt; others fail the step at once.
+    """
+
+    attempts: int = 3
+    backoff: float = 0.5
+    factor: float = 2.0
+    longest: float = 60.0
+    jitter: float = 0.1
+    on: tuple[type[BaseException], ...] = (Exception,)
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise PipelineError(
+                f"Retry(attempts={self.attempts}): at least one attempt", fix="use attempts >= 1"
+            )
+        if self.backoff < 0 or self.longest < 0 or self.factor < 0 or not 0 <= self.jitter <= 1:
+            raise PipelineError(
+                f"Retry(backoff={self.backoff}, factor={self.factor}, longest={self.longest}, jitter={self.jitter}): "
+                "waits cannot be negative and jitter is a share from 0 to 1"
+            )
+
+    def wait(self, failed: int, chance: float) -> float:
+        """Return the seconds to wait after the given number of failed attempts; ``chance`` is 0 to 1."""
+        longest = min(self.longest, self.backoff * self.factor ** (failed - 1))
+        return longest * (1 - self.jitter * chance)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ResourceHints:
+    """What a step needs of the machine it runs on, for backends that place steps.
+
+    Running locally, every step shares the one machine and the hints only travel with the plan.
+
+    Args:
+        cpus: Processors; a fraction is allowed.
+        gpus: Graphics processors; a fraction is allowed.
+        memory: Bytes.
+        custom: Amounts of resources that the backend names.
+        priority: Higher goes first where there is a queue.
+    """
+
+    cpus: float | None = None
+    gpus: float | None = None
+    memory: int | None = None
+    custom: Mapping[str, float] = field(default_factory=lambda: MappingProxyType[str, float]({}))
+    priority: int = 0
+
+
+class StepSettings(TypedDict, total=False):
+    """The settings of a step: see :class:`Step`."""
+
+    name: str
+    retry: Retry | int | None
+    timeout: float | timedelta | None
+    fallback: Node[Any, Any] | None
+    validators: Sequence[Callable[..., object]]
+    cache: bool | Callable[..., str]
+    effects: Effects
+    undo: Callable[..., object] | None
+    inputs: Mapping[str, Output[Any]]
+    resources: ResourceHints | None
+
+
+@final
+class Step(Node[In, Out]):
+    """The smallest unit of work: an agent with its settings.
+
+    The agent is a function, ``async`` or not (one that is not runs in a worker thread), or an object
+    with ``run(input, …)``. Its first parameter takes the output of the node before. Others ask, by
+    annotation, for the context (:class:`PipelineContext` or the runner's subclass), for a
+    :class:`StepInfo`, or for an earlier node's output (:class:`From`).
+
+    Args:
+        agent: What does the work.
+        name: Its name in addresses; the function's or the class's when left out.
+        retry: Attempts and waits, or just the number of attempts; one attempt when left out.
+        timeout: The time limit of each attempt, in seconds.
+        fallback: What runs, with the same input, when every attempt failed.
+        validators: Each judges the output (and the context, if it asks): None or True accepts; False,
+            a text or a ValueError rejects. A rejected output is attempted anew, with the text in
+            ``StepInfo.feedback``.
+        cache: True remembers results in the store by step and input; a function of the input gives
+            the key itself.
+        effects: ``"idempotent"`` (a step whose end is unknown runs again with the same idempotency
+            key) or ``"at_most_once"`` (it waits, in doubt, for a person).
+        undo: Takes the output (and context and info, if it asks) and undoes what the step did, when
+            the run fails or is cancelled later.
+        inputs: Parameters by name that take the outputs of earlier nodes.
+        resources: Hints for backends.
+
+    Raises:
+        PipelineError: A setting cannot work.
+    """
+
+    __slots__ = (
+        "_name", "agent", "cache", "effects", "fallback", "inputs", "resources", "retry", "timeout", "undo", "validators",
+    )  # fmt: skip
+
+    _name: str
+    agent: Work
+    retry: Retry
+    timeout: float | None
+    fallback: Node[Any, Any] | None
+    validators: tuple[Callable[..., object], ...]
+    cache: bool | Callable[..., str]
+    effects: Effects
+    undo: Callable[..., object] | None
+    inputs: Mapping[str, Output[Any]]
+    resources: ResourceHints | None
+
+    @overload
+    def __init__(
+        self: Step[A, B],
+        agent: Callable[Concatenate[A, ...], Coroutine[Any, Any, B]],
+        **settings: Unpack[StepSettings],
+    ) -> None: ...
+    @overload
+    def __init__(self: Step[A, B], agent: Agent[A, B], **settings: Unpack[StepSettings]) -> None: ...
+    @overload
+    def __init__(
+        self: Step[A, B], agent: Callable[Concatenate[A, ...], B], **settings: Unpack[StepSettings]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Step[object, B], agent: Callable[[], Coroutine[Any, Any, B]], **settings: Unpack[StepSettings]
+    ) -> None: ...
+    @overload
+    def __init__(self: Step[object, B], agent: Callable[[], B], **settings: Unpack[StepSettings]) -> None: ...
+    def __init__(self, agent: Work, **settings: Unpack[StepSettings]) -> None:
+        given = _checked(agent, settings)
+        for key, value in given.items():
+            object.__setattr__(self, key, value)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def named(self, name: str) -> Step[In, Out]:
+        """Return the same step under another name."""
+        copy: Step[In, Out] = object.__new__(Step)
+        for key in Step.__slots__:
+            object.__setattr__(copy, key, object.__getattribute__(self, key))
+        object.__setattr__(copy, "_name", _step_name(self.agent, name))
+        return copy
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a step is immutable: {name!r} cannot be set; make another with Step(…)")
+
+    def __repr__(self) -> str:
+        return f"Step({self.name!r})"
+
+
+class StepDecorator(Protocol):
+    """What ``step(…)`` with settings returns."""
+
+    @overload
+    def __call__(self, agent: Callable[Concatenate[A, ...], Coroutine[Any, Any, B]], /) -> Step[A, B]: ...
+    @overload
+    def __call__(self, agent: Callable[Concatenate[A, ...], B], /) -> Step[A, B]: ...
+    @overload
+    def __call__(self, agent: Callable[[], Coroutine[Any, Any, B]], /) -> Step[object, B]: ...
+    @overload
+    def __call__(self, agent: Callable[[], B], /) -> Step[object, B]: ...
+
+
+@overload
+def step(agent: Callable[Concatenate[A, ...], Coroutine[Any, Any, B]], /) -> Step[A, B]: ...
+@overload
+def step(agent: Callable[Concatenate[A, ...], B], /) -> Step[A, B]: ...
+@overload
+def step(agent: Callable[[], Coroutine[Any, Any, B]], /) -> Step[object, B]: ...
+@overload
+def step(agent: Callable[[], B], /) -> Step[object, B]: ...
+@overload
+def step(**settings: Unpack[StepSettings]) -> StepDecorator: ...
+def step(agent: Callable[..., Any] | None = None, /, **settings: Unpack[StepSettings]) -> Any:
+    """Make a step of a function: ``@step``, or ``@step(retry=…, …)`` with the settings of :class:`Step`.
+
+    Example:
+        >>> @step
+        ... async def double(number: int) -> int:
+        ...     return 2 * number
+    """
+    if agent is not None:
+        return Step(agent, **settings)
+
+    def decorate(agent: Callable[..., Any], /) -> Step[Any, Any]:
+        return Step(agent, **settings)
+
+    return decorate
+
+
+def _checked(agent: Work, settings: StepSettings) -> dict[str, object]:
+    """Return every field of a step, checked."""
+    unknown = sorted(set(settings) - set(StepSettings.__annotations__))
+    if unknown:
+        raise PipelineError(
+            f"Step(…) has no setting {', '.join(unknown)}",
+            fix=f"choose from {', '.join(StepSettings.__annotations__)}",
+        )
+    name = _step_name(agent, settings.get("name", ""))
+    effects = settings.get("effects", "idempotent")
+    if effects not in ("idempotent", "at_most_once"):
+        raise PipelineError(f"step {name!r}: effects={effects!r}", fix='use "idempotent" or "at_most_once"')
+    fallback = settings.get("fallback")
+    if fallback is not None and not isinstance(fallback, Node):
+        raise PipelineError(f"step {name!r}: fallback={fallback!r} is no node", fix="pass a Step")
+    return {
+        "agent": agent,
+        "_name": name,
+        "retry": _retry(settings.get("retry")),
+        "timeout": _seconds(name, settings.get("timeout")),
+        "fallback": fallback,
+        "validators": tuple(settings.get("validators", ())),
+        "cache": settings.get("cache", False),
+        "effects": effects,
+        "undo": settings.get("undo"),
+        "inputs": MappingProxyType(
+            {key: _output(name, key, value) for key, value in settings.get("inputs", {}).items()}
+        ),
+        "resources": settings.get("resources"),
+    }
+
+
+def _step_name(agent: Work, name: str) -> str:
+    if name:
+        return check_name(name)
+    if isinstance(agent, Step) or not (callable(agent) or callable(getattr(agent, "run", None))):
+        raise PipelineError(
+            f"{agent!r} cannot be a step's agent", fix="pass a function, or an object with `run(input, …)`"
+        )
+    found = getattr(agent, "__name__", "") or type(agent).__name__
+    return "lambda" if found == "<lambda>" else check_name(found)
+
+
+def _retry(retry: Retry | int | None) -> Retry:
+    match retry:
+        case None:
+            return Retry(attempts=1)
+        case int():
+            return Retry(attempts=retry)
+        case Retry():
+            return retry
+
+
+def _seconds(name: str, timeout: float | timedelta | None) -> float | None:
+    if timeout is None:
+        return None
+    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)
+    if seconds <= 0:
+        raise PipelineError(f"step {name!r}: timeout={timeout!r}", fix="give seconds greater than 0")
+    return seconds
+
+
+def _output(name: str, key: str, value: object) -> Output[Any]:
+    if isinstance(value, Output):
+        return value
+    if isinstance(value, Node):
+        return value.output
+    raise PipelineError(
+        f"step {name!r}: inputs[{key!r}] is {value!r}", fix="pass an earlier node's `.output`"
+    )

@@ -1,0 +1,1 @@
+"""Checking a pipeline: addresses, wiring, types, bounds, fingerprint."""

@@ -1,0 +1,101 @@
+"""Checking: from a pipeline to a plan, or to every problem it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flujo.errors import PlanError, Problem
+from flujo.pipeline.context import PipelineContext
+from flujo.pipeline.node import Node
+from flujo.plan.codec import Unrecordable, codec_for
+from flujo.plan.fields import check_context
+from flujo.plan.nodes import PlanEvent, PlanHuman, PlanNode, PlanStep
+from flujo.plan.place import Placement
+from flujo.plan.plan import Plan
+from flujo.plan.types import type_name
+
+AnyNode = Node[Any, Any]
+
+
+def compile_plan(
+    pipeline: AnyNode, *, context_model: type[PipelineContext] | None = None, recorded: bool = True
+) -> Plan:
+    """Check a pipeline and return its plan.
+
+    Args:
+        pipeline: A pipeline, or a single node.
+        context_model: The class of the runs' context; when left out, the most derived class that a
+            step asks for.
+        recorded: Whether runs are recorded: every output type must then be recordable.
+
+    Raises:
+        PlanError: It does not fit together; the error lists every problem, in the order of the
+            pipeline, each with its place and remedy.
+    """
+    placement = Placement()
+    root = placement.place_root(pipeline)
+    model = _context_model(placement, context_model)
+    if recorded:
+        _check_recordable(root, model, placement.problems)
+    if placement.problems:
+        raise PlanError(placement.problems)
+    return Plan(
+        name=pipeline.name or "pipeline",
+        root=root,
+        context_model=model,
+        kept=frozenset(target for _, target in placement.references),
+        exports=_exports(root, placement.references),
+    )
+
+
+def _context_model(placement: Placement, given: type[PipelineContext] | None) -> type[PipelineContext]:
+    """Return the context class that satisfies every step, or report those it does not."""
+    model = given
+    if model is None:
+        model = PipelineContext
+        for _, asked in placement.contexts:
+            if issubclass(asked, model):
+                model = asked
+    for path, asked in placement.contexts:
+        if not issubclass(model, asked):
+            placement.problems.append(
+                Problem(
+                    path,
+                    f"it asks for the context {asked.__name__}, but runs have {model.__name__}",
+                    f"pass Flujo(…, context_model={asked.__name__}), or ask for a class that {model.__name__} derives from",
+                )
+            )
+    return model
+
+
+def _check_recordable(root: PlanNode, model: type[PipelineContext], problems: list[Problem]) -> None:
+    for node in root.walk():
+        if isinstance(node, PlanStep | PlanHuman | PlanEvent):
+            try:
+                codec_for(node.output_type)
+            except Unrecordable as error:
+                problems.append(
+                    Problem(
+                        node.path,
+                        f"its output type {type_name(node.output_type)} cannot be recorded: {error}",
+                        error.fix,
+                    )
+                )
+    problems.extend(check_context(model))
+
+
+def _exports(root: PlanNode, references: list[tuple[str, str]]) -> Mapping[str, tuple[str, ...]]:
+    """Return, for each container, the nodes inside it that something outside it names."""
+    exports: dict[str, list[str]] = {}
+    for user, target in references:
+        for node in root.walk():
+            if node.children and _inside(target, node.path) and not _inside(user, node.path):
+                held = exports.setdefault(node.path, [])
+                if target not in held:
+                    held.append(target)
+    return {path: tuple(targets) for path, targets in exports.items()}
+
+
+def _inside(path: str, container: str) -> bool:
+    return bool(container) and path.startswith((container + "/", container + "["))

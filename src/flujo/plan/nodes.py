@@ -1,0 +1,171 @@
+"""What a checked pipeline is made of: every node with its place, its types and how it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from flujo.pipeline.flow import Branch, Loop, Map, Parallel, SubPipeline
+from flujo.pipeline.node import Node
+from flujo.pipeline.step import Step
+from flujo.pipeline.waits import HumanInput, Sleep, WaitForEvent
+from flujo.plan.signature import Signature
+from flujo.plan.types import Type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanNode:
+    """A node in its place.
+
+    Attributes:
+        path: Its address, with ``[]`` where a run has a turn or an item; empty for the root.
+        label: The last part of its address.
+        input_type: What it takes.
+        output_type: What it gives.
+    """
+
+    path: str
+    label: str
+    input_type: Type
+    output_type: Type
+
+    @property
+    def kind(self) -> str:
+        """The word for this node in drawings and fingerprints."""
+        return type(self).__name__.removeprefix("Plan").lower()
+
+    @property
+    def children(self) -> Mapping[str, PlanNode]:
+        """The nodes inside it, by what labels them."""
+        return {}
+
+    def walk(self) -> Iterator[PlanNode]:
+        """Yield this node and all inside it, in order."""
+        yield self
+        for child in self.children.values():
+            yield from child.walk()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanStep(PlanNode):
+    """A step: how its agent is called, where its named inputs come from."""
+
+    node: Step[object, object]
+    signature: Signature
+    sources: Mapping[str, str]
+    """The path of the node that each named parameter takes its value from."""
+    validators: tuple[Signature, ...]
+    undo: Signature | None
+    fallback: PlanNode | None
+
+    @property
+    def children(self) -> Mapping[str, PlanNode]:
+        return {} if self.fallback is None else {"fallback": self.fallback}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSequence(PlanNode):
+    """Nodes one after another."""
+
+    nodes: tuple[PlanNode, ...]
+
+    @property
+    def children(self) -> Mapping[str, PlanNode]:
+        return {node.label: node for node in self.nodes}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanParallel(PlanNode):
+    """Branches side by side."""
+
+    node: Parallel[object, object]
+    branches: Mapping[str, PlanNode]
+
+    @property
+    def children(self) -> Mapping[str, PlanNode]:
+        return self.branches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanMap(PlanNode):
+    """One body over many items."""
+
+    node: Map[object, object]
+    over: Signature | None
+    body: PlanNode
+
+    @property
+    def children(self) -> Mapping[str, PlanNode]:
+        return {"each": self.body}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanBranch(PlanNode):
+    """One of several cases."""
+
+    node: Branch[object, object]
+    on: Signature
+    cases: Mapping[str, PlanNode]
+
+    @property
+    def children(self) -> Mapping[str, PlanNode]:
+        return self.cases
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanLoop(PlanNode):
+    """A body that runs again and again."""
+
+    node: Loop[object, object]
+    until: Signature
+    body: PlanNode
+
+    @property
+    def children(self) -> Mapping[str, PlanNode]:
+        return {"each turn": self.body}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSub(PlanNode):
+    """A pipeline as one node."""
+
+    node: SubPipeline[object, object]
+    body: PlanNode
+
+    @property
+    def children(self) -> Mapping[str, PlanNode]:
+        return {"": self.body}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanHuman(PlanNode):
+    """A place where a person is asked."""
+
+    node: HumanInput[object, object]
+    on_deny: PlanNode | None
+
+    @property
+    def children(self) -> Mapping[str, PlanNode]:
+        return {} if self.on_deny is None else {"denied": self.on_deny}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanEvent(PlanNode):
+    """A place where an event is awaited."""
+
+    node: WaitForEvent[object, object]
+    on_timeout: PlanNode | None
+
+    @property
+    def children(self) -> Mapping[str, PlanNode]:
+        return {} if self.on_timeout is None else {"timed out": self.on_timeout}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSleep(PlanNode):
+    """A wait of a given time."""
+
+    node: Sleep[object, object]
+
+
+AnyNode = Node[object, object]

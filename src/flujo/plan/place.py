@@ -1,0 +1,453 @@
+"""Giving every node of a pipeline its place, its types and its sources."""
+
+from __future__ import annotations
+
+import difflib
+import enum
+from typing import Any, Literal, Union, get_args, get_origin
+
+from typing_extensions import TypedDict
+
+from flujo.errors import Problem
+from flujo.pipeline.context import PipelineContext
+from flujo.pipeline.flow import Branch, Failure, Loop, Map, Parallel, SubPipeline, case_label
+from flujo.pipeline.node import Node, Pipeline
+from flujo.pipeline.step import Step
+from flujo.pipeline.waits import HumanInput, Sleep, WaitForEvent
+from flujo.plan.nodes import (
+    PlanBranch,
+    PlanEvent,
+    PlanHuman,
+    PlanLoop,
+    PlanMap,
+    PlanNode,
+    PlanParallel,
+    PlanSequence,
+    PlanSleep,
+    PlanStep,
+    PlanSub,
+)
+from flujo.plan.scope import Scope, Source
+from flujo.plan.signature import Signature, SignatureProblem, read_signature
+from flujo.plan.types import Type, assignable, members, plain, type_name
+
+AnyNode = Node[Any, Any]
+
+_DEFAULT_LABELS: dict[type, str] = {
+    Parallel: "parallel",
+    Map: "map",
+    Branch: "branch",
+    Loop: "loop",
+    SubPipeline: "sub",
+    HumanInput: "human_input",
+    Sleep: "sleep",
+}
+_NOTHING = Signature(lambda: None, is_async=False)
+
+
+class Placement:
+    """One walk over a pipeline that places its nodes and collects what is wrong with them.
+
+    Attributes:
+        problems: What was found, in the order of the pipeline.
+        references: Pairs of the path of a step and the path of a node whose output it names.
+        contexts: The context classes that steps ask for, with their paths.
+    """
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.references: list[tuple[str, str]] = []
+        self.contexts: list[tuple[str, type[PipelineContext]]] = []
+        self._unresolved: list[tuple[str, str]] = []
+        self._placed: list[str] = []
+
+    def place_root(self, pipeline: AnyNode) -> PlanNode:
+        """Place a whole pipeline."""
+        root = self._place(pipeline, "", "", Any, Scope(), first=True)
+        for path, name in self._unresolved:
+            self.problems.append(self._unknown_source(path, name))
+        return root
+
+    def _place(
+        self, node: AnyNode, prefix: str, label: str, given: Type, scope: Scope, *, first: bool = False
+    ) -> PlanNode:
+        """Place one node that is given a value of a type; ``first`` where the type is the pipeline's own input."""
+        if isinstance(node, Pipeline):
+            return self._place_sequence(node, prefix, given, scope, first=first)
+        label = label or node.name or _DEFAULT_LABELS[type(node)]
+        path = prefix + label
+        self._placed.append(path)
+        placed = self._place_one(node, path, label, given, scope)
+        if not first and not assignable(given, placed.input_type):
+            self.problems.append(
+                Problem(
+                    path,
+                    f"it takes {type_name(placed.input_type)}, but is given {type_name(given)}",
+                    "put a step between that converts, or change one of the two annotations",
+                )
+            )
+        scope.add(node.name or label, Source(path, placed.output_type))
+        return placed
+
+    def _place_one(self, node: AnyNode, path: str, label: str, given: Type, scope: Scope) -> PlanNode:
+        match node:
+            case Step():
+                return self._place_step(node, path, label, given, scope)
+            case Parallel():
+                return self._place_parallel(node, path, label, given, scope)
+            case Map():
+                return self._place_map(node, path, label, given, scope)
+            case Branch():
+                return self._place_branch(node, path, label, given, scope)
+            case Loop():
+                return self._place_loop(node, path, label, given, scope)
+            case SubPipeline():
+                return self._place_sub(node, path, label, given, scope)
+            case HumanInput():
+                denied = self._aside(node.on_deny, path, given, scope, "runs only when the person denies")
+                self._check_gives(denied, node.schema, path)
+                return PlanHuman(
+                    path=path,
+                    label=label,
+                    input_type=given,
+                    output_type=node.schema,
+                    node=node,
+                    on_deny=denied,
+                )
+            case WaitForEvent():
+                late = self._aside(node.on_timeout, path, given, scope, "runs only when the event is late")
+                self._check_gives(late, node.schema, path)
+                return PlanEvent(
+                    path=path,
+                    label=label,
+                    input_type=given,
+                    output_type=node.schema,
+                    node=node,
+                    on_timeout=late,
+                )
+            case Sleep():
+                return PlanSleep(path=path, label=label, input_type=given, output_type=given, node=node)
+            case _:
+                raise TypeError(f"{type(node).__name__} is no kind of node that a plan knows")
+
+    def _place_sequence(
+        self, pipeline: Pipeline[Any, Any], prefix: str, given: Type, scope: Scope, *, first: bool
+    ) -> PlanSequence:
+        labels = self._labels(pipeline, prefix)
+        nodes: list[PlanNode] = []
+        value = given
+        for node, label in zip(pipeline, labels, strict=True):
+            placed = self._place(node, prefix, label, value, scope, first=first and not nodes)
+            nodes.append(placed)
+            value = placed.output_type
+        return PlanSequence(
+            path=prefix.rstrip("/"),
+            label=prefix.rstrip("/"),
+            input_type=nodes[0].input_type,
+            output_type=value,
+            nodes=tuple(nodes),
+        )
+
+    def _labels(self, pipeline: Pipeline[Any, Any], prefix: str) -> list[str]:
+        """Return a label for each node: its name, or its kind with a number from the second on."""
+        labels: list[str] = []
+        counts: dict[str, int] = {}
+        for node in pipeline:
+            label = node.name
+            if not label:
+                kind = _DEFAULT_LABELS[type(node)]
+                counts[kind] = counts.get(kind, 0) + 1
+                label = kind if counts[kind] == 1 else f"{kind}-{counts[kind]}"
+            labels.append(label)
+        for label in sorted({label for label in labels if labels.count(label) > 1}):
+            self.problems.append(
+                Problem(
+                    prefix + label,
+                    f"{labels.count(label)} nodes in a row of steps are called {label!r}",
+                    f'give each its own name: `node.named("{label}_2")` or `Step(…, name="{label}_2")`',
+                )
+            )
+        return labels
+
+    def _place_step(self, step: Step[Any, Any], path: str, label: str, given: Type, scope: Scope) -> PlanStep:
+        signature = self._signature(step.agent, path, {key: value.node for key, value in step.inputs.items()})
+        if signature.context:
+            self.contexts.append((path, signature.context_type))
+        sources: dict[str, str] = {}
+        for parameter, name in signature.named.items():
+            source = self._source(path, name, scope)
+            if source is None:
+                continue
+            sources[parameter] = source.path
+            self.references.append((path, source.path))
+            if not assignable(source.type, signature.named_types[parameter]):
+                self.problems.append(
+                    Problem(
+                        path,
+                        f"{parameter!r} takes {type_name(signature.named_types[parameter])}, "
+                        f"but {source.path!r} gives {type_name(source.type)}",
+                        "change one of the two annotations, or put a step between that converts",
+                    )
+                )
+        fallback = self._aside(step.fallback, path, given, scope, f"is only the fallback of {label!r}")
+        self._check_gives(fallback, signature.output_type, path)
+        return PlanStep(
+            path=path,
+            label=label,
+            input_type=signature.input_type if signature.input else object,
+            output_type=signature.output_type,
+            node=step,
+            signature=signature,
+            sources=sources,
+            validators=tuple(
+                self._judge(one, path, signature.output_type, "a validator") for one in step.validators
+            ),
+            undo=None if step.undo is None else self._judge(step.undo, path, signature.output_type, "undo"),
+            fallback=fallback,
+        )
+
+    def _place_parallel(
+        self, node: Parallel[Any, Any], path: str, label: str, given: Type, scope: Scope
+    ) -> PlanParallel:
+        branches: dict[str, PlanNode] = {}
+        scopes: list[Scope] = []
+        for name, branch in node.branches.items():
+            inner = scope.inside()
+            branches[name] = self._place(branch, f"{path}/{name}/", "", given, inner)
+            scopes.append(inner)
+        collects = node.on_failure == "collect"
+        scope.join(scopes, f"its branch of {path!r} may fail, and is then collected" if collects else "")
+        outputs: dict[str, Any] = {
+            name: Union[branch.output_type, Failure] if collects else branch.output_type
+            for name, branch in branches.items()
+        }
+        output: Any = (
+            tuple[tuple(outputs.values())] if node.is_tuple else TypedDict(_identifier(label), outputs)
+        )
+        return PlanParallel(
+            path=path, label=label, input_type=given, output_type=output, node=node, branches=branches
+        )
+
+    def _place_map(self, node: Map[Any, Any], path: str, label: str, given: Type, scope: Scope) -> PlanMap:
+        over = None if node.over is None else self._judge(node.over, path, given, "over")
+        items = given if over is None else over.output_type
+        inner = scope.inside()
+        body = self._place(node.body, f"{path}[]/", "", _item_type(items), inner)
+        if not _may_iterate(items):
+            self.problems.append(
+                Problem(
+                    path,
+                    f"it maps over {type_name(items)}, which has no items",
+                    "give it a list, or pass over=",
+                )
+            )
+        scope.take(inner, f"it runs once for each item of {path!r}: name the map's own output instead")
+        each: Any = Union[body.output_type, Failure] if node.on_failure == "collect" else body.output_type
+        return PlanMap(
+            path=path, label=label, input_type=given, output_type=list[each], node=node, over=over, body=body
+        )
+
+    def _place_branch(
+        self, node: Branch[Any, Any], path: str, label: str, given: Type, scope: Scope
+    ) -> PlanBranch:
+        on = self._judge(node.on, path, given, "on")
+        cases: dict[str, PlanNode] = {}
+        nodes: dict[str, AnyNode] = {case_label(key): case for key, case in node.cases.items()}
+        if node.default is not None:
+            nodes["default"] = node.default
+        for name, case in nodes.items():
+            inner = scope.inside()
+            cases[name] = self._place(case, f"{path}/{name}/", "", given, inner)
+            scope.take(inner, f"it runs only in case {name!r} of {path!r}")
+        self._check_cases(node, on.output_type, path)
+        output = cases[next(iter(cases))].output_type
+        for case in list(cases.values())[1:]:
+            output = _either(output, case.output_type)
+        return PlanBranch(
+            path=path, label=label, input_type=given, output_type=output, node=node, on=on, cases=cases
+        )
+
+    def _check_cases(self, node: Branch[Any, Any], keys: Type, path: str) -> None:
+        """Report keys without a case, and cases that no key reaches, where the keys are known."""
+        known = _closed(keys)
+        if known is None:
+            return
+        lost = [repr(key) for key in known if key not in node.cases]
+        if lost and node.default is None:
+            self.problems.append(
+                Problem(path, f"nothing runs for {', '.join(lost)}", "add the case, or pass default=")
+            )
+        unreachable = [repr(key) for key in node.cases if key not in known]
+        if not lost and node.default is not None:
+            unreachable.append("default")
+        if unreachable:
+            self.problems.append(
+                Problem(
+                    path,
+                    f"unreachable: {', '.join(unreachable)}; `on` gives only {', '.join(map(repr, known))}",
+                    "remove the case, or widen what `on` returns",
+                )
+            )
+
+    def _place_loop(self, node: Loop[Any, Any], path: str, label: str, given: Type, scope: Scope) -> PlanLoop:
+        inner = scope.inside()
+        body = self._place(node.body, f"{path}[]/", "", given, inner)
+        until = self._judge(node.until, path, body.output_type, "until")
+        if not assignable(body.output_type, body.input_type):
+            self.problems.append(
+                Problem(
+                    path,
+                    f"its body gives {type_name(body.output_type)}, but the next turn takes {type_name(body.input_type)}",
+                    "let the body give what it takes",
+                )
+            )
+        scope.take(inner)
+        return PlanLoop(
+            path=path,
+            label=label,
+            input_type=body.input_type,
+            output_type=body.output_type,
+            node=node,
+            until=until,
+            body=body,
+        )
+
+    def _place_sub(
+        self, node: SubPipeline[Any, Any], path: str, label: str, given: Type, scope: Scope
+    ) -> PlanSub:
+        inner = scope.inside()
+        mapped = Any if node.input is None else self._judge(node.input, path, given, "input").output_type
+        body = self._place(node.pipeline, f"{path}/", "", given if node.input is None else mapped, inner)
+        scope.take(inner)
+        output = body.output_type
+        if node.result is not None:
+            output = self._judge(node.result, path, body.output_type, "output").output_type
+        return PlanSub(path=path, label=label, input_type=given, output_type=output, node=node, body=body)
+
+    def _aside(
+        self, node: AnyNode | None, path: str, given: Type, scope: Scope, doubt: str
+    ) -> PlanNode | None:
+        """Place a node that runs only when something else did not."""
+        if node is None:
+            return None
+        inner = scope.inside()
+        placed = self._place(node, f"{path}/", "", given, inner)
+        scope.take(inner, f"it {doubt}")
+        return placed
+
+    def _check_gives(self, aside: PlanNode | None, wanted: Type, path: str) -> None:
+        if aside is not None and not assignable(aside.output_type, wanted):
+            self.problems.append(
+                Problem(
+                    aside.path,
+                    f"it gives {type_name(aside.output_type)} in the place of {path!r}, which gives {type_name(wanted)}",
+                    "let both give one type",
+                )
+            )
+
+    def _signature(self, agent: Any, path: str, inputs: dict[str, str]) -> Signature:
+        try:
+            return read_signature(agent, inputs)
+        except SignatureProblem as problem:
+            self.problems.append(Problem(path, str(problem), problem.fix))
+            return _NOTHING
+
+    def _judge(self, function: Any, path: str, given: Type, role: str) -> Signature:
+        """Read a function of a value that stands beside a node: a condition, a validator, …"""
+        signature = self._signature(function, path, {})
+        if signature.context:
+            self.contexts.append((path, signature.context_type))
+        if signature.named:
+            self.problems.append(
+                Problem(
+                    path,
+                    f"{role} names an earlier output, which only steps can",
+                    "let a step give what it needs",
+                )
+            )
+        if signature.input and not assignable(given, signature.input_type):
+            self.problems.append(
+                Problem(
+                    path,
+                    f"{role} takes {type_name(signature.input_type)}, but is given {type_name(given)}",
+                    "change its annotation",
+                )
+            )
+        return signature
+
+    def _source(self, path: str, name: str, scope: Scope) -> Source | None:
+        source = scope.find(name)
+        if source is None:
+            self._unresolved.append((path, name))
+            return None
+        if source.doubt:
+            self.problems.append(
+                Problem(
+                    path,
+                    f"it takes the output of {source.path!r}, which may not have run: {source.doubt}",
+                    "name something that runs on every path, such as the container's own output",
+                )
+            )
+            return None
+        return source
+
+    def _unknown_source(self, path: str, name: str) -> Problem:
+        bearers = [place for place in self._placed if place.rsplit("/", 1)[-1] == name]
+        if bearers:
+            return Problem(
+                path,
+                f"it takes the output of {bearers[0]!r}, which does not run before it on every path",
+                "name something that has ended before it begins",
+            )
+        known = list(dict.fromkeys(place.rsplit("/", 1)[-1] for place in self._placed))
+        close = difflib.get_close_matches(name, known, n=1)
+        fix = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
+        return Problem(path, f"it takes the output of {name!r}, but no node has this name", fix)
+
+
+def _either(one: Type, other: Type) -> Type:
+    if one is Any or other is Any:
+        return Any
+    if assignable(other, one):
+        return one
+    return other if assignable(one, other) else Union[one, other]
+
+
+def _item_type(items: Type) -> Type:
+    items = plain(items)
+    held = get_args(items)
+    if get_origin(items) is tuple and len(held) == 2 and held[1] is Ellipsis:
+        return held[0]
+    if get_origin(items) is tuple and held:
+        joined = held[0]
+        for part in held[1:]:
+            joined = _either(joined, part)
+        return joined
+    if items is str:
+        return str
+    return held[0] if held else Any
+
+
+def _may_iterate(items: Type) -> bool:
+    items = plain(items)
+    kind = get_origin(items) or items
+    return not isinstance(kind, type) or kind is object or hasattr(kind, "__iter__")
+
+
+def _closed(keys: Type) -> list[Any] | None:
+    """Return every value of a type that has few, or None."""
+    found: list[Any] = []
+    for member in members(keys):
+        if get_origin(member) is Literal:
+            found += get_args(member)
+        elif member is bool:
+            found += [True, False]
+        elif isinstance(member, type) and issubclass(member, enum.Enum):
+            found += list(member)
+        else:
+            return None
+    return found
+
+
+def _identifier(label: str) -> str:
+    return "".join(part for part in label.title() if part.isalnum()) or "Parallel"

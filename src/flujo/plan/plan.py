@@ -1,0 +1,110 @@
+"""A pipeline that was checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+
+from flujo.pipeline.context import PipelineContext
+from flujo.plan.nodes import (
+    PlanBranch,
+    PlanEvent,
+    PlanHuman,
+    PlanLoop,
+    PlanMap,
+    PlanNode,
+    PlanParallel,
+    PlanSequence,
+    PlanStep,
+)
+from flujo.plan.types import type_name
+
+
+@dataclass(frozen=True, slots=True)
+class WorstCase:
+    """The most a run of a plan may do.
+
+    Attributes:
+        steps: Step executions; for a plan with a Map, of one item each.
+        attempts: Attempts, retries and fallbacks included; likewise.
+        per_item: The paths of the maps: what is inside counts once for each of their items.
+    """
+
+    steps: int
+    attempts: int
+    per_item: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A pipeline whose every node has an address, every input a source, and every type fits.
+
+    Attributes:
+        name: The pipeline's name.
+        root: Its nodes.
+        context_model: The class of the runs' context.
+        kept: The paths of the nodes whose outputs are named by later steps.
+        exports: For each container, the paths inside it that are named from outside.
+    """
+
+    name: str
+    root: PlanNode
+    context_model: type[PipelineContext]
+    kept: frozenset[str]
+    exports: Mapping[str, tuple[str, ...]]
+
+    @cached_property
+    def nodes(self) -> Mapping[str, PlanNode]:
+        """Every node that has an address, by path, in order."""
+        return {node.path: node for node in self.root.walk() if not isinstance(node, PlanSequence)}
+
+    @cached_property
+    def digests(self) -> Mapping[str, str]:
+        """A digest of what matters to a recorded run, by path: kind, types, effects and choices."""
+        return {path: sha256(_facts(node).encode()).hexdigest()[:12] for path, node in self.nodes.items()}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The SHA-256, in hex, over every address and its digest: the plan a run is pinned to."""
+        return sha256(json.dumps(list(self.digests.items())).encode()).hexdigest()
+
+    @cached_property
+    def worst_case(self) -> WorstCase:
+        """The most that a run may do."""
+        return _worst(self.root)
+
+
+def _facts(node: PlanNode) -> str:
+    facts = [node.kind, type_name(node.input_type), type_name(node.output_type)]
+    match node:
+        case PlanStep():
+            facts += [node.node.effects, json.dumps(dict(node.sources))]
+        case PlanParallel() | PlanBranch():
+            facts += list(node.children)
+        case _:
+            pass
+    return json.dumps(facts)
+
+
+def _worst(node: PlanNode) -> WorstCase:
+    inside = [_worst(child) for child in node.children.values()]
+    steps, attempts = sum(part.steps for part in inside), sum(part.attempts for part in inside)
+    per_item = tuple(path for part in inside for path in part.per_item)
+    match node:
+        case PlanStep():
+            return WorstCase(steps + 1, attempts + node.node.retry.attempts, per_item)
+        case PlanMap():
+            return WorstCase(steps, attempts, (node.path, *per_item))
+        case PlanLoop():
+            return WorstCase(steps * node.node.max_turns, attempts * node.node.max_turns, per_item)
+        case PlanBranch() | PlanHuman() | PlanEvent():
+            return WorstCase(
+                max((part.steps for part in inside), default=0),
+                max((part.attempts for part in inside), default=0),
+                per_item,
+            )
+        case _:
+            return WorstCase(steps, attempts, per_item)

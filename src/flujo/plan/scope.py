@@ -1,0 +1,71 @@
+"""Which earlier outputs a step may name, at each place of a pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from flujo.plan.types import Type
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An output that may be named.
+
+    Attributes:
+        path: Where it comes from.
+        type: What it is.
+        doubt: Why it may be missing here; empty when it is certain.
+    """
+
+    path: str
+    type: Type
+    doubt: str = ""
+
+
+class Scope:
+    """The outputs that can be named at one place, by the name of their node."""
+
+    def __init__(self, sources: dict[str, Source] | None = None) -> None:
+        self._sources = sources or {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._sources
+
+    def find(self, name: str) -> Source | None:
+        """Return the nearest earlier output of this name."""
+        return self._sources.get(name)
+
+    def names(self) -> list[str]:
+        """Return every name that is known here."""
+        return list(self._sources)
+
+    def add(self, name: str, source: Source) -> None:
+        """Make an output known to what follows; a nearer one hides a farther one."""
+        self._sources[name] = source
+
+    def inside(self) -> Scope:
+        """Return a scope for what lies inside a container: it sees what was before."""
+        return Scope(dict(self._sources))
+
+    def take(self, inner: Scope, doubt: str = "") -> None:
+        """Make known what became known inside a container; ``doubt`` says why it may be missing."""
+        for name, source in inner._sources.items():
+            if self._sources.get(name) == source:
+                continue
+            self._sources[name] = replace(source, doubt=doubt) if doubt else source
+
+    def join(self, branches: list[Scope], doubt: str = "") -> None:
+        """Make known what became known in each of several branches."""
+        before = dict(self._sources)
+        seen: dict[str, Source] = {}
+        for branch in branches:
+            for name, source in branch._sources.items():
+                if before.get(name) == source:
+                    continue
+                if name in seen:
+                    source = replace(
+                        source, doubt=f"two nodes bear this name: {seen[name].path} and {source.path}"
+                    )
+                seen[name] = source
+        for name, source in seen.items():
+            self._sources[name] = replace(source, doubt=source.doubt or doubt)
