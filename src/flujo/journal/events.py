@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 EventKind = Literal[
     "run.started",
     "run.resumed",
+    "run.paused",
     "run.ended",
     "step.started",
     "step.attempt",

@@ -6,6 +6,7 @@ import sys
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Literal
 
 from flujo.errors import StoreCorrupt, StoreError, StoreUnavailable, StoreVersionError
@@ -36,22 +37,39 @@ def open_file(
             fix="use a Python built with a newer SQLite, such as one installed by `uv python install`",
         )
     _make_private(path, create)
-    connection = None
+    give_up = monotonic() + busy_timeout
+    while True:
+        try:
+            return _connect(path, synchronous, busy_timeout)
+        except sqlite3.Error as error:
+            # SQLite does not wait by itself while others turn on its log, or delete it as the last to leave.
+            if not is_busy(error) or monotonic() > give_up:
+                raise store_error(error, path) from error
+            sleep(0.005)
+
+
+def _connect(path: Path, synchronous: Synchronous, busy_timeout: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
     try:
-        connection = sqlite3.connect(
-            path, timeout=busy_timeout, isolation_level=None, check_same_thread=False, cached_statements=64
-        )
         _configure(connection, synchronous)
         migrate(connection, path)
-    except sqlite3.Error as error:
-        if connection is not None:
-            connection.close()
-        raise store_error(error, path) from error
-    except StoreError:
-        if connection is not None:
-            connection.close()
+    except (sqlite3.Error, StoreError):
+        connection.close()
         raise
     return connection
+
+
+def _configure(connection: sqlite3.Connection, synchronous: Synchronous) -> None:
+    mode: str = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise StoreUnavailable(
+            f"the file system does not support SQLite's write-ahead log (journal mode {mode})",
+            fix="put the store on a local disk",
+        )
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    if synchronous == "FULL":
+        connection.execute("PRAGMA fullfsync = ON")  # macOS: a plain fsync does not reach the disk
+    connection.execute(f"PRAGMA wal_autocheckpoint = {RUSH_PAGES}")
 
 
 def _make_private(path: Path, create: bool) -> None:
@@ -89,19 +107,6 @@ def _sync_directory(directory: Path) -> None:
         os.close(opened)
 
 
-def _configure(connection: sqlite3.Connection, synchronous: Synchronous) -> None:
-    mode: str = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-    if mode != "wal":
-        raise StoreUnavailable(
-            f"the file system does not support SQLite's write-ahead log (journal mode {mode})",
-            fix="put the store on a local disk",
-        )
-    connection.execute(f"PRAGMA synchronous = {synchronous}")
-    if synchronous == "FULL":
-        connection.execute("PRAGMA fullfsync = ON")  # macOS: a plain fsync does not reach the disk
-    connection.execute(f"PRAGMA wal_autocheckpoint = {RUSH_PAGES}")
-
-
 def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, ...] = ()) -> None:
     """Bring the schema to the current version, each step in a transaction of its own."""
     steps = migrations or _migrations()
@@ -123,10 +128,12 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, .
 
 
 def _version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
-    application: int = connection.execute("PRAGMA application_id").fetchone()[0]
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    application: int
+    version: int
+    objects: int
+    application, version, objects = connection.execute(queries()["identity"]).fetchone()
     if application != APPLICATION_ID:
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        if objects:
             raise StoreCorrupt(
                 f"{path} is an SQLite file of another application", fix="name another file for the store"
             )
@@ -161,7 +168,7 @@ def queries() -> dict[str, str]:
     """Return the store's statements by name."""
     script = files("flujo.journal").joinpath("sql", "sqlite_queries.sql").read_text(encoding="utf-8")
     found: dict[str, str] = {}
-    for section in script.split("-- name: ")[1:]:
+    for section in script.split("\n-- name: ")[1:]:
         name, _, text = section.partition("\n")
         lines = (line for line in text.splitlines() if not line.startswith("--"))
         found[name.strip()] = "\n".join(lines).strip()

@@ -1,6 +1,13 @@
 -- Every statement the SQLite store runs on its tables. A line `-- name: x` begins the query x.
 
 
+-- name: identity
+-- Whose file it is, in one statement, so that somebody who is making it just now cannot confuse the answer.
+SELECT
+    (SELECT application_id FROM pragma_application_id),
+    (SELECT user_version FROM pragma_user_version),
+    (SELECT count(*) FROM sqlite_master)
+
 -- name: append_events
 -- Fails on the primary key when another writer was first.
 INSERT INTO events (run_id, seq, kind, address, at, body, hash) VALUES (?, ?, ?, ?, ?, ?, ?)
