@@ -89,7 +89,7 @@ def output_check(annotation: Type) -> tuple[type, ...] | None:
     classes: list[type] = []
     for member in members(annotation):
         kind = get_origin(member) or plain(member)
-        if not isinstance(kind, type) or kind is object or is_typeddict(kind) or kind is types.GenericAlias:
+        if not isinstance(kind, type) or kind in (object, Any) or is_typeddict(kind) or kind is types.GenericAlias:
             return None
         if getattr(kind, "_is_protocol", False):
             return None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import enum
-from typing import Any, Literal, Union, get_args, get_origin
+from collections.abc import Iterable
+from typing import Any, Union
 
 from typing_extensions import TypedDict
 
@@ -29,7 +29,8 @@ from flujo.plan.nodes import (
 )
 from flujo.plan.scope import Scope, Source
 from flujo.plan.signature import Signature, SignatureProblem, read_signature
-from flujo.plan.types import Type, assignable, members, plain, type_name
+from flujo.plan.shapes import asked_of, closed_values, either, identifier, item_type, may_iterate
+from flujo.plan.types import Type, assignable, type_name
 
 AnyNode = Node[Any, Any]
 
@@ -222,18 +223,23 @@ class Placement:
             for name, branch in branches.items()
         }
         output: Any = (
-            tuple[tuple(outputs.values())] if node.is_tuple else TypedDict(_identifier(label), outputs)
+            tuple[tuple(outputs.values())] if node.is_tuple else TypedDict(identifier(label), outputs)
         )
         return PlanParallel(
-            path=path, label=label, input_type=given, output_type=output, node=node, branches=branches
+            path=path,
+            label=label,
+            input_type=asked_of(given, branches.values()),
+            output_type=output,
+            node=node,
+            branches=branches,
         )
 
     def _place_map(self, node: Map[Any, Any], path: str, label: str, given: Type, scope: Scope) -> PlanMap:
         over = None if node.over is None else self._judge(node.over, path, given, "over")
         items = given if over is None else over.output_type
         inner = scope.inside()
-        body = self._place(node.body, f"{path}[]/", "", _item_type(items), inner)
-        if not _may_iterate(items):
+        body = self._place(node.body, f"{path}[]/", "", item_type(items), inner)
+        if not may_iterate(items):
             self.problems.append(
                 Problem(
                     path,
@@ -243,8 +249,15 @@ class Placement:
             )
         scope.take(inner, f"it runs once for each item of {path!r}: name the map's own output instead")
         each: Any = Union[body.output_type, Failure] if node.on_failure == "collect" else body.output_type
+        asked = over.input_type if over is not None else Iterable[body.input_type]
         return PlanMap(
-            path=path, label=label, input_type=given, output_type=list[each], node=node, over=over, body=body
+            path=path,
+            label=label,
+            input_type=asked if given is Any else given,
+            output_type=list[each],
+            node=node,
+            over=over,
+            body=body,
         )
 
     def _place_branch(
@@ -262,14 +275,20 @@ class Placement:
         self._check_cases(node, on.output_type, path)
         output = cases[next(iter(cases))].output_type
         for case in list(cases.values())[1:]:
-            output = _either(output, case.output_type)
+            output = either(output, case.output_type)
         return PlanBranch(
-            path=path, label=label, input_type=given, output_type=output, node=node, on=on, cases=cases
+            path=path,
+            label=label,
+            input_type=asked_of(given, cases.values()),
+            output_type=output,
+            node=node,
+            on=on,
+            cases=cases,
         )
 
     def _check_cases(self, node: Branch[Any, Any], keys: Type, path: str) -> None:
         """Report keys without a case, and cases that no key reaches, where the keys are known."""
-        known = _closed(keys)
+        known = closed_values(keys)
         if known is None:
             return
         lost = [repr(key) for key in known if key not in node.cases]
@@ -316,13 +335,23 @@ class Placement:
         self, node: SubPipeline[Any, Any], path: str, label: str, given: Type, scope: Scope
     ) -> PlanSub:
         inner = scope.inside()
-        mapped = Any if node.input is None else self._judge(node.input, path, given, "input").output_type
-        body = self._place(node.pipeline, f"{path}/", "", given if node.input is None else mapped, inner)
+        mapper = _NOTHING if node.input is None else self._judge(node.input, path, given, "input")
+        body = self._place(
+            node.pipeline, f"{path}/", "", given if node.input is None else mapper.output_type, inner
+        )
         scope.take(inner)
         output = body.output_type
         if node.result is not None:
             output = self._judge(node.result, path, body.output_type, "output").output_type
-        return PlanSub(path=path, label=label, input_type=given, output_type=output, node=node, body=body)
+        asked = body.input_type if node.input is None else mapper.input_type
+        return PlanSub(
+            path=path,
+            label=label,
+            input_type=asked if given is Any else given,
+            output_type=output,
+            node=node,
+            body=body,
+        )
 
     def _aside(
         self, node: AnyNode | None, path: str, given: Type, scope: Scope, doubt: str
@@ -403,51 +432,3 @@ class Placement:
         close = difflib.get_close_matches(name, known, n=1)
         fix = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
         return Problem(path, f"it takes the output of {name!r}, but no node has this name", fix)
-
-
-def _either(one: Type, other: Type) -> Type:
-    if one is Any or other is Any:
-        return Any
-    if assignable(other, one):
-        return one
-    return other if assignable(one, other) else Union[one, other]
-
-
-def _item_type(items: Type) -> Type:
-    items = plain(items)
-    held = get_args(items)
-    if get_origin(items) is tuple and len(held) == 2 and held[1] is Ellipsis:
-        return held[0]
-    if get_origin(items) is tuple and held:
-        joined = held[0]
-        for part in held[1:]:
-            joined = _either(joined, part)
-        return joined
-    if items is str:
-        return str
-    return held[0] if held else Any
-
-
-def _may_iterate(items: Type) -> bool:
-    items = plain(items)
-    kind = get_origin(items) or items
-    return not isinstance(kind, type) or kind is object or hasattr(kind, "__iter__")
-
-
-def _closed(keys: Type) -> list[Any] | None:
-    """Return every value of a type that has few, or None."""
-    found: list[Any] = []
-    for member in members(keys):
-        if get_origin(member) is Literal:
-            found += get_args(member)
-        elif member is bool:
-            found += [True, False]
-        elif isinstance(member, type) and issubclass(member, enum.Enum):
-            found += list(member)
-        else:
-            return None
-    return found
-
-
-def _identifier(label: str) -> str:
-    return "".join(part for part in label.title() if part.isalnum()) or "Parallel"

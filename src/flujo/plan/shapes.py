@@ -1,0 +1,70 @@
+"""What can be told of the types around containers: their items, their joins, the values of their keys."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from typing import Any, Literal, Union, get_args, get_origin
+
+from flujo.plan.nodes import PlanNode
+from flujo.plan.types import Type, assignable, members, plain
+
+
+def asked_of(given: Type, inside: Iterable[PlanNode]) -> Type:
+    """Return what a container takes: what it is given, or where that is unknown what is asked inside it."""
+    if given is not Any:
+        return given
+    known = [node.input_type for node in inside if node.input_type not in (Any, object)]
+    return known[0] if known else Any
+
+
+def either(one: Type, other: Type) -> Type:
+    """Return the narrowest type that both types may be given for."""
+    if one is Any or other is Any:
+        return Any
+    if assignable(other, one):
+        return one
+    return other if assignable(one, other) else Union[one, other]
+
+
+def item_type(items: Type) -> Type:
+    """Return the type of what is in a container of a type; Any where it does not tell."""
+    items = plain(items)
+    held = get_args(items)
+    if get_origin(items) is tuple and len(held) == 2 and held[1] is Ellipsis:
+        return held[0]
+    if get_origin(items) is tuple and held:
+        joined = held[0]
+        for part in held[1:]:
+            joined = either(joined, part)
+        return joined
+    if items is str:
+        return str
+    return held[0] if held else Any
+
+
+def may_iterate(items: Type) -> bool:
+    """Say whether a value of a type may have items."""
+    items = plain(items)
+    kind = get_origin(items) or items
+    return not isinstance(kind, type) or kind is object or hasattr(kind, "__iter__")
+
+
+def closed_values(keys: Type) -> list[Any] | None:
+    """Return every value of a type that has few, or None."""
+    found: list[Any] = []
+    for member in members(keys):
+        if get_origin(member) is Literal:
+            found += get_args(member)
+        elif member is bool:
+            found += [True, False]
+        elif isinstance(member, type) and issubclass(member, enum.Enum):
+            found += list(member)
+        else:
+            return None
+    return found
+
+
+def identifier(label: str) -> str:
+    """Return a label as the name of a class."""
+    return "".join(part for part in label.title() if part.isalnum()) or "Parallel"
