@@ -1,24 +1,25 @@
 """The typed context that the steps of one run share.
 
-Users subclass `PipelineContext` and change it like any object; the engine finds out what changed. So that finding out
-does not cost the context's weight, a context notes which of its mutable values were handed out (*touched*), and only
-those are looked at. Fields of immutable types need no note: a new value is another object, which is seen at once.
+Users subclass `PipelineContext` and change it like any object; the engine finds out what changed. So that
+finding out does not cost the context's weight, a context that takes part in a run notes which of its mutable
+values were handed out (*touched*), and only those are looked at. A field of an immutable type needs no note:
+a new value is another object, which is seen at once.
 
-How it is noted: each field whose type may be mutable gets a data descriptor (`_Watched`) on the class. Reading such a
-field passes through it; everything else runs at Pydantic's own speed, and a context that no run uses notes nothing.
+Each field whose type may be mutable has a data descriptor (`_Watched`) on the class, and reading the field
+passes through it. Everything else runs at Pydantic's own speed.
 
-A list that a step keeps, and changes later without reading it from the context again, is not seen at once: the engine
-looks at all that was ever handed out where a run pauses or ends, so such a change is recorded late, not lost. Values
-taken from ``vars(context)`` are not watched.
+A list that a step keeps, and changes later without reading it from the context again, is not seen at once:
+where a run pauses or ends, the engine looks at all that was ever handed out, so such a change is recorded
+late, not lost. Values taken from ``vars(context)`` are not watched.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,9 +35,13 @@ ContextT = TypeVar("ContextT", bound="PipelineContext")
 class PipelineContext(BaseModel):
     """What the steps of one run share: subclass it and declare fields.
 
-    Changes are found by the engine and recorded with the step that made them; each parallel branch works on a view
-    of its own, and the changes are merged when the branches join. Assignments are validated. Private attributes work
-    as in any Pydantic model and are not recorded.
+    Changes are found by the engine and recorded with the step that made them. Each parallel branch works on
+    a view of its own, and what the branches changed is merged where they join. Assignments are validated;
+    fields cannot be deleted. Private attributes work as in any Pydantic model; they are not recorded.
+
+        class Review(PipelineContext):
+            verdict: str = ""
+            findings: Annotated[list[str], Append()] = []
 
     Attributes:
         scratchpad: Room for notes that deserve no field: any JSON value by name.
@@ -56,7 +61,7 @@ class PipelineContext(BaseModel):
 
     if not TYPE_CHECKING:  # type checkers know assignment from the fields
 
-        def __setattr__(self, name: str, value: Any) -> None:
+        def __setattr__(self, name: str, value: object) -> None:
             super().__setattr__(name, value)
             watch = watch_of(self)
             if watch is not None:
@@ -64,13 +69,18 @@ class PipelineContext(BaseModel):
                 if watch.owned is not None:
                     watch.owned.add(name)
 
-    def __iter__(self) -> Iterator[tuple[str, Any]]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        def __delattr__(self, name: str) -> None:
+            if name in type(self).__pydantic_fields__:
+                raise AttributeError(f"{name!r} is a field of the context: set it to None or an empty value")
+            super().__delattr__(name)
+
+    def __iter__(self) -> Generator[tuple[str, Any], None, None]:
         """Yield the fields' names and values, as Pydantic does."""
         touch_all(self)
         yield from super().__iter__()
 
-    def __copy__(self) -> "PipelineContext":
-        """Return a shallow copy; it shares its mutable values with this one, so all count as touched."""
+    def __copy__(self) -> Self:
+        """Return a shallow copy. It shares its mutable values with this one, so they count as touched."""
         touch_all(self)
         return super().__copy__()
 
@@ -79,24 +89,23 @@ class Watch:
     """What one context that takes part in a run has handed out.
 
     Attributes:
-        touched: The fields that were read (if mutable) or assigned since it was last cleared.
-        owned: None for a context of its own; for a view, the fields whose values it no longer shares.
-        remember: Called with name and value before a mutable value is handed out, so that a tracker may note its
-            state before the first change.
+        touched: The fields that were read (if mutable) or assigned since this was last cleared.
+        owned: For a view, the fields whose values it no longer shares with what it was forked from; None for
+            a context of its own.
+        remember: Called with name and value before a mutable value is handed out, so that a tracker can note
+            its state before the first change.
     """
 
     __slots__ = ("owned", "remember", "touched")
 
-    def __init__(self, owned: set[str] | None = None) -> None:
+    def __init__(self, owned: set[str] | None) -> None:
         self.touched: set[str] = set()
         self.owned = owned
         self.remember: Callable[[str, object], None] | None = None
 
-    def hand_out(self, context: PipelineContext, name: str, value: object) -> object:
+    def hand_out(self, context: PipelineContext, name: str) -> object:
         """Note a field's first touch and return what may be handed out: for a view, a copy of its own."""
-        if self.owned is not None and name not in self.owned:
-            value = context.__dict__[name] = clone(value)
-            self.owned.add(name)
+        value = own(context, name)
         if self.remember is not None:
             self.remember(name, value)
         self.touched.add(name)
@@ -104,7 +113,7 @@ class Watch:
 
 
 class _Watched:
-    """The descriptor of a field whose value may be mutable; the value itself stays in the instance's ``__dict__``."""
+    """The descriptor of a field that may be mutable; its value stays in the instance's ``__dict__``."""
 
     __slots__ = ("name",)
 
@@ -112,30 +121,24 @@ class _Watched:
         self.name = name
 
     def __get__(self, context: PipelineContext | None, owner: type) -> object:
-        if context is None:  # a field is no attribute of its class: Pydantic relies on that for subclasses
+        if context is None:  # a field is no attribute of its class; Pydantic relies on that for subclasses
             raise AttributeError(self.name)
         try:
-            value = context.__dict__[self.name]
+            value: object = context.__dict__[self.name]
         except KeyError:
             raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}") from None
         if type(value) in IMMUTABLE:
             return value
         try:
             watch = _slot(context)
-        except AttributeError:
+        except AttributeError:  # no run uses this context
             return value
         if watch is None or self.name in watch.touched:
             return value
-        return watch.hand_out(context, self.name, value)
+        return watch.hand_out(context, self.name)
 
     def __set__(self, context: PipelineContext, value: object) -> None:
-        context.__dict__[self.name] = value
-
-    def __delete__(self, context: PipelineContext) -> None:
-        try:
-            del context.__dict__[self.name]
-        except KeyError:
-            raise AttributeError(self.name) from None
+        vars(context)[self.name] = value
 
 
 _slot: Callable[[PipelineContext], Watch | None] = PipelineContext.__dict__["_flujo_watch"].__get__
@@ -151,68 +154,68 @@ def watch_of(context: PipelineContext) -> Watch | None:
         return None
 
 
-def watch(context: PipelineContext) -> Watch:
-    """Return a context's watch, and begin to watch it if no run used it yet."""
-    found = watch_of(context)
-    if found is None:
-        found = Watch()
-        _set_slot(context, found)
-    return found
+def begin_watch(context: PipelineContext) -> Watch:
+    """Return a context's watch, with nothing touched; begin to watch the context if no run used it yet."""
+    watch = watch_of(context)
+    if watch is None:
+        watch = Watch(None)
+        _set_slot(context, watch)
+    watch.touched.clear()
+    return watch
 
 
 def touched(context: PipelineContext) -> set[str]:
-    """Return the names of the fields that were touched since `clear_touched`; empty if no run uses the context."""
-    found = watch_of(context)
-    return set(found.touched) if found else set()
+    """Return the fields that were touched since `clear_touched`; none if no run uses the context."""
+    watch = watch_of(context)
+    return set() if watch is None else set(watch.touched)
 
 
 def clear_touched(context: PipelineContext) -> None:
     """Forget what was touched."""
-    found = watch_of(context)
-    if found:
-        found.touched.clear()
+    watch = watch_of(context)
+    if watch is not None:
+        watch.touched.clear()
 
 
 def touch_all(context: PipelineContext) -> None:
-    """Count every mutable value as handed out."""
-    if watch_of(context) is not None:
-        for name in watched_fields(type(context)):
-            if name in context.__dict__:
-                getattr(context, name)
+    """Count every mutable value of a context as handed out."""
+    watch = watch_of(context)
+    if watch is not None:
+        for name in watched_fields(type(context)) & vars(context).keys():
+            if name not in watch.touched and type(vars(context)[name]) not in IMMUTABLE:
+                watch.hand_out(context, name)
 
 
 def fork(context: ContextT) -> ContextT:
-    """Return a view for one parallel branch: equal to the context, and independent of it.
+    """Return a view for one parallel branch: equal to the context and independent of it.
 
-    Costs the number of fields, not their weight: a mutable value is copied when the view first hands it out. The
+    Costs the number of fields, not their weight: a value is copied when the view first hands it out. The
     context itself must not change while views of it are in use.
     """
     cls = type(context)
     view = cls.__new__(cls)
-    names = cls.__pydantic_fields__
-    values = context.__dict__
-    # A cached property would go stale in the view: it is computed again there.
-    shared = dict(values) if len(values) == len(names) else {name: values[name] for name in names if name in values}
-    private = context.__pydantic_private__
+    values, fields, private = context.__dict__, cls.__pydantic_fields__, context.__pydantic_private__
+    # A cached property is left out: it would go stale in the view, which computes its own.
+    shared = dict(values) if len(values) == len(fields) else {name: values[name] for name in fields}
     object.__setattr__(view, "__dict__", shared)
     object.__setattr__(view, "__pydantic_fields_set__", set(context.__pydantic_fields_set__))
-    object.__setattr__(view, "__pydantic_extra__", None)
+    object.__setattr__(view, "__pydantic_extra__", context.__pydantic_extra__)
     object.__setattr__(view, "__pydantic_private__", None if private is None else dict(private))
     _set_slot(view, Watch(set()))
     return view
 
 
 def own(context: PipelineContext, name: str) -> object:
-    """Return a field's value for changing it in place, without counting it as touched."""
-    value = context.__dict__[name]
-    found = watch_of(context)
-    if found is not None and found.owned is not None and name not in found.owned:
-        value = context.__dict__[name] = clone(value)
-        found.owned.add(name)
+    """Return a field's value for changing it in place: a view stops sharing it. Nothing counts as touched."""
+    value: object = context.__dict__[name]
+    watch = watch_of(context)
+    if watch is not None and watch.owned is not None and name not in watch.owned:
+        value = vars(context)[name] = clone(value)
+        watch.owned.add(name)
     return value
 
 
-def clone(value: object) -> Any:
+def clone(value: object) -> object:
     """Return a deep copy; plain lists and dicts are copied much faster than by `copy.deepcopy`."""
     try:
         return _clone(value)
@@ -220,26 +223,27 @@ def clone(value: object) -> Any:
         return copy.deepcopy(value)
 
 
-def _clone(value: Any) -> Any:
+def _clone(value: object) -> object:
     kind = type(value)
     if kind in IMMUTABLE:
         return value
     if kind is list:
-        return value.copy() if IMMUTABLE.issuperset(map(type, value)) else [_clone(member) for member in value]
+        items = cast("list[object]", value)
+        return items.copy() if IMMUTABLE.issuperset(map(type, items)) else [_clone(item) for item in items]
     if kind is dict:
-        if IMMUTABLE.issuperset(map(type, value.values())):
-            return value.copy()
-        return {key: _clone(member) for key, member in value.items()}
+        named = cast("dict[object, object]", value)
+        if IMMUTABLE.issuperset(map(type, named.values())):
+            return named.copy()
+        return {key: _clone(member) for key, member in named.items()}
     return copy.deepcopy(value)
 
 
 def watched_fields(cls: type[PipelineContext]) -> frozenset[str]:
-    """Return the fields of a context class whose values may be mutable, and see that they are watched."""
-    found = cls.__dict__.get("_flujo_watched")
+    """Return the fields of a context class that may be mutable, and see that they are watched."""
+    found: frozenset[str] | None = cls.__dict__.get("_flujo_watched")
     if found is None:
-        found = frozenset(
-            name for name, info in cls.__pydantic_fields__.items() if not _is_immutable(info.annotation)
-        )
+        fields = cls.__pydantic_fields__
+        found = frozenset([name for name, info in fields.items() if not _is_immutable(info.annotation)])
         for name in found:
             setattr(cls, name, _Watched(name))
         type.__setattr__(cls, "_flujo_watched", found)
@@ -247,20 +251,17 @@ def watched_fields(cls: type[PipelineContext]) -> frozenset[str]:
 
 
 def _is_immutable(annotation: object) -> bool:
-    """Whether values of a type surely cannot change in place."""
-    if isinstance(annotation, type) and get_origin(annotation) is None:
-        return annotation in IMMUTABLE or issubclass(annotation, Enum)
-    if annotation is None:
-        return True
+    """Tell whether values of a type surely cannot change in place."""
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is None:
+        is_enum = isinstance(annotation, type) and issubclass(annotation, Enum)
+        return annotation is None or annotation in IMMUTABLE or is_enum
     if origin is Literal:
         return True
     if origin is Annotated:
         return _is_immutable(arguments[0])
-    if origin in (Union, UnionType):
-        return all(_is_immutable(argument) for argument in arguments)
-    if origin in (tuple, frozenset):
-        return bool(arguments) and all(argument is ... or _is_immutable(argument) for argument in arguments)
+    if origin in (Union, UnionType, tuple, frozenset):
+        return all(argument is ... or _is_immutable(argument) for argument in arguments)
     return False
 
 

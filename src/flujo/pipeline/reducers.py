@@ -1,13 +1,13 @@
 """How the values that parallel branches gave one context field become one value.
 
-A field without a reducer may be written by one branch only. Say how to combine them in the field's annotation:
+A field without a reducer may be written by one branch only. Otherwise its annotation says how to combine:
 
     class Review(PipelineContext):
         findings: Annotated[list[str], Append()] = []
         spent: Annotated[float, Add()] = 0.0
 
-A reducer of one's own is any object with ``combine``. It must be a pure function: it is called once when the branches
-join, and its result is what the journal keeps.
+A reducer of one's own is any object with ``combine``. It must be a pure function: it is called once where the
+branches join, and its result is what the journal keeps.
 """
 
 from collections.abc import Sequence
@@ -49,8 +49,8 @@ class Append:
             items = value or []
             if items[:count] != start:
                 raise ReducerError(
-                    f"Append() takes branches that only append, and one changed or removed some of the {count} items "
-                    "that were there before"
+                    f"Append() takes branches that only append, and one changed or removed some of "
+                    f"the {count} items that were there before"
                 )
             result.extend(items[count:])
         return result
@@ -58,10 +58,14 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Unites dicts: a later branch wins where two wrote one key, and a key that any branch removed stays away
-    unless another wrote it."""
+    """Unites dicts: where two branches wrote one key, the later one wins.
 
-    def combine(self, base: dict[Any, Any] | None, branches: Sequence[dict[Any, Any] | None], /) -> dict[Any, Any]:
+    A key that a branch removed is gone, unless another branch wrote it.
+    """
+
+    def combine(
+        self, base: dict[Any, Any] | None, branches: Sequence[dict[Any, Any] | None], /
+    ) -> dict[Any, Any]:
         """Return the base with each branch's changes."""
         start = base or {}
         result = dict(start)
@@ -70,9 +74,8 @@ class Merge:
             for key in start.keys() - branch.keys():
                 if result.get(key) == start[key]:
                     result.pop(key, None)
-            for key, member in branch.items():
-                if key not in start or start[key] != member:
-                    result[key] = member
+            changed = [key for key, member in branch.items() if key not in start or start[key] != member]
+            result.update({key: branch[key] for key in changed})
         return result
 
 

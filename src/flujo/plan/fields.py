@@ -1,6 +1,6 @@
 """How each field of a context model is recorded: its codec, and what counts as a part of it.
 
-`check_context` finds at plan time what could not be recorded; `context_fields` is what the engine's patches work by.
+`check_context` finds at plan time what could not be recorded; the engine's patches work by `field_codecs`.
 """
 
 from collections.abc import Sequence
@@ -72,7 +72,9 @@ def field_codecs(model: type[PipelineContext]) -> dict[str, FieldCodec]:
             whole = codec_for(field.annotation)
             member = whole if field.kind == "whole" else codec_for(field.inner)
         except Unrecordable as error:
-            raise Unrecordable(f"context field {model.__name__}.{name}: {error.message}", error.fix) from error
+            raise Unrecordable(
+                f"context field {model.__name__}.{name}: {error.message}", error.fix
+            ) from error
         found[name] = FieldCodec(field, whole, member)
     return found
 
