@@ -117,8 +117,9 @@ class Attempts:
 
     async def _attempt(self, frame: Frame, value: Any, info: StepInfo) -> Any:
         """Call the agent once, within its time, and have its output judged."""
+        limit = asyncio.timeout(self._node.timeout)
         try:
-            async with asyncio.timeout(self._node.timeout) as limit:
+            async with limit:
                 output = await self._call(frame, value, info)
         except asyncio.CancelledError:
             self._discard(frame.run, info)

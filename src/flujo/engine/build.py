@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_origin, is_typeddict
 
 from flujo.engine.hooks import Hooks
+from flujo.engine.threads import settled
 from flujo.plan.codec import Codec, codec_for
 from flujo.plan.plan import Plan
 from flujo.plan.signature import Signature
@@ -60,8 +61,7 @@ def bind(signature: Signature, sources: Mapping[str, str]) -> Call:
         given = (value,) if by_position else ()
         if is_async:
             return await function(*given, **more)
-        output = await frame.run.threads.call(function, *given, **more)
-        return await output if isinstance(output, Awaitable) else output
+        return await settled(await frame.run.threads.call(function, *given, **more))
 
     return call
 
@@ -79,7 +79,7 @@ def judge(signature: Signature) -> Judge:
         if by_name:
             more[by_name] = value
         verdict = function(value, **more) if signature.input and not by_name else function(**more)
-        return await verdict if isinstance(verdict, Awaitable) else verdict
+        return await settled(verdict)
 
     return call
 
@@ -89,7 +89,12 @@ def output_check(annotation: Type) -> tuple[type, ...] | None:
     classes: list[type] = []
     for member in members(annotation):
         kind = get_origin(member) or plain(member)
-        if not isinstance(kind, type) or kind in (object, Any) or is_typeddict(kind) or kind is types.GenericAlias:
+        if (
+            not isinstance(kind, type)
+            or kind in (object, Any)
+            or is_typeddict(kind)
+            or kind is types.GenericAlias
+        ):
             return None
         if getattr(kind, "_is_protocol", False):
             return None

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic_core import to_json
-
 from flujo.engine.build import Build, judge
 from flujo.engine.composite import Composite
 from flujo.engine.record import Memo
-from flujo.engine.run import Frame, Run, Suspended, Walk
-from flujo.errors import LoopExhausted, RunError
+from flujo.engine.run import Frame, Suspended, Walk
+from flujo.errors import LoopExhausted, RecordError, RunError
 from flujo.pipeline.flow import case_label
 from flujo.pipeline.waits import StopPipeline
-from flujo.plan.codec import codec_for
+from flujo.plan.codec import Codec, Unrecordable, codec_for
 from flujo.plan.nodes import PlanBranch, PlanLoop
 
 
@@ -26,11 +24,7 @@ def compile_branch(plan: PlanBranch, cases: dict[str, Walk], build: Build) -> Wa
     text = codec_for(str)
 
     async def choose(frame: Frame, address: str, value: Any) -> str:
-        run = frame.run
-        known = run.done.get(address)
-        if isinstance(known, bytes):
-            assert run.recorder is not None
-            return (await run.recorder.recorded(known, text)).output
+        known = await known_choice(frame, address, text)
         if known is not None:
             return known.output
         key = await predicate(on(frame, value), address, "on")
@@ -40,7 +34,9 @@ def compile_branch(plan: PlanBranch, cases: dict[str, Walk], build: Build) -> Wa
                 f"{address}: no case for {type(key).__name__} {_short(key)}",
                 fix=f"add the case or a default; it has {', '.join(cases)}",
             )
-        return _chosen(run, address, case or "default")
+        case = case or "default"
+        record_choice(frame, address, case, text)
+        return case
 
     async def branch(frame: Frame, value: Any) -> Any:
         address = frame.prefix + label
@@ -53,12 +49,40 @@ def compile_branch(plan: PlanBranch, cases: dict[str, Walk], build: Build) -> Wa
     return branch
 
 
-def _chosen(run: Run, address: str, case: str) -> str:
+async def known_choice(frame: Frame, address: str, codec: Codec) -> Memo | None:
+    """Return a choice that the journal knows, with what its function changed taken into the context."""
+    run = frame.run
+    if not run.done or (known := run.done.get(address)) is None:
+        return None
+    if not isinstance(known, bytes):
+        return known
+    assert run.recorder is not None
+    memo = await run.recorder.recorded(known, codec)
+    if memo.patch and frame.tracker is not None:
+        frame.tracker.apply(memo.patch)
+        frame.changed(memo.patch)
+    return memo
+
+
+def record_choice(frame: Frame, address: str, choice: Any, codec: Codec) -> None:
+    """Record a choice, and what its function changed in the context.
+
+    Raises:
+        RecordError: It cannot be recorded.
+    """
+    run = frame.run
     if run.recorder is None:
-        run.choices[address] = Memo(case)
-    else:
-        run.recorder.append("choice", address, b'{"output":' + to_json(case) + b"}")
-    return case
+        run.choices[address] = Memo(choice)
+        return
+    try:
+        body = b"{" + run.recorder.written(codec.dump(choice))
+        patch = None if frame.tracker is None else frame.tracker.diff()
+    except Unrecordable as error:
+        raise RecordError(error.message, step=address, address=address, fix=error.fix) from error
+    if patch is not None:
+        frame.changed(patch)
+        body += b',"patch":' + patch
+    run.recorder.append("choice", address, body + b"}")
 
 
 def compile_loop(plan: PlanLoop, body: Walk, build: Build) -> Walk:

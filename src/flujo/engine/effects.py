@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic_core import to_json
 from flujo.engine.record import Note
 from flujo.engine.requests import Asked, accepted, answer_to, ask
 from flujo.engine.run import Run
+from flujo.engine.threads import settled
 from flujo.errors import EffectDiverged, RecordError
 from flujo.pipeline.info import StepInfo
 from flujo.plan.codec import Codec, Unrecordable, codec_for
@@ -41,9 +42,8 @@ class StepEffects:
         recorder = run.recorder
         if recorder is not None:
             await recorder.commit()
-        output = await (fn(*args, **kwargs) if _is_async(fn) else run.threads.call(fn, *args, **kwargs))
-        if isinstance(output, Awaitable):
-            output = await output
+        given = fn(*args, **kwargs) if _is_async(fn) else await run.threads.call(fn, *args, **kwargs)
+        output = await settled(given)
         if recorder is not None:
             try:
                 written = recorder.written(codec.dump(output))

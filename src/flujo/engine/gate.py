@@ -98,8 +98,10 @@ def compile_record(plan: PlanStep, build: Build) -> Complete:
     """Return how a step's result is shown to hooks, recorded, and told."""
     label, path = plan.label, plan.path
     kept = path in build.plan.kept
-    takes_context = bool(plan.signature.context) or any(one.context for one in plan.validators)
     after = build.hooks.after_step
+    looks = bool(plan.signature.context or after or build.hooks.before_step) or any(
+        one.context for one in plan.validators
+    )
     codec = build.codec(plan.output_type)
     dump = None if codec is None else codec.dump
 
@@ -111,9 +113,7 @@ def compile_record(plan: PlanStep, build: Build) -> Complete:
         if dump is not None and run.recorder is not None:
             try:
                 written = run.recorder.written(dump(output))
-                patch = (
-                    frame.tracker.diff() if (takes_context or after) and frame.tracker is not None else None
-                )
+                patch = frame.tracker.diff() if looks and frame.tracker is not None else None
             except Unrecordable as error:
                 raise RecordError(
                     error.message, step=label, address=result.address, attempt=result.attempts, fix=error.fix

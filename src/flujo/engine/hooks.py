@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
+from flujo.engine.threads import settled
 from flujo.errors import HookFailed
 from flujo.pipeline.waits import StopPipeline
 
@@ -85,9 +86,7 @@ async def shown(
     """
     for callback in callbacks:
         try:
-            answer = callback(*before, what, context)
-            if isinstance(answer, Awaitable):
-                answer = await answer
+            answer = await settled(callback(*before, what, context))
         except StopPipeline:
             raise
         except Exception as error:

@@ -169,16 +169,16 @@ class Opener:
         _check_chain(events)
         return Stored(found, events, Recall.of(events))
 
-    def check(self, known: Stored, *, takes_over: bool = True) -> None:
+    async def check(self, known: Stored, *, takes_over: bool = True) -> None:
         """Check that a run may go on here.
 
         Raises:
-            PlanChanged: It was made by another plan.
+            PlanChanged: It was made by another plan; the error lists the addresses that differ.
             RunBusy: Another process carries it on.
         """
         record = known.record
         if record.fingerprint != self._plan.fingerprint:
-            raise self._changed(known)
+            raise await self._changed(known)
         owner = record.owner
         if (
             takes_over
@@ -257,9 +257,18 @@ class Opener:
         assert self._input is not None
         return await recorder.value(facts, self._input)
 
-    def _changed(self, known: Stored) -> PlanChanged:
+    async def _changed(self, known: Stored) -> PlanChanged:
+        assert self._store is not None
+        before: dict[str, str] = from_json(await self._store.payload(bytes.fromhex(known.facts["plan_ref"])))
+        now = self._plan.digests
+        differing = [path for path in {**before, **now} if before.get(path) != now.get(path)]
+        what = {True: "changed", False: "removed"}
+        listed = ", ".join(
+            f"{path} ({'added' if path not in before else what[path in now]})" for path in differing
+        )
         return PlanChanged(
-            f"run {known.record.run_id} was made by another plan of {known.record.pipeline!r}",
+            f"run {known.record.run_id} was made by another plan of {known.record.pipeline!r}: {listed or 'their order'}",
+            addresses=differing,
             fix="resume it with the code that it began with, or start a new run",
         )
 

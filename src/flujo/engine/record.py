@@ -94,7 +94,7 @@ class Recorder:
         wait: Whether :meth:`commit` waits for the store.
     """
 
-    __slots__ = ("_cache", "_change", "_clock", "_last", "_payloads", "_wait", "head", "pending", "run_id", "seq", "store", "token")  # fmt: skip
+    __slots__ = ("_cache", "_change", "_clock", "_given_up", "_last", "_payloads", "_wait", "head", "pending", "run_id", "seq", "store", "token")  # fmt: skip
 
     def __init__(
         self,
@@ -119,6 +119,7 @@ class Recorder:
         self._cache: list[tuple[str, bytes]] = []
         self._change: StatusChange | None = None
         self._last: asyncio.Future[None] | None = None
+        self._given_up = False
 
     def append(self, kind: EventKind, address: str, body: bytes) -> None:
         """Queue one event."""
@@ -143,6 +144,8 @@ class Recorder:
 
     def submit(self) -> None:
         """Hand what is queued to the store, without waiting."""
+        if self._given_up:
+            raise RunTaken(f"run {self.run_id} has ended; this step was given up")
         batch = Batch(self.run_id, self.token, self.pending, self._change, self._payloads, self._cache)
         self.pending, self._change = [], None
         if self._payloads or self._cache:
@@ -177,7 +180,7 @@ class Recorder:
         )
         heir._last = self._last
         self.pending, self._payloads, self._cache, self._change = [], [], [], None
-        self.store = Nowhere()
+        self._given_up = True
         return heir
 
     async def finish(self) -> None:
@@ -209,13 +212,6 @@ class Recorder:
         if len(output) <= INLINE:
             return b'"output":' + output
         return b'"output_ref":"%b"' % self.keep(output).encode()
-
-
-class Nowhere:
-    """What a writer that was given up writes to: every batch is refused."""
-
-    def submit(self, batch: Batch) -> asyncio.Future[None]:
-        raise RunTaken(f"run {batch.run_id} has ended; this step was given up")
 
 
 def write_usage(usage: Usage) -> bytes:

@@ -152,16 +152,13 @@ class Frame:
 
     def used(self, usage: Usage) -> None:
         """Add a usage here and to every place around."""
-        frame: Frame | None = self
-        while frame is not None:
-            frame.usage = usage if frame.usage is None else frame.usage + usage
-            frame = frame.parent
+        self.usage = usage if self.usage is None else self.usage + usage
+        if self.parent is not None:
+            self.parent.used(usage)
 
     def changed(self, patch: bytes) -> None:
         """Add a patch here and to every place around that shares the context."""
-        frame: Frame | None = self
-        while frame is not None and frame.parent is not None:
-            frame.patch = patch if frame.patch is None else compose(frame.patch, patch)
-            if not frame.shares:
-                return
-            frame = frame.parent
+        if self.parent is not None:
+            self.patch = patch if self.patch is None else compose(self.patch, patch)
+            if self.shares:
+                self.parent.changed(patch)

@@ -190,7 +190,7 @@ class Flujo(Generic[In, Out]):
             AnswerRejected: The decision does not fit; the request stays open.
         """
         known = await self._opener.find(run_id)
-        self._opener.check(known)
+        await self._opener.check(known)
         opened = await self._opener.stored(known, None)
         asked = self._note_answer(opened, known.recall, decision, request)
         assert opened.run.recorder is not None
@@ -221,7 +221,7 @@ class Flujo(Generic[In, Out]):
     async def result(self, run_id: str) -> PipelineResult[Out]:
         """Return how a run of the store stands, from its journal alone; nothing runs."""
         known = await self._opener.find(run_id)
-        self._opener.check(known, takes_over=False)
+        await self._opener.check(known, takes_over=False)
         return await stored_result(self.plan, self._opener, known)
 
     # Ending
@@ -243,7 +243,7 @@ class Flujo(Generic[In, Out]):
         known = await self._opener.find(run_id)
         if known.record.status in ENDED:
             raise ResumeError(f"run {run_id} has ended already: {known.record.status}")
-        self._opener.check(known)
+        await self._opener.check(known)
         return await self._carrier.end_cancelled(await self._opener.stored(known, None), reason)
 
     async def close(self) -> None:
@@ -300,7 +300,7 @@ class Flujo(Generic[In, Out]):
         if self.store is None:
             return await self._go_on_live(run, human_input, request, observe)
         known = await self._opener.find(run_id)
-        self._opener.check(known)
+        await self._opener.check(known)
         if known.record.status in ENDED:
             if human_input is not ...:
                 raise UnknownRequest(f"run {run_id} waits for no answer: it is {known.record.status}")

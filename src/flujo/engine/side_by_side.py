@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from flujo.engine.build import Build, judge
-from flujo.engine.choices import predicate
+from flujo.engine.choices import known_choice, predicate, record_choice
 from flujo.engine.composite import Composite
 from flujo.engine.patch import Tracker, merge
-from flujo.engine.record import Memo
 from flujo.engine.run import Frame, Suspended, Walk
-from flujo.errors import RecordError, RunError, StepFailed
+from flujo.errors import RunError, StepFailed
 from flujo.pipeline.context import fork
 from flujo.pipeline.flow import Failure
-from flujo.plan.codec import Codec, Unrecordable
+from flujo.plan.codec import Codec, codec_for
 from flujo.plan.nodes import PlanBranch, PlanLoop, PlanMap, PlanNode, PlanParallel, PlanStep
 from flujo.plan.types import Type
 
@@ -33,9 +32,6 @@ def compile_parallel(plan: PlanParallel, branches: dict[str, Walk], build: Build
     """Return the walk of a parallel: all branches on one input, then the join."""
     node, label = plan.node, plan.label
     composite = Composite(plan, _joint_codec(plan, build), build)
-    joined: Callable[[Sequence[Any]], Any] = (
-        tuple if node.is_tuple else lambda outputs: dict(zip(branches, outputs))
-    )
     views, collect = needs_views(plan, build), node.on_failure == "collect"
 
     async def parallel(frame: Frame, value: Any) -> Any:
@@ -50,7 +46,7 @@ def compile_parallel(plan: PlanParallel, branches: dict[str, Walk], build: Build
         outputs = await _all(lanes, None, collect)
         if isinstance(outputs, Suspended):
             return outputs
-        output = joined(outputs)
+        output: Any = tuple(outputs) if node.is_tuple else dict(zip(branches, outputs, strict=True))
         _join(frame, lanes, outputs, views, composite, address, output)
         return output
 
@@ -61,24 +57,20 @@ def compile_map(plan: PlanMap, body: Walk, build: Build) -> Walk:
     """Return the walk of a map: its items, each through the body, then the join."""
     node, label = plan.node, plan.label
     composite = Composite(plan, build.codec(plan.output_type), build)
-    items_codec = build.codec(list[plan.body.input_type if plan.body.input_type is not object else Any])
+    items_codec = codec_for(list[plan.body.input_type] if build.durable else Any)
     over = None if plan.over is None else judge(plan.over)
     views, collect = needs_views(plan, build), node.on_failure == "collect"
 
     async def choose_items(frame: Frame, address: str, value: Any) -> list[Any]:
         """Return the items; recorded first where a function or an unordered input gives them."""
         if over is None and isinstance(value, list | tuple):
-            return list(value)
-        run = frame.run
-        known = run.done.get(f"{address}[]")
+            return list(cast("Sequence[Any]", value))
+        known = await known_choice(frame, f"{address}[]", items_codec)
         if known is not None:
-            if not isinstance(known, bytes):
-                return known.output
-            assert run.recorder is not None and items_codec is not None
-            return (await run.recorder.recorded(known, items_codec)).output
+            return known.output
         given = value if over is None else await predicate(over(frame, value), address, "over")
         items = _listed(given, address)
-        _record_items(frame, address, items, items_codec)
+        record_choice(frame, f"{address}[]", items, items_codec)
         return items
 
     async def mapped(frame: Frame, value: Any) -> Any:
@@ -222,20 +214,6 @@ def _listed(given: Any, address: str) -> list[Any]:
             f"{address}: it maps over {type(given).__name__}, which has no items",
             fix="give it a list, or pass over=",
         ) from error
-
-
-def _record_items(frame: Frame, address: str, items: list[Any], codec: Codec | None) -> None:
-    run = frame.run
-    if run.recorder is None or codec is None:
-        run.choices[f"{address}[]"] = Memo(items)
-        return
-    try:
-        written = run.recorder.written(codec.dump(items))
-    except Unrecordable as error:
-        raise RecordError(
-            f"its items: {error.message}", step=address, address=address, fix=error.fix
-        ) from error
-    run.recorder.append("choice", f"{address}[]", b"{" + written + b"}")
 
 
 def _joint_codec(plan: PlanParallel, build: Build) -> Codec | None:

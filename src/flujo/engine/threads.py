@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 
 class _Job(NamedTuple):
@@ -69,6 +69,11 @@ class Threads:
                     return
             if job is not None:
                 _perform(job)
+
+
+async def settled(value: Any) -> Any:
+    """Return what a user's function gave, awaiting it where the function was ``async``."""
+    return await cast("Awaitable[Any]", value) if isinstance(value, Awaitable) else value
 
 
 def _perform(job: _Job) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Concatenate, Generic, Literal, TypeVar, cast, final, overload
+from typing import Any, Concatenate, Generic, Literal, TypeVar, final, overload
 
 from flujo.errors import PipelineError
-from flujo.pipeline.node import In, Node, Out, check_name, is_node
+from flujo.pipeline.node import In, Node, Out, check_name, check_node
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -237,7 +237,7 @@ class Map(Node[In, Out]):
             raise PipelineError(f"Map(concurrency={concurrency})", fix="use at least 1, or leave it out")
         if on_failure not in ("cancel", "collect"):
             raise PipelineError(f"Map(on_failure={on_failure!r})", fix='use "cancel" or "collect"')
-        _nodes("Map", {"body": body})
+        check_node(body, "Map")
         object.__setattr__(self, "body", body)
         object.__setattr__(self, "over", over)
         object.__setattr__(self, "concurrency", concurrency)
@@ -335,7 +335,7 @@ class Loop(Node[In, Out]):
             raise PipelineError(f"Loop(max_turns={max_turns})", fix="use at least 1")
         if on_exhausted not in ("fail", "return"):
             raise PipelineError(f"Loop(on_exhausted={on_exhausted!r})", fix='use "fail" or "return"')
-        _nodes("Loop", {"body": body})
+        check_node(body, "Loop")
         object.__setattr__(self, "body", body)
         object.__setattr__(self, "until", until)
         object.__setattr__(self, "max_turns", max_turns)
@@ -393,7 +393,7 @@ class SubPipeline(Node[In, Out]):
         output: Callable[[Any], Any] | None = None,
         name: str = "",
     ) -> None:
-        _nodes("SubPipeline", {"pipeline": pipeline})
+        check_node(pipeline, "SubPipeline")
         object.__setattr__(self, "pipeline", pipeline)
         object.__setattr__(self, "input", input)
         object.__setattr__(self, "result", output)
@@ -409,12 +409,8 @@ def case_label(key: str | int | bool) -> str:
     return str(key).lower() if isinstance(key, bool) else str(key)
 
 
-def _nodes(kind: str, nodes: Mapping[str, object]) -> Mapping[str, Node[Any, Any]]:
+def _nodes(kind: str, nodes: Mapping[str, Node[Any, Any]]) -> Mapping[str, Node[Any, Any]]:
     for label, node in nodes.items():
         check_name(label)
-        if not is_node(node):
-            raise PipelineError(
-                f"{kind}: {label} is {node!r}, no node",
-                fix="make it a step: `@step` above the function, or `Step(…)`",
-            )
-    return MappingProxyType(dict(cast("Mapping[str, Node[Any, Any]]", nodes)))
+        check_node(node, f"{kind}, {label}")
+    return MappingProxyType(dict(nodes))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Generic, Self, TypeVar, final
+from typing import Any, Generic, TypeVar, final, overload
 
 from flujo.errors import PipelineError
 
 In = TypeVar("In", contravariant=True)
 Out = TypeVar("Out", covariant=True)
 Next = TypeVar("Next")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
 
 _RESERVED = frozenset("/[]#\n")
 
@@ -37,11 +41,7 @@ class Node(Generic[In, Out]):
         return Output(self.name)
 
     def __rshift__(self, other: Node[Out, Next]) -> Pipeline[In, Next]:
-        if not is_node(other):
-            raise PipelineError(
-                f"cannot join {type(other).__name__} {other!r} to a pipeline with >>",
-                fix="make it a step first: `@step` above the function, or `Step(function)`",
-            )
+        check_node(other, ">>")
         return Pipeline(self, other)
 
 
@@ -69,19 +69,24 @@ class Pipeline(Node[In, Out]):
 
     __slots__ = ("_name", "nodes")
 
-    nodes: tuple[Node[object, object], ...]
+    nodes: tuple[Node[Any, Any], ...]
+    _name: str
 
+    @overload
+    def __init__(self: Pipeline[A, B], one: Node[A, B], /, *, name: str = "") -> None: ...
+    @overload
+    def __init__(self: Pipeline[A, C], one: Node[A, B], two: Node[B, C], /, *, name: str = "") -> None: ...
+    @overload
     def __init__(
-        self, *nodes: Node[In, object] | Node[object, Out] | Node[object, object], name: str = ""
-    ) -> None:
+        self: Pipeline[A, D], one: Node[A, B], two: Node[B, C], three: Node[C, D], /, *, name: str = ""
+    ) -> None: ...
+    @overload
+    def __init__(self: Pipeline[Any, Any], *nodes: Node[Any, Any], name: str = "") -> None: ...
+    def __init__(self, *nodes: Node[Any, Any], name: str = "") -> None:
         if not nodes:
             raise PipelineError("a pipeline needs at least one node", fix="pass steps, or join them with >>")
         for node in nodes:
-            if not is_node(node):
-                raise PipelineError(
-                    f"{node!r} is no node",
-                    fix="make it a step first: `@step` above the function, or `Step(function)`",
-                )
+            check_node(node, "Pipeline")
         flat = tuple(part for node in nodes for part in _parts(node))
         object.__setattr__(self, "nodes", flat)
         object.__setattr__(self, "_name", check_name(name))
@@ -90,13 +95,11 @@ class Pipeline(Node[In, Out]):
     def name(self) -> str:
         return self._name
 
-    _name: str
-
-    def named(self, name: str) -> Self:
+    def named(self, name: str) -> Pipeline[In, Out]:
         """Return the same pipeline under another name."""
-        return type(self)(*self.nodes, name=name)
+        return Pipeline(*self.nodes, name=name)
 
-    def __iter__(self) -> Iterator[Node[object, object]]:
+    def __iter__(self) -> Iterator[Node[Any, Any]]:
         return iter(self.nodes)
 
     def __len__(self) -> int:
@@ -109,9 +112,17 @@ class Pipeline(Node[In, Out]):
         return " >> ".join(repr(node) for node in self.nodes)
 
 
-def is_node(value: object) -> bool:
-    """Say whether a value is a node: what comes from untyped code may be anything."""
-    return isinstance(value, Node)
+def check_node(value: object, place: str) -> None:
+    """Refuse what is no node: code without types may hand in anything.
+
+    Raises:
+        PipelineError: It is none.
+    """
+    if not isinstance(value, Node):
+        raise PipelineError(
+            f"{place}: {value!r} is no node",
+            fix="make it a step first: `@step` above the function, or `Step(function)`",
+        )
 
 
 def check_name(name: str) -> str:
@@ -125,5 +136,5 @@ def check_name(name: str) -> str:
     return name
 
 
-def _parts(node: Node[object, object]) -> tuple[Node[object, object], ...]:
+def _parts(node: Node[Any, Any]) -> tuple[Node[Any, Any], ...]:
     return node.nodes if isinstance(node, Pipeline) else (node,)

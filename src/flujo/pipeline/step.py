@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, Concatenate, Literal, Protocol, TypedDict, TypeVar, final, overload
+from typing import Any, Concatenate, Literal, Protocol, TypedDict, TypeVar, cast, final, overload
 
 from typing_extensions import Unpack
 
 from flujo.errors import PipelineError
-from flujo.pipeline.node import In, Node, Out, Output, check_name
+from flujo.pipeline.node import In, Node, Out, Output, check_name, check_node
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -196,7 +196,7 @@ class Step(Node[In, Out]):
 
     def named(self, name: str) -> Step[In, Out]:
         """Return the same step under another name."""
-        copy: Step[In, Out] = object.__new__(Step)
+        copy = cast("Step[In, Out]", object.__new__(Step))
         for key in Step.__slots__:
             object.__setattr__(copy, key, object.__getattribute__(self, key))
         object.__setattr__(copy, "_name", _step_name(self.agent, name))
@@ -262,8 +262,8 @@ def _checked(agent: Work, settings: StepSettings) -> dict[str, object]:
     if effects not in ("idempotent", "at_most_once"):
         raise PipelineError(f"step {name!r}: effects={effects!r}", fix='use "idempotent" or "at_most_once"')
     fallback = settings.get("fallback")
-    if fallback is not None and not isinstance(fallback, Node):
-        raise PipelineError(f"step {name!r}: fallback={fallback!r} is no node", fix="pass a Step")
+    if fallback is not None:
+        check_node(fallback, f"step {name!r}, fallback")
     return {
         "agent": agent,
         "_name": name,
@@ -281,13 +281,13 @@ def _checked(agent: Work, settings: StepSettings) -> dict[str, object]:
     }
 
 
-def _step_name(agent: Work, name: str) -> str:
-    if name:
-        return check_name(name)
-    if isinstance(agent, Step) or not (callable(agent) or callable(getattr(agent, "run", None))):
+def _step_name(agent: object, name: str) -> str:
+    if isinstance(agent, Node) or not (callable(agent) or callable(getattr(agent, "run", None))):
         raise PipelineError(
             f"{agent!r} cannot be a step's agent", fix="pass a function, or an object with `run(input, …)`"
         )
+    if name:
+        return check_name(name)
     found = getattr(agent, "__name__", "") or type(agent).__name__
     return "lambda" if found == "<lambda>" else check_name(found)
 
@@ -313,9 +313,9 @@ def _seconds(name: str, timeout: float | timedelta | None) -> float | None:
 
 def _output(name: str, key: str, value: object) -> Output[Any]:
     if isinstance(value, Output):
-        return value
+        return cast("Output[Any]", value)
     if isinstance(value, Node):
-        return value.output
+        return cast("Node[Any, Any]", value).output
     raise PipelineError(
         f"step {name!r}: inputs[{key!r}] is {value!r}", fix="pass an earlier node's `.output`"
     )

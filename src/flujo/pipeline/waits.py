@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar, final, overload
 
 from flujo.errors import PipelineError
-from flujo.pipeline.node import In, Node, Out, check_name
+from flujo.pipeline.node import In, Node, Out, check_name, check_node
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -129,8 +129,8 @@ class HumanInput(Node[In, Out]):
         on_deny: Node[Any, Any] | None = None,
         name: str = "",
     ) -> None:
-        if on_deny is not None and not isinstance(on_deny, Node):
-            raise PipelineError(f"HumanInput(on_deny={on_deny!r}) is no node", fix="pass a Step")
+        if on_deny is not None:
+            check_node(on_deny, "HumanInput, on_deny")
         object.__setattr__(self, "prompt", prompt)
         object.__setattr__(self, "schema", schema)
         object.__setattr__(self, "subject", subject)

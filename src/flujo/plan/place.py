@@ -6,8 +6,6 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, Union
 
-from typing_extensions import TypedDict
-
 from flujo.errors import Problem
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.flow import Branch, Failure, Loop, Map, Parallel, SubPipeline, case_label
@@ -29,7 +27,7 @@ from flujo.plan.nodes import (
 )
 from flujo.plan.scope import Scope, Source
 from flujo.plan.signature import Signature, SignatureProblem, read_signature
-from flujo.plan.shapes import asked_of, closed_values, either, identifier, item_type, may_iterate
+from flujo.plan.shapes import asked_of, closed_values, either, item_type, may_iterate, record_type
 from flujo.plan.types import Type, assignable, type_name
 
 AnyNode = Node[Any, Any]
@@ -222,9 +220,7 @@ class Placement:
             name: Union[branch.output_type, Failure] if collects else branch.output_type
             for name, branch in branches.items()
         }
-        output: Any = (
-            tuple[tuple(outputs.values())] if node.is_tuple else TypedDict(identifier(label), outputs)
-        )
+        output: Any = record_type(label, outputs) if not node.is_tuple else tuple[tuple(outputs.values())]
         return PlanParallel(
             path=path,
             label=label,

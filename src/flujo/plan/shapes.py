@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
-from typing import Any, Literal, Union, get_args, get_origin
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, Union, cast, get_args, get_origin
+
+from typing_extensions import TypedDict
 
 from flujo.plan.nodes import PlanNode
 from flujo.plan.types import Type, assignable, members, plain
@@ -65,6 +67,8 @@ def closed_values(keys: Type) -> list[Any] | None:
     return found
 
 
-def identifier(label: str) -> str:
-    """Return a label as the name of a class."""
-    return "".join(part for part in label.title() if part.isalnum()) or "Parallel"
+def record_type(label: str, members: Mapping[str, Type]) -> Type:
+    """Return the typed dict of what a parallel gives: a type for each label."""
+    name = "".join(part for part in label.title() if part.isalnum()) or "Parallel"
+    make = cast("Callable[[str, dict[str, Type]], Type]", TypedDict)
+    return make(name, dict(members))

@@ -160,9 +160,9 @@ def _unwrapped(call: Callable[..., Any]) -> Callable[..., Any]:
 def _hints(call: Callable[..., Any]) -> dict[str, Type]:
     if inspect.isclass(call):
         return {**_hints(call.__init__), "return": call}
-    local = inspect.getclosurevars(call).nonlocals if inspect.isfunction(call) else {}
+    local: dict[str, Any] = dict(inspect.getclosurevars(call).nonlocals) if inspect.isfunction(call) else {}
     try:
-        return typing.get_type_hints(call, localns=dict(local) or None, include_extras=True)
+        return typing.get_type_hints(call, localns=local or None, include_extras=True)
     except NameError as error:
         raise SignatureProblem(
             f"its annotations cannot be resolved: {error}", fix="define the type at the top of a module"
