@@ -20,7 +20,7 @@ from flujo.errors import (
     StoreUnavailable,
     StoreVersionError,
 )
-from flujo.journal import sqlite_file
+from flujo.journal import sqlite_file, sqlite_writer
 from flujo.journal.sqlite import SQLiteStore
 from flujo.journal.sqlite_file import migrate, open_file, queries
 from flujo.journal.store import RunQuery, StatusChange
@@ -369,6 +369,46 @@ class TestCommits:
         assert len(await store.live_events("run-1")) == 5_001
         counting.cancel()
         assert turns >= 20
+        await store.close()
+
+    async def test_the_log_is_folded_in_when_there_is_nothing_else_to_do(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sqlite_writer, "IDLE_SECONDS", 60)
+        monkeypatch.setattr(sqlite_writer, "IDLE_COMMITS", 50)
+        store, scribe = SQLiteStore(path), Scribe()
+        await store.submit(scribe.begin())
+        made = path.stat().st_mtime_ns
+        for _ in range(100):
+            await store.submit(scribe.batch())
+        assert path.stat().st_mtime_ns == made, "a commit writes to the log only"
+        monkeypatch.setattr(sqlite_writer, "IDLE_SECONDS", 0.01)
+        await store.submit(scribe.batch())
+        for _ in range(500):
+            if path.stat().st_mtime_ns > made:
+                break
+            await asyncio.sleep(0.01)
+        assert path.stat().st_mtime_ns > made
+        await store.submit(scribe.batch())
+        assert len(await store.events("run-1")) == 103
+        await store.close()
+
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+    async def test_a_writer_that_dies_leaves_nobody_waiting(self, path: Path) -> None:
+        store, scribe = SQLiteStore(path), Scribe()
+        await store.submit(scribe.begin())
+        assert store._writer is not None
+
+        def die(group: list[sqlite_writer.Submission]) -> None:
+            raise MemoryError
+
+        store._writer._commit = die
+        futures = [store.submit(scribe.batch()) for _ in range(3)]
+        for outcome in await asyncio.gather(*futures, return_exceptions=True):
+            assert isinstance(outcome, StoreUnavailable)
+        store._writer.join()
+        with pytest.raises(StoreUnavailable, match="is closed"):
+            await store.submit(scribe.batch())
         await store.close()
 
 

@@ -183,6 +183,7 @@ class SQLiteStore:
         if self._closed:
             raise closed(self.path)
         connection = self._open()
+        connection.text_factory = _legible
         try:
             return [row for name, values in reads for row in connection.execute(self._sql[name], values)]
         except sqlite3.Error as error:
@@ -196,6 +197,11 @@ class SQLiteStore:
         _parents.append((self._writer, self._reader))
         self._opening, self._reading = Lock(), Lock()
         self._writer = self._reader = None
+
+
+def _legible(text: bytes) -> str:
+    """Decode what can be decoded: one damaged record must not hide all others from a list."""
+    return text.decode(errors="replace")
 
 
 _stores: WeakSet[SQLiteStore] = WeakSet()

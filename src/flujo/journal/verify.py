@@ -58,7 +58,10 @@ async def verify(store: JournalStore, run_id: str) -> Report:
         UnknownRun: Nothing is stored under this id.
     """
     audit = _Audit(store, run_id)
-    record = await store.run(run_id)
+    try:
+        record = await store.run(run_id)
+    except StoreCorrupt as error:
+        return Report(run_id, 0, Finding(1, "", "unreadable", f"the run's record: {error.message}"))
     while True:
         if finding := await audit.read_on():
             return Report(run_id, audit.seq, finding)
@@ -79,7 +82,11 @@ async def verify_all(store: JournalStore, query: RunQuery | None = None) -> Asyn
     while True:
         page = await store.runs(query)
         for record in page.runs:
-            yield await verify(store, record.run_id)
+            try:
+                yield await verify(store, record.run_id)
+            except UnknownRun:  # the name in the list is not the one in the file
+                nameless = Finding(1, "", "unreadable", "the name in the run's record cannot be read")
+                yield Report(record.run_id, 0, nameless)
         if not page.next:
             return
         query = replace(query, after=page.next)
