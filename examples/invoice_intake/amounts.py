@@ -57,7 +57,9 @@ def find_amounts(reading: Reading) -> AmountFacts:
     tax = sum((one.value for one in taxes), ZERO) if taxes else None
     net_fact = _fact(reading, net, labelled, ("net", "total"))
     if net is None and gross is not None and tax is not None and _included(taxes, tax, gross.value):
-        net_fact = Fact[Decimal](value=gross.value - tax, confidence=0.5, why="gross less tax; it is not printed itself")
+        net_fact = Fact[Decimal](
+            value=gross.value - tax, confidence=0.5, why="gross less tax; it is not printed itself"
+        )
     return AmountFacts(
         currency=_currency(reading, gross, labelled),
         net=net_fact,
@@ -71,7 +73,12 @@ def find_amounts(reading: Reading) -> AmountFacts:
 def _included(taxes: Sequence[Labelled], tax: Decimal, gross: Decimal) -> bool:
     """Whether the one tax is, by the rate printed beside it, included in the gross amount."""
     rate = taxes[0].rate
-    return len(taxes) == 1 and rate is not None and rate > 0 and abs(gross * rate / (100 + rate) - tax) <= 2 * CENT
+    return (
+        len(taxes) == 1
+        and rate is not None
+        and rate > 0
+        and abs(gross * rate / (100 + rate) - tax) <= 2 * CENT
+    )
 
 
 def best_sum(labelled: Sequence[Labelled]) -> Sum | None:
@@ -96,12 +103,22 @@ def sums(labelled: Sequence[Labelled]) -> Iterator[Sum]:
                 rest = net.value + tax + sum((signed(one) for one in adjustments), ZERO)
                 for gross in grosses:
                     slack = CENT * max(1, len(taxes))
-                    if abs(rest - gross.value) <= slack and gross.amount is not net.amount and gross.value != 0:
+                    if (
+                        abs(rest - gross.value) <= slack
+                        and gross.amount is not net.amount
+                        and gross.value != 0
+                    ):
                         yield Sum(net, taxes, adjustments, gross, _score(net, taxes, adjustments, gross))
 
 
-def _score(net: Labelled, taxes: tuple[Labelled, ...], adjustments: tuple[Labelled, ...], gross: Labelled) -> float:
-    score = 2.0 * gross.strength + net.strength + (2 if gross.role == "gross" else 1 if gross.role == "due" else 0)
+def _score(
+    net: Labelled, taxes: tuple[Labelled, ...], adjustments: tuple[Labelled, ...], gross: Labelled
+) -> float:
+    score = (
+        2.0 * gross.strength
+        + net.strength
+        + (2 if gross.role == "gross" else 1 if gross.role == "due" else 0)
+    )
     score += sum(tax.strength for tax in taxes) / len(taxes)
     score -= 1.5 * len(adjustments) + 0.4 * (len(taxes) - 1)
     if net.role == "total":
@@ -143,7 +160,9 @@ def _tax_sets(sure: Sequence[Labelled]) -> Iterator[tuple[Labelled, ...]]:
 
 def _extras(sure: Sequence[Labelled]) -> list[tuple[Labelled, ...]]:
     """No adjustment, or one or two of discount, shipping and rounding."""
-    found = _distinct(one for one in sure if one.role in ("discount", "shipping", "rounding") and one.value)[:5]
+    found = _distinct(one for one in sure if one.role in ("discount", "shipping", "rounding") and one.value)[
+        :5
+    ]
     return [(), *((one,) for one in found), *combinations(found, 2)]
 
 
@@ -165,9 +184,15 @@ def clearest_gross(labelled: Sequence[Labelled]) -> Labelled | None:
     return max(clear, key=lambda one: (one.strength, order[one.role], abs(one.value), one.amount.line))
 
 
-def _loose_parts(labelled: Sequence[Labelled], gross: Labelled) -> tuple[Labelled | None, tuple[Labelled, ...]]:
+def _loose_parts(
+    labelled: Sequence[Labelled], gross: Labelled
+) -> tuple[Labelled | None, tuple[Labelled, ...]]:
     """Net and tax where nothing adds up: only what one explicit label names, and no more than the gross."""
-    within = [one for one in labelled if abs(one.value) <= abs(gross.value) and not _unsure(one) and one.strength >= 2]
+    within = [
+        one
+        for one in labelled
+        if abs(one.value) <= abs(gross.value) and not _unsure(one) and one.strength >= 2
+    ]
     nets = {one.value: one for one in within if one.role == "net" and one.manner != "column"}
     taxes = {one.value: one for one in within if one.role == "tax" and one.manner != "column"}
     net = next(iter(nets.values())) if len(nets) == 1 else None
@@ -179,18 +204,31 @@ def _unsure(one: Labelled) -> bool:
     return one.amount.other is not None
 
 
-def _fact(reading: Document, chosen: Labelled | None, labelled: Sequence[Labelled], roles: Sequence[Role]) -> Fact[Decimal]:
+def _fact(
+    reading: Document, chosen: Labelled | None, labelled: Sequence[Labelled], roles: Sequence[Role]
+) -> Fact[Decimal]:
     rivals = _distinct(one for one in labelled if one.role in roles and one.strength > 1)
-    others = tuple(f"{one.amount.text} ({one.label})" for one in rivals if chosen is None or one.value != chosen.value)
+    others = tuple(
+        f"{one.amount.text} ({one.label})" for one in rivals if chosen is None or one.value != chosen.value
+    )
     if chosen is None:
         return Fact[Decimal](considered=others[:6])
     line = reading.lines[chosen.amount.line]
     if _unsure(chosen):
         both = f"{chosen.value} or {chosen.amount.other}"
         return Fact[Decimal](
-            page=line.page, printed=line.text, considered=(both, *others[:5]), why=f'"{chosen.amount.text}" may mean {both}'
+            page=line.page,
+            printed=line.text,
+            considered=(both, *others[:5]),
+            why=f'"{chosen.amount.text}" may mean {both}',
         )
-    where = {"row": "beside", "table": "at the crossing of", "over": "under", "column": "in the column", "behind": "before"}
+    where = {
+        "row": "beside",
+        "table": "at the crossing of",
+        "over": "under",
+        "column": "in the column",
+        "behind": "before",
+    }
     return Fact[Decimal](
         value=chosen.value,
         confidence={3: 0.9, 2: 0.7}.get(chosen.strength, 0.4),
@@ -223,14 +261,24 @@ def _currency(document: Document, gross: Labelled | None, labelled: Sequence[Lab
         if code is not None:
             others = tuple(one for one in named if one != code)
             return Fact[str](
-                value=code, confidence=0.9, printed=own, considered=others, why=f'"{own.strip()}" beside the total'
+                value=code,
+                confidence=0.9,
+                printed=own,
+                considered=others,
+                why=f'"{own.strip()}" beside the total',
             )
-        return Fact[str](printed=own, why=f'"{own.strip()}" is the sign of several currencies and nothing says which')
+        return Fact[str](
+            printed=own, why=f'"{own.strip()}" is the sign of several currencies and nothing says which'
+        )
     if len(named) == 1:
         return Fact[str](value=named[0], confidence=0.8, why="the only currency that the document names")
     if len(named) > 1:
-        return Fact[str](considered=named, why="several currencies are named and none stands beside the total")
+        return Fact[str](
+            considered=named, why="several currencies are named and none stands beside the total"
+        )
     homes = {code for country in clues.countries if (code := national(country))}
     if len(homes) == 1:
-        return Fact[str](value=homes.pop(), confidence=0.4, why="no currency is printed; it is that of the country named")
+        return Fact[str](
+            value=homes.pop(), confidence=0.4, why="no currency is printed; it is that of the country named"
+        )
     return Fact[str](why="no currency is printed")

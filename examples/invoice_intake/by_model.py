@@ -89,31 +89,31 @@ def model_settings(environ: Mapping[str, str]) -> ModelSettings | None:
     )
 
 
-async def extract_by_model(reading: Reading, settings: ModelSettings, *, timeout: float = 60.0) -> Facts:
+async def extract_by_model(reading: Reading, settings: ModelSettings, *, patience: float = 60.0) -> Facts:
     """Read the facts of a document with a language model.
 
     Args:
         reading: what was read of the file; without text the model is not asked.
         settings: which model to ask.
-        timeout: seconds to wait for the answer.
+        patience: seconds to wait for the answer.
 
     Raises:
         ModelAnswerError: if the server cannot be reached, refuses, or its answer does not fit.
     """
     if reading.kind == "unreadable":
         return Facts(file=reading.file, kind="unreadable", reason=reading.reason)
-    return facts_from(reading, await _ask(reading, settings, timeout), settings.model)
+    return facts_from(reading, await _ask(reading, settings, patience), settings.model)
 
 
-async def _ask(document: Document, settings: ModelSettings, timeout: float) -> Answer:
+async def _ask(document: Document, settings: ModelSettings, patience: float) -> Answer:
     url = f"{settings.base_url.rstrip('/')}/chat/completions"
     headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
     try:
-        async with httpx.AsyncClient(timeout=timeout) as client:
+        async with httpx.AsyncClient(timeout=patience) as client:
             response = await client.post(url, headers=headers, json=_request(document, settings.model))
     except httpx.HTTPError as error:
         raise ModelAnswerError(f"{url} could not be asked ({type(error).__name__}: {error}).") from error
-    if response.status_code != httpx.codes.OK:
+    if response.status_code != 200:
         raise ModelAnswerError(f"{url} answered {response.status_code}: {response.text[:300]}")
     return _answer(response.text)
 
@@ -171,7 +171,8 @@ def facts_from(document: Document, answer: Answer, model: str) -> Facts:
         kind=kind,
         reason=reason,
         supplier=SupplierFacts(
-            supplier=_occurring(document, answer.supplier, model), number=_occurring(document, answer.number, model)
+            supplier=_occurring(document, answer.supplier, model),
+            number=_occurring(document, answer.number, model),
         ),
         dates=DateFacts(issued=_dated(document, answer.date, model), due=_dated(document, answer.due, model)),
         amounts=AmountFacts(
@@ -234,5 +235,9 @@ def _dated(document: Document, text: str | None, model: str) -> Fact[date]:
     if not found:
         return Fact[date](considered=(day.isoformat(),), why=f"{model} says {day}, which is not printed")
     sure = any(one.sure for one in found)
-    why = f"read by {model}, and printed" if sure else f'read by {model}, but "{found[0].text}" may mean another day'
+    why = (
+        f"read by {model}, and printed"
+        if sure
+        else f'read by {model}, but "{found[0].text}" may mean another day'
+    )
     return Fact[date](value=day, confidence=0.8 if sure else 0.3, printed=found[0].text, why=why)

@@ -35,7 +35,9 @@ def reading_check(document: Document) -> Check:
     """All pages were read."""
     if document.complete:
         return Check(name="reading", outcome="passed", sentence=f"All {document.pages} page(s) were read.")
-    return Check(name="reading", outcome="unknown", sentence=f"Not all of its {document.pages} pages were read.")
+    return Check(
+        name="reading", outcome="unknown", sentence=f"Not all of its {document.pages} pages were read."
+    )
 
 
 def printed_check(document: Document, facts: Facts) -> Check:
@@ -45,13 +47,23 @@ def printed_check(document: Document, facts: Facts) -> Check:
     claimed = {"gross": amounts.gross, "net": amounts.net, "tax": amounts.tax}
     single_tax = len(amounts.taxes) <= 1
     for name, fact in claimed.items():
-        derived = facts.read_by == "rules" and ("not printed" in fact.why or (name == "tax" and not single_tax))
+        derived = facts.read_by == "rules" and (
+            "not printed" in fact.why or (name == "tax" and not single_tax)
+        )
         if fact.value is not None and abs(fact.value) not in printed and not derived:
-            return Check(name="printed", outcome="failed", sentence=f"The {name} amount {fact.value} is not printed anywhere.")
+            return Check(
+                name="printed",
+                outcome="failed",
+                sentence=f"The {name} amount {fact.value} is not printed anywhere.",
+            )
     if facts.read_by != "rules":
         for item in facts.lines.items:
             if abs(item.total) not in printed:
-                return Check(name="printed", outcome="failed", sentence=f"The line amount {item.total} is not printed anywhere.")
+                return Check(
+                    name="printed",
+                    outcome="failed",
+                    sentence=f"The line amount {item.total} is not printed anywhere.",
+                )
     return Check(name="printed", outcome="passed", sentence="Every amount stands on the page.")
 
 
@@ -59,14 +71,20 @@ def currency_check(document: Document, facts: Facts) -> Check:
     """One currency, and it is printed."""
     currency = facts.amounts.currency
     if currency.value is None:
-        return Check(name="currency", outcome="unknown", sentence=f"The currency is not clear: {currency.why}.")
+        return Check(
+            name="currency", outcome="unknown", sentence=f"The currency is not clear: {currency.why}."
+        )
     if currency.confidence < 0.6:
-        return Check(name="currency", outcome="unknown", sentence=f"{currency.value} is only likely: {currency.why}.")
+        return Check(
+            name="currency", outcome="unknown", sentence=f"{currency.value} is only likely: {currency.why}."
+        )
     clues = document.clues
     if facts.read_by != "rules" and currency.value not in clues.currencies:
         signs = {one.sign for one in printed_numbers(document) if one.sign}
         if not any(currency.value in currencies_of(sign) for sign in signs):
-            return Check(name="currency", outcome="failed", sentence=f"{currency.value} is not printed anywhere.")
+            return Check(
+                name="currency", outcome="failed", sentence=f"{currency.value} is not printed anywhere."
+            )
     beside: set[str] = set()
     for one in printed_numbers(document):
         if one.sign and one.monetary:
@@ -85,7 +103,9 @@ def date_check(facts: Facts) -> Check:
     if issued.value is None:
         return Check(name="date", outcome="unknown", sentence=f"The date is not clear: {issued.why}.")
     if not date(1990, 1, 1) <= issued.value <= date(2100, 1, 1):
-        return Check(name="date", outcome="failed", sentence=f"{issued.value} cannot be the date of this invoice.")
+        return Check(
+            name="date", outcome="failed", sentence=f"{issued.value} cannot be the date of this invoice."
+        )
     if issued.confidence < 0.5:
         return Check(name="date", outcome="unknown", sentence=f"{issued.value} is only likely: {issued.why}.")
     if due.value is not None and due.value < issued.value - timedelta(days=3):
@@ -102,6 +122,8 @@ def identity_check(facts: Facts) -> Check:
         if fact.value is None
     ]
     if missing:
-        return Check(name="identity", outcome="unknown", sentence=f"Its {' and '.join(missing)} could not be read.")
+        return Check(
+            name="identity", outcome="unknown", sentence=f"Its {' and '.join(missing)} could not be read."
+        )
     supplier, number = facts.supplier.supplier.value, facts.supplier.number.value
     return Check(name="identity", outcome="passed", sentence=f"It is number {number} of {supplier}.")

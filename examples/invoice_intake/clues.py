@@ -39,7 +39,8 @@ _VOCABULARY = {language: frozenset(words.split()) for language, words in _WORDS.
 
 _COUNTRY_SIGNS = (
     ("US", r"\bunited states\b|\bu\.?s\.?a\b|\b(?:al|ak|az|ar|ca|co|ct|de|fl|ga|hi|ia|id|il|in|ks|ky|la|ma|md|me|mi|mn"
-     r"|mo|ms|mt|nc|nd|ne|nh|nj|nm|nv|ny|oh|ok|or|pa|ri|sc|sd|tn|tx|ut|va|vt|wa|wi|wv|wy),? +\d{5}(?:-\d{4})?\b"
+     r"|mo|ms|mt|nc|nd|ne|nh|nj|nm|nv|ny|oh|ok|or|pa|ri|sc|sd|tn|tx|ut|va|vt|wa|wi|wv"
+     r"|wy),? +\d{5}(?:-\d{4})?\b"
      r"|\bsales tax\b"),
     ("GB", r"\bunited kingdom\b|\bengland\b|\bscotland\b|\b[a-z]{1,2}\d[a-z\d]? \d[a-z]{2}\b|\bgb ?\d{9}\b|\bhmrc\b"),
     ("IN", r"\bindia\b|\bgstin\b|\bcgst\b|\bsgst\b|\bigst\b|\b\d{2}[a-z]{5}\d{4}[a-z]\dz[a-z\d]\b|\bcst\b.*\btin\b"),
@@ -98,7 +99,11 @@ def _mark(numbers: list[str], languages: tuple[str, ...], countries: list[str]) 
     if mark == "," and "en" in languages:
         return None
     other = "," if mark == "." else r"\."
-    return None if any(re.search(rf"^0{other}\d|{other}\d{{1,2}}$|{other}\d{{4}}", one) for one in numbers) else mark
+    return (
+        None
+        if any(re.search(rf"^0{other}\d|{other}\d{{1,2}}$|{other}\d{{4}}", one) for one in numbers)
+        else mark
+    )
 
 
 def vat_numbers(text: str) -> list[str]:

@@ -18,7 +18,16 @@ _ONE = {
 
 #: Signs shared by several currencies, with the countries that decide.
 _SHARED = {
-    "$": {"US": "USD", "CA": "CAD", "AU": "AUD", "NZ": "NZD", "HK": "HKD", "SG": "SGD", "MX": "MXN", "TW": "TWD"},
+    "$": {
+        "US": "USD",
+        "CA": "CAD",
+        "AU": "AUD",
+        "NZ": "NZD",
+        "HK": "HKD",
+        "SG": "SGD",
+        "MX": "MXN",
+        "TW": "TWD",
+    },
     "¥": {"JP": "JPY", "CN": "CNY"},
     "￥": {"JP": "JPY", "CN": "CNY"},
     "kr": {"SE": "SEK", "NO": "NOK", "DK": "DKK", "IS": "ISK"},
@@ -26,16 +35,24 @@ _SHARED = {
 }
 
 CODES = frozenset(
-    "EUR USD GBP INR CHF JPY CNY AUD CAD NZD HKD SGD SEK NOK DKK PLN CZK HUF RON BGN TRY RUB BRL MXN ZAR AED SAR ILS"
-    " KRW THB MYR IDR PHP VND TWD UAH ISK CLP COP ARS PEN EGP KES NGN PKR BDT LKR NPR QAR KWD".split()
-)
+    (
+        "EUR", "USD", "GBP", "INR", "CHF", "JPY", "CNY", "AUD", "CAD", "NZD", "HKD", "SGD", "SEK", "NOK", "DKK", "PLN", "CZK", "HUF",
+        "RON", "BGN", "TRY", "RUB", "BRL", "MXN", "ZAR", "AED", "SAR", "ILS", "KRW", "THB", "MYR", "IDR", "PHP", "VND", "TWD", "UAH",
+        "ISK", "CLP", "COP", "ARS", "PEN", "EGP", "KES", "NGN", "PKR", "BDT", "LKR", "NPR", "QAR", "KWD",
+    )
+)  # fmt: skip
 
 #: A code or sign of any currency, for use inside other patterns (longest first).
 SIGN = "|".join(
     sorted((*(re.escape(sign) for sign in (*_ONE, *_SHARED)), *CODES), key=len, reverse=True),
 )
 
-_EURO_COUNTRIES = frozenset("AT BE CY DE EE ES FI FR GR HR IE IT LT LU LV MT NL PT SI SK".split())
+_EURO_COUNTRIES = frozenset(
+    (
+        "AT", "BE", "CY", "DE", "EE", "ES", "FI", "FR", "GR", "HR", "IE", "IT", "LT", "LU", "LV", "MT", "NL", "PT",
+        "SI", "SK",
+    )
+)  # fmt: skip
 _NATIONAL = {
     "US": "USD", "GB": "GBP", "IN": "INR", "CH": "CHF", "CA": "CAD", "AU": "AUD", "NZ": "NZD", "SE": "SEK",
     "NO": "NOK", "DK": "DKK", "PL": "PLN", "CZ": "CZK", "HU": "HUF", "JP": "JPY", "HK": "HKD", "SG": "SGD",

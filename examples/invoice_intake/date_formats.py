@@ -18,8 +18,37 @@ from babel import Locale
 from .document import Document, Line, fold
 
 Order = Literal["day first", "month first"]
-LANGUAGES = ("en", "de", "fr", "es", "it", "nl", "pt", "sv", "da", "nb", "pl", "cs", "fi", "hu", "ro", "de_AT")
-_EXTRA = {"sept": 9, "mrz": 3, "maerz": 3, "marz": 3, "janv": 1, "fevr": 2, "juil": 7, "juill": 7, "gen": 1, "set": 9, "mrt": 3}
+LANGUAGES = (
+    "en",
+    "de",
+    "fr",
+    "es",
+    "it",
+    "nl",
+    "pt",
+    "sv",
+    "da",
+    "nb",
+    "pl",
+    "cs",
+    "fi",
+    "hu",
+    "ro",
+    "de_AT",
+)
+_EXTRA = {
+    "sept": 9,
+    "mrz": 3,
+    "maerz": 3,
+    "marz": 3,
+    "janv": 1,
+    "fevr": 2,
+    "juil": 7,
+    "juill": 7,
+    "gen": 1,
+    "set": 9,
+    "mrt": 3,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +100,18 @@ def _patterns() -> tuple[re.Pattern[str], ...]:
     day = r"(?P<d>3[01]|[12]\d|0?[1-9])(?:st|nd|rd|th|er|e|\.?°|a)?"
     year = r"(?P<y>(?:19|20)\d\d|'?\d\d(?![\d:]))"
     return (
-        re.compile(rf"(?<![\w.,/-]){day}{gap}{{1,2}}(?:of |de |di |d')?(?P<m>{month})\.?{gap}{{1,2}}(?:de |del |of )?{year}(?!\w)"),
+        re.compile(
+            rf"(?<![\w.,/-]){day}{gap}{{1,2}}(?:of |de |di |d')?(?P<m>{month})\.?{gap}{{1,2}}(?:de |del |of )?{year}(?!\w)"
+        ),
         re.compile(rf"(?<!\w)(?P<m>{month})\.?{gap}{{1,2}}{day}[ \t]{{0,2}}[,. ]?[ \t]{{1,3}}{year}(?!\w)"),
         re.compile(rf"(?<!\w){day}(?P<m>{month}){year}(?!\w)"),
         re.compile(rf"(?<!\w)(?P<y>(?:19|20)\d\d){gap}(?P<m>{month})\.?{gap}{day}(?!\w)"),
     )
 
 
-_ISO = re.compile(r"(?<![\w/.-])((?:19|20)\d\d)([-/.])(0?[1-9]|1[0-2])\2[ ]?(0?[1-9]|[12]\d|3[01])(?![\d/-])(?!\.\d)")
+_ISO = re.compile(
+    r"(?<![\w/.-])((?:19|20)\d\d)([-/.])(0?[1-9]|1[0-2])\2[ ]?(0?[1-9]|[12]\d|3[01])(?![\d/-])(?!\.\d)"
+)
 _NUMERIC = re.compile(
     r"(?<![\w/.,-])(0?[1-9]|[12]\d|3[01])[ ]?([-/.])[ ]?(0?[1-9]|[12]\d|3[01])[ ]?\2[ ]?((?:19|20)\d\d|\d\d)(?![\d/])(?!\.\d)"
 )
@@ -100,7 +133,14 @@ def dates_of(line: Line, index: int) -> Iterator[PrintedDate]:
             taken.append((match.start(), match.end()))
             x0, x1 = line.extent(match.start(), match.end())
             yield PrintedDate(
-                readings, line.text[match.start() : match.end()], index, match.start(), match.end(), x0, x1, separator
+                readings,
+                line.text[match.start() : match.end()],
+                index,
+                match.start(),
+                match.end(),
+                x0,
+                x1,
+                separator,
             )
 
 
@@ -152,7 +192,12 @@ def order_of(separator: str, dates: list[PrintedDate], document: Document) -> Or
         return votes.pop()
     if len(votes) == 2:
         return None
-    return _by_other_dates(dates) or _by_terms(dates, document) or _by_file(dates, document) or _by_place(document)
+    return (
+        _by_other_dates(dates)
+        or _by_terms(dates, document)
+        or _by_file(dates, document)
+        or _by_place(document)
+    )
 
 
 def _vote(one: PrintedDate) -> Order | None:

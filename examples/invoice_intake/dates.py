@@ -20,37 +20,58 @@ def _any(*alternatives: str) -> re.Pattern[str]:
 
 
 _DUE = _any(
-    r"due|due (?:date|on|by)|pay(?:able)? (?:by|before|until|on)|payment (?:due|deadline|date)|pay before|falligkeit\w*|fallig\w*",
-    r"zahlbar\w*|zahlungsziel|zahltag|zahlungsfrist|zu zahlen bis|zahlen sie bis|valuta|bis zum|bis spatestens|spatestens",
-    r"echeance|date limite|a (?:payer|regler) (?:avant|le)|payable (?:le|avant|au)|prelev\w*|vencimiento|vence|fecha (?:de )?vto",
-    r"scadenza|scade|pagare entro|entro il|vervaldatum|vervaldag|uiterlijk|betalen (?:voor|binnen)|te betalen (?:voor|op)|betaaldatum",
-    r"vencimento|pagar ate|data limite|forfallodatum|forfallodag|forfaldsdato|forfaldsdag|forfallsdato|betalingsfrist|oss tillhanda",
-    r"termin (?:platnosci|zaplaty)|splatnost\w*|datum splatnosti|erapaiva|fizetesi hatarido|scadent\w*|debit(?:ed)? (?:on|date)"
+    r"due|due (?:date|on|by)|pay(?:able)? (?:by|before|until|on)|payment (?:due|deadline|date)|pay before"
+    r"|falligkeit\w*|fallig\w*",
+    r"zahlbar\w*|zahlungsziel|zahltag|zahlungsfrist|zu zahlen bis|zahlen sie bis|valuta|bis zum"
+    r"|bis spatestens|spatestens",
+    r"echeance|date limite|a (?:payer|regler) (?:avant|le)|payable (?:le|avant|au)|prelev\w*|vencimiento"
+    r"|vence|fecha (?:de )?vto",
+    r"scadenza|scade|pagare entro|entro il|vervaldatum|vervaldag|uiterlijk|betalen (?:voor|binnen)"
+    r"|te betalen (?:voor|op)|betaaldatum",
+    r"vencimento|pagar ate|data limite|forfallodatum|forfallodag|forfaldsdato|forfaldsdag|forfallsdato"
+    r"|betalingsfrist|oss tillhanda",
+    r"termin (?:platnosci|zaplaty)|splatnost\w*|datum splatnosti|erapaiva|fizetesi hatarido|scadent\w*"
+    r"|debit(?:ed)? (?:on|date)"
     r"|abbuchung\w*|abgebucht|eingezogen|lastschrift\w*|auto-?pay\w*",
 )
 _OTHER = _any(
-    r"period\w*|from|to|until|through|between|leistungs\w*|liefer\w*|versand\w*|bestell\w*|auftrags\w*|order\w*|purchase\w*|po date",
-    r"ship\w*|deliver\w*|despatch\w*|dispatch\w*|service (?:date|period)|date of (?:supply|service|birth|arrival|departure)|supply",
-    r"check-?in|check-?out|arrival|departure|anreise|abreise|print\w*|gedruckt|druckdatum|imprime\w*|statement period|billing period",
-    r"zeitraum|abrechnungszeitraum|du|au|periode|commande|livraison|expedi\w*|pedido|entrega|albaran|ordine|consegna|ddt|trasporto",
-    r"bestel\w*|lever\w*|verzend\w*|encomenda|valid\w*|gultig\w*|expir\w*|ablauf\w*|paid|payment|bezahlt\w*|paye|pagado|betaald\w*",
-    r"sprzedazy|dostawy|plneni|uskutecneni|toimitus\w*|teljesites\w*|contract|vertrag\w*|contrat|birth|geburt\w*|created|updated",
-    r"booking|booked|buchungs\w*|reservation|since|seit|depuis|renew\w*|next|previous|last|vorherige\w*|stand|journey|travel|flight",
-    r"quote|offer|angebot\w*|devis|presupuesto|preventivo|offerte|orcamento|version|rev|registration|registered|received|eingang\w*"
-    r"|vom|bis|van|tot|dal|al|desde|hasta|inicio|fim|periodo|t/m|cutoff|usage|verbrauch\w*|ablesung|releve|tax point|effective"
+    r"period\w*|from|to|until|through|between|leistungs\w*|liefer\w*|versand\w*|bestell\w*|auftrags\w*"
+    r"|order\w*|purchase\w*|po date",
+    r"ship\w*|deliver\w*|despatch\w*|dispatch\w*|service (?:date|period)|date of (?:supply|service|birth"
+    r"|arrival|departure)|supply",
+    r"check-?in|check-?out|arrival|departure|anreise|abreise|print\w*|gedruckt|druckdatum|imprime\w*"
+    r"|statement period|billing period",
+    r"zeitraum|abrechnungszeitraum|du|au|periode|commande|livraison|expedi\w*|pedido|entrega|albaran"
+    r"|ordine|consegna|ddt|trasporto",
+    r"bestel\w*|lever\w*|verzend\w*|encomenda|valid\w*|gultig\w*|expir\w*|ablauf\w*|paid|payment"
+    r"|bezahlt\w*|paye|pagado|betaald\w*",
+    r"sprzedazy|dostawy|plneni|uskutecneni|toimitus\w*|teljesites\w*|contract|vertrag\w*|contrat|birth"
+    r"|geburt\w*|created|updated",
+    r"booking|booked|buchungs\w*|reservation|since|seit|depuis|renew\w*|next|previous|last|vorherige\w*"
+    r"|stand|journey|travel|flight",
+    r"quote|offer|angebot\w*|devis|presupuesto|preventivo|offerte|orcamento|version|rev|registration"
+    r"|registered|received|eingang\w*"
+    r"|vom|bis|van|tot|dal|al|desde|hasta|inicio|fim|periodo|t/m|cutoff|usage|verbrauch\w*|ablesung|releve"
+    r"|tax point|effective"
     r"|subscription|abonnement|abo|laufzeit|transaction|reference",
 )
 _INVOICE = _any(
-    r"invoice|invoiced|bill|billing|tax point|rechnung\w*|beleg\w*|facture|facturation|factura|fattura|factuur\w*|fatura|faktur\w*"
-    r"|faktura\w*|lasku\w*|laskun|szamla\w*|receipt|quittung\w*|gutschrift\w*|avoir|credit note|nota|documento|document|recibo|recu|bon",
+    r"invoice|invoiced|bill|billing|tax point|rechnung\w*|beleg\w*|facture|facturation|factura|fattura"
+    r"|factuur\w*|fatura|faktur\w*"
+    r"|faktura\w*|lasku\w*|laskun|szamla\w*|receipt|quittung\w*|gutschrift\w*|avoir|credit note|nota"
+    r"|documento|document|recibo|recu|bon",
 )
 _ISSUED = _any(
-    r"issued?(?: on| date)?|date of issue|issue date|ausgestellt\w*|ausstellungsdatum|ausgabedatum|emis\w*|emitida|emision|emissione",
-    r"date d'emission|fecha (?:de )?(?:emision|expedicion|factura)|data (?:di )?emissione|data de emissao|datum uitgifte|wystawienia"
-    r"|vystaveni|utfardad\w*|kelte|statement date|dated|bill date|invoiced on|date de facturation|date facture|fakturadatum",
+    r"issued?(?: on| date)?|date of issue|issue date|ausgestellt\w*|ausstellungsdatum|ausgabedatum|emis\w*"
+    r"|emitida|emision|emissione",
+    r"date d'emission|fecha (?:de )?(?:emision|expedicion|factura)|data (?:di )?emissione|data de emissao"
+    r"|datum uitgifte|wystawienia"
+    r"|vystaveni|utfardad\w*|kelte|statement date|dated|bill date|invoiced on|date de facturation"
+    r"|date facture|fakturadatum",
 )
 _DATE_WORD = _any(
-    r"date|datum|fecha|data|dato|paivays|paivamaara|pvm|dated|le|den|kelt|tag|am|issued|on|del|vom|du|fait|d\.d|van|dtd|dt"
+    r"date|datum|fecha|data|dato|paivays|paivamaara|pvm|dated|le|den|kelt|tag|am|issued|on|del|vom|du|fait"
+    r"|d\.d|van|dtd|dt"
 )
 
 
@@ -75,12 +96,31 @@ def find_dates(reading: Reading) -> DateFacts:
 
 def _name(document: Document, found: PrintedDate, dates: Sequence[PrintedDate]) -> _Named:
     line = document.lines[found.line]
-    begin = max([other.end for other in dates if other.line == found.line and other.end <= found.start], default=0)
+    begin = max(
+        [other.end for other in dates if other.line == found.line and other.end <= found.start], default=0
+    )
     before = line.folded[begin : found.start]
-    between = before.strip(" :\t.,") in ("-", "to", "bis", "au", "al", "tot", "t/m", "a", "until", "through", "/", "~", "hasta", "ate")
+    between = before.strip(" :\t.,") in (
+        "-",
+        "to",
+        "bis",
+        "au",
+        "al",
+        "tot",
+        "t/m",
+        "a",
+        "until",
+        "through",
+        "/",
+        "~",
+        "hasta",
+        "ate",
+    )
     if between and begin:
         return _Named(found, "other", 0, "the end of a period")
-    if re.match(r"[ \t]*(?:-|to\b|bis\b|au\b|tot\b|t/m|until\b|through\b|hasta\b|~)[ \t]*\d", line.folded[found.end :]):
+    if re.match(
+        r"[ \t]*(?:-|to\b|bis\b|au\b|tot\b|t/m|until\b|through\b|hasta\b|~)[ \t]*\d", line.folded[found.end :]
+    ):
         return _Named(found, "other", 0, "the beginning of a period")
     cells = [cell for cell in before.split("\t") if re.search(r"[a-z]{2}|n°|#", cell)]
     if cells:
@@ -106,7 +146,11 @@ def _meaning(label: str) -> tuple[Meaning, float]:
         return ("due", 3)
     if issued >= 0 and issued >= other:
         return ("issued", 4)
-    if invoice >= 0 and (word >= 0 or re.search(r"n[°ro.]|#|\d$|date|datum", label)) and not _between(other, invoice, label):
+    if (
+        invoice >= 0
+        and (word >= 0 or re.search(r"n[°ro.]|#|\d$|date|datum", label))
+        and not _between(other, invoice, label)
+    ):
         return ("issued", 3.5 if re.search(r"dat|fecha|pvm|paiv", label) else 3)
     if other >= 0 and not (word > other and invoice > other):
         return ("other", 0)
@@ -153,7 +197,9 @@ def _issued(document: Document, named: Sequence[_Named]) -> Fact[date]:
         distinct = {one.found.readings for one in candidates}
         if candidates and candidates[0].weight < 1.2 and len(distinct) > 1:
             texts = tuple(one.found.text for one in candidates[:6])
-            return Fact[date](considered=texts, why="several dates and none is called the date of the invoice")
+            return Fact[date](
+                considered=texts, why="several dates and none is called the date of the invoice"
+            )
     return _date_fact(document, candidates, "the date of the invoice")
 
 
@@ -168,8 +214,12 @@ def _date_fact(document: Document, candidates: Sequence[_Named], what: str) -> F
     best = candidates[0]
     line = document.lines[best.found.line]
     # What is labelled as clearly as the best and says another day puts it in doubt.
-    rivals = {one.found.readings for one in candidates if one.weight > best.weight - 0.25} - {best.found.readings}
-    others = tuple(dict.fromkeys(one.found.text for one in candidates if one.found.readings != best.found.readings))[:6]
+    rivals = {one.found.readings for one in candidates if one.weight > best.weight - 0.25} - {
+        best.found.readings
+    }
+    others = tuple(
+        dict.fromkeys(one.found.text for one in candidates if one.found.readings != best.found.readings)
+    )[:6]
     if not best.found.sure:
         both = " or ".join(day.isoformat() for day in best.found.readings)
         return Fact[date](

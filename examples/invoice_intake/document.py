@@ -89,7 +89,10 @@ class Line(BaseModel):
     @cached_property
     def _gaps(self) -> tuple[str, ...]:
         height = max(self.bottom - self.top, 1.0)
-        return tuple(_gap((right.x0 - left.x1) / height) for left, right in zip(self.words, self.words[1:]))
+        return tuple(
+            _gap((right.x0 - left.x1) / height)
+            for left, right in zip(self.words, self.words[1:], strict=False)
+        )
 
 
 def _gap(width: float) -> str:

@@ -1,83 +1,123 @@
-"""Drawing plain pages of text as PDF, byte for byte the same each time; for samples and tests."""
+"""Drawing invented invoices as PDF from page files, byte for byte the same each time.
+
+A page file states the facts of an invoice and then where its words stand:
+
+    supplier: Thistle & Wren Stationers Ltd
+    gross: 411.60
+    --- page
+    60: 50*/17 Thistle & Wren Stationers Ltd | 545>*/20 INVOICE
+    330: 400 Subtotal | 545> £343.00
+
+Each line of a page is `y: cell | cell`, each cell `x`, then `>` if x is its right end, `*` if it is bold and
+`/size` if it is not 9 points, a blank, and the text. All places are points from the upper left corner.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import NamedTuple
 
+from PIL import Image, ImageDraw, ImageFont
 from reportlab.lib.utils import ImageReader
-from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfgen.canvas import Canvas
 
-A4 = (595.28, 841.89)
-LETTER = (612.0, 792.0)
+SIZES = {"a4": (595.28, 841.89), "letter": (612.0, 792.0), "scan": (595.28, 841.89)}
+_CELL = re.compile(r"(?P<x>[\d.]+)(?P<right>>)?(?P<bold>\*)?(?:/(?P<size>[\d.]+))? (?P<text>.+)")
 
 
 class Text(NamedTuple):
-    """A piece of text: `x` from the left (from its right end if `right`) and `y` from the top, in points."""
+    """A piece of text; `x` is its left end, or its right end if `right`, and `y` the place of its base line."""
 
     x: float
     y: float
     text: str
-    size: float = 10
+    size: float = 9
     right: bool = False
     bold: bool = False
 
 
-def draw_pdf(
-    pages: Sequence[Iterable[Text]], *, size: tuple[float, float] = A4, password: str | None = None, title: str = "Sample"
-) -> bytes:
-    """Draw pages of text with the core fonts, which hold all of Windows-1252 and so the euro sign.
+@dataclass(frozen=True)
+class Sheet:
+    """An invented paper: the facts that it states, its pages, and its paper: a4, letter or scan."""
+
+    name: str
+    stated: dict[str, str]
+    pages: tuple[tuple[Text, ...], ...]
+    paper: str = "a4"
+
+
+def read_sheet(path: Path) -> Sheet:
+    """Read a page file.
 
     Args:
-        pages: the pieces of each page.
-        size: width and height of the pages in points.
-        password: encrypts the file so that it opens with this password only.
-        title: the title in the file's properties.
+        path: the file; its name without the ending names the sheet.
     """
+    head, *pages = path.read_text(encoding="utf-8").split("--- page\n")
+    stated = dict(line.split(": ", 1) for line in head.splitlines() if line)
+    paper = stated.pop("paper", "a4")
+    return Sheet(path.stem, stated, tuple(tuple(_pieces(page)) for page in pages), paper)
+
+
+def _pieces(page: str) -> list[Text]:
+    pieces: list[Text] = []
+    for line in page.splitlines():
+        y, _, cells = line.partition(": ")
+        for cell in cells.split(" | "):
+            found = _CELL.fullmatch(cell.strip())
+            if found is None:
+                raise ValueError(
+                    f"{cell!r} in {line!r} is no cell: write `x text`, `x> text` or `x*/size text`."
+                )
+            size = float(found["size"] or 9)
+            right, bold = found["right"] is not None, found["bold"] is not None
+            pieces.append(Text(float(found["x"]), float(y), found["text"], size, right, bold))
+    return pieces
+
+
+def draw_sheet(sheet: Sheet, *, notice: str = "", password: str | None = None) -> bytes:
+    """Draw a sheet as PDF with the core fonts, which hold all of Windows-1252 and so the euro sign.
+
+    Args:
+        sheet: what to draw.
+        notice: a line for the foot of each page.
+        password: encrypts the file so that it opens with this password only.
+    """
+    width, height = SIZES[sheet.paper]
+    foot = (Text(40, height - 18, notice, 7),) if notice else ()
     buffer = BytesIO()
-    canvas = Canvas(buffer, pagesize=size, invariant=1, encrypt=password, pageCompression=1)
-    canvas.setTitle(title)
-    for page in pages:
-        for piece in page:
-            font = "Helvetica-Bold" if piece.bold else "Helvetica"
-            canvas.setFont(font, piece.size)
-            draw = canvas.drawRightString if piece.right else canvas.drawString
-            draw(piece.x, size[1] - piece.y, piece.text)
+    canvas = Canvas(buffer, pagesize=(width, height), invariant=1, encrypt=password, pageCompression=1)
+    canvas.setTitle(f"Invented: {sheet.name}")
+    for page in sheet.pages:
+        if sheet.paper == "scan":
+            picture = ImageReader(_picture((*page, *foot), width, height))
+            canvas.drawImage(picture, 0, 0, width, height)  # pyright: ignore[reportUnknownMemberType]
+        else:
+            _write(canvas, (*page, *foot), height)
         canvas.showPage()
     canvas.save()
     return buffer.getvalue()
 
 
-def draw_scan(png: BytesIO, *, size: tuple[float, float] = A4, title: str = "Sample") -> bytes:
-    """A page that is one picture and no text, as a scanner makes it."""
-    buffer = BytesIO()
-    canvas = Canvas(buffer, pagesize=size, invariant=1, pageCompression=1)
-    canvas.setTitle(title)
-    canvas.drawImage(ImageReader(png), 0, 0, width=size[0], height=size[1])
-    canvas.showPage()
-    canvas.save()
-    return buffer.getvalue()
+def _write(canvas: Canvas, pieces: Sequence[Text], height: float) -> None:
+    for piece in pieces:
+        canvas.setFont("Helvetica-Bold" if piece.bold else "Helvetica", piece.size)
+        draw = canvas.drawRightString if piece.right else canvas.drawString
+        draw(piece.x, height - piece.y, piece.text)
 
 
-def text_width(text: str, size: float = 10, *, bold: bool = False) -> float:
-    """The width of a text in points."""
-    return float(pdfmetrics.stringWidth(text, "Helvetica-Bold" if bold else "Helvetica", size))
-
-
-def rows(
-    y: float, lines: Sequence[Sequence[str]], at: Sequence[float], *, step: float = 15, size: float = 9, right: str = ""
-) -> list[Text]:
-    """A table: each line's cells at the given places; columns named by their index in `right` are flush right."""
-    return [
-        Text(x, y + step * row, cell, size, str(column) in right)
-        for row, line in enumerate(lines)
-        for column, (cell, x) in enumerate(zip(line, at, strict=False))
-        if cell
-    ]
-
-
-def block(x: float, y: float, lines: Sequence[str], *, step: float = 13, size: float = 9) -> list[Text]:
-    """Lines under each other."""
-    return [Text(x, y + step * row, line, size) for row, line in enumerate(lines)]
+def _picture(pieces: Sequence[Text], width: float, height: float) -> BytesIO:
+    """The page as a scanner sees it: grey dots, no text."""
+    image = Image.new("L", (round(width), round(height)), 250)
+    draw = ImageDraw.Draw(image)
+    for piece in pieces:
+        font = ImageFont.load_default(size=max(piece.size, 10))
+        draw.text((piece.x, piece.y - piece.size), piece.text, fill=30, font=font)
+    draw.line((40, 260, width - 40, 264), fill=120, width=2)
+    png = BytesIO()
+    image.save(png, format="PNG", optimize=True)
+    png.seek(0)
+    return png

@@ -18,7 +18,11 @@ def duplicate_key(facts: Facts) -> str | None:
     The same invoice gives the same key however it is written: "Müller GmbH" and "MUELLER"-like differences
     of case, accents, punctuation and legal form do not count, nor do blanks and signs in the number.
     """
-    supplier, number, gross = facts.supplier.supplier.value, facts.supplier.number.value, facts.amounts.gross.value
+    supplier, number, gross = (
+        facts.supplier.supplier.value,
+        facts.supplier.number.value,
+        facts.amounts.gross.value,
+    )
     if supplier is None or number is None or gross is None:
         return None
     return entry_key(supplier, number, gross)

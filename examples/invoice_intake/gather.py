@@ -13,7 +13,9 @@ from .supplier import find_supplier
 
 def read_facts(reading: Reading) -> Facts:
     """Read everything that the rules can find; the four readers are independent of each other."""
-    return gather(reading, find_supplier(reading), find_dates(reading), find_amounts(reading), find_lines(reading))
+    return gather(
+        reading, find_supplier(reading), find_dates(reading), find_amounts(reading), find_lines(reading)
+    )
 
 
 def gather(
@@ -24,7 +26,13 @@ def gather(
     if kind == "credit_note":
         amounts, lines = _negative(amounts), _negative_lines(amounts, lines)
     return Facts(
-        file=reading.file, kind=kind, reason=reason, supplier=supplier, dates=dates, amounts=amounts, lines=lines
+        file=reading.file,
+        kind=kind,
+        reason=reason,
+        supplier=supplier,
+        dates=dates,
+        amounts=amounts,
+        lines=lines,
     )
 
 
@@ -32,7 +40,9 @@ def _negative(amounts: AmountFacts) -> AmountFacts:
     if amounts.gross.value is None or amounts.gross.value < 0:
         return amounts
     parts = {
-        name: fact.model_copy(update={"value": -fact.value, "why": f"{fact.why}; negative, as it is a credit note"})
+        name: fact.model_copy(
+            update={"value": -fact.value, "why": f"{fact.why}; negative, as it is a credit note"}
+        )
         for name, fact in (("net", amounts.net), ("tax", amounts.tax), ("gross", amounts.gross))
         if fact.value is not None
     }
@@ -43,7 +53,7 @@ def _negative(amounts: AmountFacts) -> AmountFacts:
 def _negative_lines(amounts: AmountFacts, lines: LineFacts) -> LineFacts:
     if amounts.gross.value is None or amounts.gross.value < 0:
         return lines
-    items: tuple[LineItem, ...] = tuple(item.model_copy(update={"total": -item.total}) for item in lines.items)
+    items: tuple[LineItem, ...] = tuple(
+        item.model_copy(update={"total": -item.total}) for item in lines.items
+    )
     return lines.model_copy(update={"items": items})
-
-

@@ -10,10 +10,15 @@ from .date_formats import dates_of
 from .document import Cell, Document, Line
 from .facts import Fact
 
-_NUMBER_WORD = r"(?:n[o°r]s?\b\.?|nr\b\.?|num(?:ber|ero|mer)?\b\.?|nummer|nbr|id\b|#|no\b\.?|n\.|code|ref(?:erence)?\b\.?|cislo|numer|szama?)"
+_NUMBER_WORD = (
+    r"(?:n[o°r]s?\b\.?|nr\b\.?|num(?:ber|ero|mer)?\b\.?|nummer|nbr|id\b|#|no\b\.?|n\.|code"
+    r"|ref(?:erence)?\b\.?|cislo|numer|szama?)"
+)
 _INVOICE = (
-    r"(?:(?:tax |vat |retail |sales |commercial )?invoices?|bills?|rechnungs?|beleg|facture|factura|fattura|factuur|fatura|faktura"
-    r"|fakturan?|faktur|lasku|laskun|szamla|receipt|quittung|kassenbon|recibo|document|credit note|gutschrift|avoir|nota de credito|nota di credito"
+    r"(?:(?:tax |vat |retail |sales |commercial )?invoices?|bills?|rechnungs?|beleg|facture|factura"
+    r"|fattura|factuur|fatura|faktura"
+    r"|fakturan?|faktur|lasku|laskun|szamla|receipt|quittung|kassenbon|recibo|document|credit note"
+    r"|gutschrift|avoir|nota de credito|nota di credito"
     r"|creditnota|documento|fatura-recibo|fatura/recibo|nota fiscal|facture/avoir)"
 )
 _LABELS: tuple[tuple[re.Pattern[str], float], ...] = (
@@ -24,11 +29,17 @@ _LABELS: tuple[tuple[re.Pattern[str], float], ...] = (
     (re.compile(rf"(?<![a-z]){_INVOICE}(?=[ \t]+(?:[a-z]{{1,4}} )?[a-z]{{0,8}}[-/#]?\d)"), 2.2),
     (re.compile(r"^(?:number|nummer|numero|nr\.?|no\.?|n°|doc(?:ument)? no\.?)[ :]*$"), 1.2),
 )  # fmt: skip
-_VALUE = re.compile(r"(?:[Nn]°|[Nn]o\.|#|[Nn]r\.?(?= ))?[: .]*((?:[A-Z]{1,6}[ ]?[-/]?[ ]?)?[A-Za-z0-9][A-Za-z0-9/_.\\-]*)")
-_NOT_A_NUMBER = re.compile(
-    r"date|datum|period|due|amount|total|page|order|kunde|customer|account|address|to\b|from|for|vom|du\b|fecha|data|type|currency"
+_VALUE = re.compile(
+    r"(?:[Nn]°|[Nn]o\.|#|[Nn]r\.?(?= ))?[: .]*((?:[A-Z]{1,6}[ ]?[-/]?[ ]?)?[A-Za-z0-9][A-Za-z0-9/_.\\-]*)"
 )
-_OTHER_LABEL = re.compile(r"(?:order|customer|client|account|kunden|bestell|auftrags|commande|pedido|ordine|klant|bestel|po|vat|tax|phone)")
+_NOT_A_NUMBER = re.compile(
+    r"date|datum|period|due|amount|total|page|order|kunde|customer|account|address|to\b|from|for|vom|du\b"
+    r"|fecha|data|type|currency"
+)
+_OTHER_LABEL = re.compile(
+    r"(?:order|customer|client|account|kunden|bestell|auftrags|commande|pedido|ordine|klant|bestel|po|vat"
+    r"|tax|phone)"
+)
 
 
 @dataclass(frozen=True, slots=True)

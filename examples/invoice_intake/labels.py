@@ -17,6 +17,7 @@ from .document import Cell, Document, Line
 from .printed import Printed, printed_numbers
 from .roles import Role, introduces_base, role_of
 
+
 class Column(NamedTuple):
     """The head of a column and the role that it gives."""
 
@@ -28,12 +29,19 @@ class Column(NamedTuple):
 
 Manner = Literal["row", "table", "over", "column", "behind"]
 
-_SUFFIX = re.compile(r"^\W{0,3}((?:t\.?t\.?c|h\.?t|brutto|netto|inkl|incl|excl|exkl|zzgl|plus|including|excluding)\b[^\d\t]{0,25})")
+_SUFFIX = re.compile(
+    r"^\W{0,3}((?:t\.?t\.?c|h\.?t|brutto|netto|inkl|incl|excl|exkl|zzgl|plus|including"
+    r"|excluding)\b[^\d\t]{0,25})"
+)
 _COLUMN_HEADS = re.compile(
-    r"\b(?:qty|quantity|units?|hours?|description|item|article|product|price|rate|particulars|hsn|sku|menge|anzahl|einheit"
-    r"|beschreibung|bezeichnung|artikel|preis|einzelpreis|pos|leistung|quantite|qte|designation|libelle|prix|reference|cantidad"
-    r"|descripcion|concepto|articulo|precio|quantita|descrizione|prezzo|articolo|aantal|omschrijving|prijs|stuks|quantidade"
-    r"|descricao|preco|antal|beskrivning|beskrivelse|a-pris|pris|ilosc|nazwa|cena|mnozstvi|popis|maara|kuvaus|hinta)\b"
+    r"\b(?:qty|quantity|units?|hours?|description|item|article|product|price|rate|particulars|hsn|sku"
+    r"|menge|anzahl|einheit"
+    r"|beschreibung|bezeichnung|artikel|preis|einzelpreis|pos|leistung|quantite|qte|designation|libelle"
+    r"|prix|reference|cantidad"
+    r"|descripcion|concepto|articulo|precio|quantita|descrizione|prezzo|articolo|aantal|omschrijving|prijs"
+    r"|stuks|quantidade"
+    r"|descricao|preco|antal|beskrivning|beskrivelse|a-pris|pris|ilosc|nazwa|cena|mnozstvi|popis|maara"
+    r"|kuvaus|hinta)\b"
 )
 
 
@@ -203,14 +211,31 @@ def _combine(
     role, strength = row
     if role == "tax" and several and column is not None and column.role in ("net", "tax", "gross"):
         part: Role = "base" if column.role == "net" else column.role
-        return [Labelled(amount, part, 2 if part in ("tax", "base") else 1, f"{label} / {column.head}", "table", rate)]
-    if role == "tax" and own and (introduces_base(line.folded[: amount.start].rstrip(" \t:")) or _is_base(amount, following)):
+        return [
+            Labelled(
+                amount, part, 2 if part in ("tax", "base") else 1, f"{label} / {column.head}", "table", rate
+            )
+        ]
+    if (
+        role == "tax"
+        and own
+        and (introduces_base(line.folded[: amount.start].rstrip(" \t:")) or _is_base(amount, following))
+    ):
         return [Labelled(amount, "base", 2, label, "row", rate)]
-    if column is not None and several and column.role in _IN_TABLE and role in ("total", "gross", "due", "net"):
+    if (
+        column is not None
+        and several
+        and column.role in _IN_TABLE
+        and role in ("total", "gross", "due", "net")
+    ):
         return [Labelled(amount, column.role, 3, f"{label} / {column.head}", "table", rate)]
     if several and following:
         # Of several amounts behind one label the last is meant, unless the columns say otherwise.
-        return [Labelled(amount, role, 1, label, "row", rate)] if role != "tax" else [Labelled(amount, "base", 1, label, "row", rate)]
+        return (
+            [Labelled(amount, role, 1, label, "row", rate)]
+            if role != "tax"
+            else [Labelled(amount, "base", 1, label, "row", rate)]
+        )
     return [Labelled(amount, role, strength, label, "row", rate)]
 
 

@@ -19,17 +19,22 @@ Kind = Literal["text", "quantity", "price", "total", "tax", "number"]
 _HEADS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("tax", re.compile(r"\b(?:vat|tax|gst|[cis]gst|mwst|ust|tva|iva|btw|moms|mva|dph|alv|%|rabatt|discount|remise|korting)\b|%")),
     ("quantity", re.compile(
-        r"\b(?:qty|quantity|quant|hours|hrs|units?|nights?|menge|anzahl|stk|stuck|std|qte|quantite|nombre|cantidad|cant|uds?|quantita"
+        r"\b(?:qty|quantity|quant|hours|hrs|units?|nights?|menge|anzahl|stk|stuck|std|qte|quantite|nombre"
+        r"|cantidad|cant|uds?|quantita"
         r"|q\.ta|qta|aantal|stuks|quantidade|qtd|antal|ilosc|mnozstvi|maara|mennyiseg|cant|no of units)\b")),
     ("price", re.compile(
-        r"\b(?:unit price|price|rate|unit cost|cost|each|einzelpreis|e-?preis|vk-preis|stuckpreis|preis|ep|prix unitaire|prix|p\.?u\.?"
+        r"\b(?:unit price|price|rate|unit cost|cost|each|einzelpreis|e-?preis|vk-preis|stuckpreis|preis|ep"
+        r"|prix unitaire|prix|p\.?u\.?"
         r"|precio|p\. unit|prezzo|prijs|stuksprijs|preco|a-?pris|pris|cena|hinta|egysegar|pret|tarif|unitario)\b")),
     ("total", re.compile(
-        r"\b(?:total|amount|line total|sum|gesamt|gesamtpreis|betrag|summe|zeilenbetrag|gp|montant|importe|importo|totale|totaal|bedrag"
+        r"\b(?:total|amount|line total|sum|gesamt|gesamtpreis|betrag|summe|zeilenbetrag|gp|montant|importe"
+        r"|importo|totale|totaal|bedrag"
         r"|valor|belopp|belob|belop|wartosc|celkem|yhteensa|osszesen|valoare|value|subtotal|price|preis|prix|netto|net|ht|charges?)\b")),
     ("text", re.compile(
-        r"\b(?:description|item|items|article|product|service|services|particulars|details|title|activity|beschreibung|bezeichnung"
-        r"|artikel|leistung|position|text|designation|libelle|descripcion|concepto|articulo|descrizione|articolo|omschrijving"
+        r"\b(?:description|item|items|article|product|service|services|particulars|details|title|activity"
+        r"|beschreibung|bezeichnung"
+        r"|artikel|leistung|position|text|designation|libelle|descripcion|concepto|articulo|descrizione"
+        r"|articolo|omschrijving"
         r"|product|descricao|designacao|beskrivning|beskrivelse|benamning|nazwa|popis|kuvaus|tuote|megnevezes|denumire)\b")),
 )  # fmt: skip
 _STOP: frozenset[Role] = frozenset({"gross", "due", "net", "total", "carried", "paid"})
@@ -80,7 +85,11 @@ def _head(document: Document, index: int) -> _Head | None:
         if kind is not None:
             columns.append((kind, cell.x0, cell.x1))
     kinds = [kind for kind, _, _ in columns]
-    if not {"total", "price"} & set(kinds) or len(columns) < 2 or not {"text", "quantity", "price"} & set(kinds):
+    if (
+        not {"total", "price"} & set(kinds)
+        or len(columns) < 2
+        or not {"text", "quantity", "price"} & set(kinds)
+    ):
         return None
     if "total" not in kinds and kinds[-1] == "price" and "quantity" in kinds and "text" not in kinds:
         return None
@@ -105,7 +114,11 @@ def _kind(head: str, under: str) -> Kind | None:
         for kind, pattern in _HEADS:
             if pattern.search(text):
                 # "Amount incl. VAT" is an amount, "VAT amount" is a tax.
-                if kind == "tax" and total and re.search(r"incl|inkl|excl|exkl|ohne|ttc|ht\b|with|sans|before", text):
+                if (
+                    kind == "tax"
+                    and total
+                    and re.search(r"incl|inkl|excl|exkl|ohne|ttc|ht\b|with|sans|before", text)
+                ):
                     return "total"
                 if kind == "price" and total and not re.search(r"unit|einzel", text):
                     return "total"
@@ -125,7 +138,9 @@ def _rows(document: Document, head: _Head, end: int) -> Iterator[LineItem]:
         if _sum_role(line, amounts) is not None or _is_strip(line):
             break
         total = next((one for one in reversed(amounts) if _in_column(one, right)), None)
-        worded = re.search(r"[a-z]{2}", re.sub(r"\b(?:eur|usd|chf|gbp|inr|rs|kr)\b", "", line.folded)) is not None
+        worded = (
+            re.search(r"[a-z]{2}", re.sub(r"\b(?:eur|usd|chf|gbp|inr|rs|kr)\b", "", line.folded)) is not None
+        )
         if total is not None and worded and total.other is None and (total.monetary or total.decimals == 0):
             found.append((line, numbers, total))
     for line, numbers, total in found:
@@ -154,7 +169,10 @@ def _is_strip(line: Line) -> bool:
 def _ended(document: Document, head: _Head, end: int) -> bool:
     """Whether a total closed the table before the next head."""
     lines = range(head.line + 1, end)
-    sums = (_sum_role(document.lines[i], amounts_in(list(numbers_of(document.lines[i], i, document.clues)))) for i in lines)
+    sums = (
+        _sum_role(document.lines[i], amounts_in(list(numbers_of(document.lines[i], i, document.clues))))
+        for i in lines
+    )
     return any(role is not None and role != "carried" for role in sums)
 
 
@@ -163,12 +181,18 @@ def _in_column(number: Printed, column: tuple[float, float]) -> bool:
     return overlap > 0 or abs(number.x1 - column[1]) < 14
 
 
-def _item(document: Document, head: _Head, line: Line, numbers: Sequence[Printed], total: Printed) -> LineItem:
+def _item(
+    document: Document, head: _Head, line: Line, numbers: Sequence[Printed], total: Printed
+) -> LineItem:
     others = [one for one in numbers if one is not total and not one.percent and one.end <= total.start]
     quantity, price = _quantity_and_price(head, others, total)
     words = [cell.text.strip() for cell in line.cells if re.search(r"[^\W\d]{2}", cell.text)]
     return LineItem(
-        description=words[0][:120] if words else "", quantity=quantity, unit_price=price, total=total.value, page=line.page
+        description=words[0][:120] if words else "",
+        quantity=quantity,
+        unit_price=price,
+        total=total.value,
+        page=line.page,
     )
 
 
@@ -208,7 +232,12 @@ def _aligned(document: Document) -> LineFacts:
             run = group[begin:]
             total = sum((one.value for one in run), Decimal(0))
             outside = [one for one in numbers if one not in run and one.value == total]
-            if sum(one.value != 0 for one in run) >= 2 and outside and not _any_sum(document, run) and len(run) > len(best):
+            if (
+                sum(one.value != 0 for one in run) >= 2
+                and outside
+                and not _any_sum(document, run)
+                and len(run) > len(best)
+            ):
                 best = run
     items = tuple(
         LineItem(
@@ -218,7 +247,9 @@ def _aligned(document: Document) -> LineFacts:
         )
         for one in best
     )
-    return LineFacts(items=items, why="aligned rows that add up to a printed amount") if items else LineFacts()
+    return (
+        LineFacts(items=items, why="aligned rows that add up to a printed amount") if items else LineFacts()
+    )
 
 
 def _any_sum(document: Document, run: Sequence[Printed]) -> bool:

@@ -87,7 +87,9 @@ def decimal_mark(texts: list[str]) -> DecimalMark | None:
 
 def _vote(digits: str) -> tuple[DecimalMark, int] | None:
     """What one number says about the decimal mark, and how loudly: two decimals look most like money."""
-    if re.fullmatch(r"\d{1,3}(?:,\d{3})*\.\d\d", digits) or re.fullmatch(r"\d{1,2}(?:,\d\d)+,\d{3}(?:\.\d+)?", digits):
+    if re.fullmatch(r"\d{1,3}(?:,\d{3})*\.\d\d", digits) or re.fullmatch(
+        r"\d{1,2}(?:,\d\d)+,\d{3}(?:\.\d+)?", digits
+    ):
         return (".", 3)
     if re.fullmatch(r"\d{1,3}(?:\.\d{3})*,\d\d|\d+,\d\d", digits):
         return (",", 3)

@@ -10,34 +10,51 @@ from .facts import DocumentKind
 from .labels import labelled_amounts
 
 _INVOICE = (
-    r"(?:(?:retail|tax|vat|sales|commercial|customer|your|final|original|corrected|e-?|service|the) )*(?:invoices?(?:/bills?)?|bill of supply"
-    r"|(?:e-?)?bill|sales receipt|receipt|payment receipt)|(?:[a-z]+-?)?rechnung|quittung|kassenbon|(?:la )?facture(?: de vente)?|votre facture"
-    r"|(?:copia )?factura(?: simplificada)?|recibo|fattura(?: accompagnatoria)?|(?:btw-?)?factuur|rekening|fatura(?:/recibo|-recibo)?"
-    r"|faktura(?: vat)?|faktura - danovy doklad|danovy doklad|lasku|szamla|factura fiscala|regning|kvitto|kvittering|nota fiscal"
+    r"(?:(?:retail|tax|vat|sales|commercial|customer|your|final|original|corrected|e-?|service"
+    r"|the) )*(?:invoices?(?:/bills?)?|bill of supply"
+    r"|(?:e-?)?bill|sales receipt|receipt|payment receipt)|(?:[a-z]+-?)?rechnung|quittung|kassenbon"
+    r"|(?:la )?facture(?: de vente)?|votre facture"
+    r"|(?:copia )?factura(?: simplificada)?|recibo|fattura(?: accompagnatoria)?|(?:btw-?)?factuur|rekening"
+    r"|fatura(?:/recibo|-recibo)?"
+    r"|faktura(?: vat)?|faktura - danovy doklad|danovy doklad|lasku|szamla|factura fiscala|regning|kvitto"
+    r"|kvittering|nota fiscal"
 )
 _CREDIT = (
-    r"(?:tax )?credit (?:note|memo|invoice)|(?:rechnungs)?gutschrift|stornorechnung|rechnungskorrektur|(?:facture d')?avoir"
-    r"|nota de credito|factura rectificativa|nota (?:di )?credito|creditnota|creditfactuur|kreditfaktura|kreditnota"
+    r"(?:tax )?credit (?:note|memo|invoice)|(?:rechnungs)?gutschrift|stornorechnung|rechnungskorrektur"
+    r"|(?:facture d')?avoir"
+    r"|nota de credito|factura rectificativa|nota (?:di )?credito|creditnota|creditfactuur|kreditfaktura"
+    r"|kreditnota"
     r"|faktura korygujaca|dobropis|hyvityslasku"
 )
 _OTHER = (
-    r"pro-?\s?forma(?: invoice)?|proforma-?rechnung|facture pro-?\s?forma|factura pro-?\s?forma|fattura pro-?\s?forma|quotation|quote"
-    r"|(?:sales )?estimate|offer|angebot|kostenvoranschlag|devis|presupuesto|preventivo|offerte|orcamento|sales order|purchase order"
-    r"|order confirmation|auftragsbestatigung|bestellbestatigung|confirmation de commande|bon de commande|conferma d'ordine"
-    r"|orderbevestiging|bestellung|bestelbon|confirmacion de pedido|pedido|delivery note|packing (?:slip|list)|dispatch note"
-    r"|lieferschein|bon de livraison|albaran|documento di trasporto|pakbon|leverbon|guia de remessa|(?:\d\. )?mahnung"
-    r"|zahlungserinnerung|(?:payment )?reminder|relance|rappel|herinnering|aanmaning|sollecito|(?:account )?statement(?: of account)?"
-    r"|kontoauszug|releve de compte|extracto|estratto conto|payslip|pay slip|remittance advice|lohnabrechnung|contract|agreement"
+    r"pro-?\s?forma(?: invoice)?|proforma-?rechnung|facture pro-?\s?forma|factura pro-?\s?forma"
+    r"|fattura pro-?\s?forma|quotation|quote"
+    r"|(?:sales )?estimate|offer|angebot|kostenvoranschlag|devis|presupuesto|preventivo|offerte|orcamento"
+    r"|sales order|purchase order"
+    r"|order confirmation|auftragsbestatigung|bestellbestatigung|confirmation de commande|bon de commande"
+    r"|conferma d'ordine"
+    r"|orderbevestiging|bestellung|bestelbon|confirmacion de pedido|pedido|delivery note|packing (?:slip"
+    r"|list)|dispatch note"
+    r"|lieferschein|bon de livraison|albaran|documento di trasporto|pakbon|leverbon|guia de remessa"
+    r"|(?:\d\. )?mahnung"
+    r"|zahlungserinnerung|(?:payment )?reminder|relance|rappel|herinnering|aanmaning|sollecito"
+    r"|(?:account )?statement(?: of account)?"
+    r"|kontoauszug|releve de compte|extracto|estratto conto|payslip|pay slip|remittance advice"
+    r"|lohnabrechnung|contract|agreement"
     r"|vertrag|contrat|minutes|agenda|report|curriculum vitae|menu|price list|preisliste|newsletter"
 )
-_TAIL = r"(?:[ :.#-]*(?:no\b|nr\b|n°|number|num|nummer|numero|date|vom|du|dated|seite|page|\d|[a-z]{0,6}[-/]?\d).*)?"
+_TAIL = (
+    r"(?:[ :.#-]*(?:no\b|nr\b|n°|number|num|nummer|numero|date|vom|du|dated|seite|page|\d"
+    r"|[a-z]{0,6}[-/]?\d).*)?"
+)
 _TITLES: tuple[tuple[DocumentKind, re.Pattern[str]], ...] = (
     ("not_an_invoice", re.compile(rf"(?:{_OTHER})(?: / (?:{_OTHER}))?{_TAIL}")),
     ("credit_note", re.compile(rf"(?:{_CREDIT}){_TAIL}")),
     ("invoice", re.compile(rf"(?:[\w&.,' -]{{0,40}} )?(?:{_INVOICE})(?: ?/ ?(?:{_INVOICE}))?{_TAIL}")),
 )
 _INVOICE_WORD = re.compile(
-    r"(?<![a-z])(?:invoices?|bill(?:ing|ed)?|receipt|rechnungs?\w*|quittung|facture|factura|recibo|fattura|factuur\w*|fatura|faktur\w*"
+    r"(?<![a-z])(?:invoices?|bill(?:ing|ed)?|receipt|rechnungs?\w*|quittung|facture|factura|recibo|fattura"
+    r"|factuur\w*|fatura|faktur\w*"
     r"|lasku\w*|szamla\w*|rekening|regning|nota fiscal)(?![a-z])"
 )
 
@@ -47,7 +64,9 @@ def document_kind(reading: Reading) -> tuple[DocumentKind, str]:
     if reading.kind == "unreadable":
         return "unreadable", reading.reason
     titles = _titles(reading)
-    totals = [one for one in labelled_amounts(reading) if one.role in ("gross", "due", "total") and one.strength > 1]
+    totals = [
+        one for one in labelled_amounts(reading) if one.role in ("gross", "due", "total") and one.strength > 1
+    ]
     other, credit, invoice = (titles.get(kind) for kind in ("not_an_invoice", "credit_note", "invoice"))
     if other is not None and (invoice is None or other.height > invoice.height + 1):
         return "not_an_invoice", f'Its title is "{other.text}".'
@@ -55,7 +74,12 @@ def document_kind(reading: Reading) -> tuple[DocumentKind, str]:
         return "credit_note", f'Its title is "{credit.text}".'
     if not totals:
         return "not_an_invoice", "No total is printed on it."
-    if other is not None and invoice is not None and other.line < invoice.line and other.height >= invoice.height - 1:
+    if (
+        other is not None
+        and invoice is not None
+        and other.line < invoice.line
+        and other.height >= invoice.height - 1
+    ):
         return "unclear", f'It is titled "{other.text}" and "{invoice.text}".'
     if invoice is not None:
         return "invoice", f'It is headed "{invoice.text}".'

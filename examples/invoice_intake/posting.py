@@ -186,7 +186,12 @@ def posted_before(entry: Entry, directory: Path) -> str | None:
         return None
     key = entry_key(entry.supplier, entry.number, entry.gross)
     for row in posted_rows(directory):
-        if row.supplier and row.number and row.gross and entry_key(row.supplier, row.number, Decimal(row.gross)) == key:
+        if (
+            row.supplier
+            and row.number
+            and row.gross
+            and entry_key(row.supplier, row.number, Decimal(row.gross)) == key
+        ):
             return row.run_id
     return None
 
@@ -229,5 +234,7 @@ def _cell(value: str | bool | None) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    formula = value[:1] in ("=", "+", "@", "\t", "\r") or (value[:1] == "-" and not re.fullmatch(r"-\d+(\.\d+)?", value))
+    formula = value[:1] in ("=", "+", "@", "\t", "\r") or (
+        value[:1] == "-" and not re.fullmatch(r"-\d+(\.\d+)?", value)
+    )
     return f"'{value}" if formula else value

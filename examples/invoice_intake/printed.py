@@ -66,7 +66,11 @@ class Printed:
 
 def printed_numbers(document: Document) -> list[Printed]:
     """All numbers of a document that could be amounts or rates, in reading order."""
-    return [found for index, line in enumerate(document.lines) for found in numbers_of(line, index, document.clues)]
+    return [
+        found
+        for index, line in enumerate(document.lines)
+        for found in numbers_of(line, index, document.clues)
+    ]
 
 
 def numbers_of(line: Line, index: int, clues: Clues) -> Iterator[Printed]:
@@ -111,14 +115,20 @@ def _printed(line: Line, index: int, match: re.Match[str], clues: Clues) -> Prin
 def _negative(text: str, match: re.Match[str]) -> bool:
     if match["minus2"] or match["trailing"] or match["credit"]:
         return True
-    if match["open"] and match["close"] and (match["before"] or match["after"] or re.search(r"[.,]\d\d$", match["number"])):
+    if (
+        match["open"]
+        and match["close"]
+        and (match["before"] or match["after"] or re.search(r"[.,]\d\d$", match["number"]))
+    ):
         return True
     if not match["minus"]:
         return False
     before = text[: match.start("minus")].rstrip()
     # "10 - 20" is a range and "Total - 20.00" a dash; a minus belongs to the number or begins its column.
     detached = match["minus"].endswith(" ")
-    return not (detached and before and (before[-1].isalnum() and not text[: match.start("minus")].endswith("\t")))
+    return not (
+        detached and before and (before[-1].isalnum() and not text[: match.start("minus")].endswith("\t"))
+    )
 
 
 def _exponent(value: Decimal) -> int:

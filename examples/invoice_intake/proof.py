@@ -8,8 +8,8 @@ the printed page again, not on how the facts were found: facts read by a model m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
-from typing import Literal
 
 from .checks import (
     Check,
@@ -53,13 +53,23 @@ def prove(reading: Reading, facts: Facts) -> Proof:
     gross = facts.amounts.gross.value
     first = (kind_check(facts), reading_check(reading))
     if gross is None:
-        check = Check(name="gross", outcome="unknown", sentence=f"No total was read: {facts.amounts.gross.why}.")
+        check = Check(
+            name="gross", outcome="unknown", sentence=f"No total was read: {facts.amounts.gross.why}."
+        )
         return _conclude((*first, check))
     labelled = _same_sign(labelled_amounts(reading), gross)
-    return _conclude((*first, *_arithmetic(reading, facts, labelled, gross), *_surroundings(reading, facts, labelled, gross)))
+    return _conclude(
+        (
+            *first,
+            *_arithmetic(reading, facts, labelled, gross),
+            *_surroundings(reading, facts, labelled, gross),
+        )
+    )
 
 
-def _arithmetic(document: Document, facts: Facts, labelled: Sequence[Labelled], gross: Decimal) -> tuple[Check, ...]:
+def _arithmetic(
+    document: Document, facts: Facts, labelled: Sequence[Labelled], gross: Decimal
+) -> tuple[Check, ...]:
     return (
         sum_check(facts, labelled, gross),
         lines_check(document, facts, labelled, gross),
@@ -68,7 +78,9 @@ def _arithmetic(document: Document, facts: Facts, labelled: Sequence[Labelled], 
     )
 
 
-def _surroundings(document: Document, facts: Facts, labelled: Sequence[Labelled], gross: Decimal) -> tuple[Check, ...]:
+def _surroundings(
+    document: Document, facts: Facts, labelled: Sequence[Labelled], gross: Decimal
+) -> tuple[Check, ...]:
     return (
         printed_check(document, facts),
         totals_check(document, labelled, gross),
@@ -96,19 +108,16 @@ def _conclude(checks: tuple[Check, ...]) -> Proof:
         return Proof(proved=False, checks=checks, reason=open_ones[0].sentence)
     confirmed = [check for check in checks if check.outcome == "passed" and check.name in CONFIRMING]
     if not confirmed:
-        reason = "Only one amount was found that says what is to be paid; nothing else on the page confirms it."
+        reason = (
+            "Only one amount was found that says what is to be paid; nothing else on the page confirms it."
+        )
         return Proof(proved=False, checks=checks, reason=reason)
     return Proof(proved=True, checks=checks, reason=confirmed[0].sentence)
 
 
 def _same_sign(labelled: Sequence[Labelled], gross: Decimal) -> list[Labelled]:
     """The labelled amounts with the sign of the facts: a credit note may print its amounts without a minus."""
-    from dataclasses import replace
-
     values = [one.value for one in labelled if one.role in ("gross", "due", "total")]
     if gross >= 0 or gross in values:
         return list(labelled)
     return [replace(one, amount=replace(one.amount, value=-one.amount.value)) for one in labelled]
-
-
-Outcome = Literal["passed", "failed", "unknown"]

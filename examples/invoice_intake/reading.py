@@ -50,7 +50,9 @@ def read_pdf(path: str | Path) -> Reading:
             width = float(pages[0].width) if pages else 0.0
     except PdfminerException as error:
         return _unreadable(path, error.args[0] if error.args else error)
-    except Exception as error:  # the parser meets hostile bytes and raises anything, from KeyError to RecursionError
+    except (
+        Exception
+    ) as error:  # the parser meets hostile bytes and raises anything, from KeyError to RecursionError
         return _unreadable(path, error)
     if sum(len(word.text) for line in lines for word in line.words) < 12:
         return Unreadable(
@@ -75,13 +77,17 @@ def _refuse(path: Path) -> Unreadable | None:
     size = path.stat().st_size
     if size > MAX_BYTES:
         return Unreadable(
-            file=path.name, problem="too_large", reason=f"{path.name} has {size:,} bytes; the limit is {MAX_BYTES:,}."
+            file=path.name,
+            problem="too_large",
+            reason=f"{path.name} has {size:,} bytes; the limit is {MAX_BYTES:,}.",
         )
     try:
         with path.open("rb") as file:
             head = file.read(1024)
     except OSError as error:
-        return Unreadable(file=path.name, problem="missing", reason=f"{path.name} cannot be opened: {error.strerror}.")
+        return Unreadable(
+            file=path.name, problem="missing", reason=f"{path.name} cannot be opened: {error.strerror}."
+        )
     if b"%PDF-" not in head:
         return Unreadable(file=path.name, problem="not_a_pdf", reason=f"{path.name} is not a PDF file.")
     return None
@@ -95,7 +101,9 @@ def _unreadable(path: Path, error: object) -> Unreadable:
             reason=f"{path.name} is protected by a password. Ask the sender for an open copy.",
         )
     return Unreadable(
-        file=path.name, problem="corrupt", reason=f"{path.name} is damaged and cannot be read ({type(error).__name__})."
+        file=path.name,
+        problem="corrupt",
+        reason=f"{path.name} is damaged and cannot be read ({type(error).__name__}).",
     )
 
 
@@ -106,13 +114,16 @@ def _lines(page: Page) -> list[Line]:
     def visible(item: dict[str, Any]) -> bool:
         if item.get("object_type") != "char":
             return True
-        inside = x0 <= item["x0"] and item["x1"] <= x1 + 1 and top - 1 <= item["top"] and item["bottom"] <= bottom + 1
+        inside = (
+            x0 <= item["x0"]
+            and item["x1"] <= x1 + 1
+            and top - 1 <= item["top"]
+            and item["bottom"] <= bottom + 1
+        )
         return bool(inside and item["size"] >= SMALLEST_TYPE and item.get("upright", True))
 
-    words = cast(
-        "list[dict[str, Any]]",
-        page.filter(visible).dedupe_chars(tolerance=0.5).extract_words(x_tolerance_ratio=0.17, y_tolerance=2),
-    )
+    cleaned = page.filter(visible).dedupe_chars(tolerance=0.5)
+    words = cleaned.extract_words(x_tolerance_ratio=0.17, y_tolerance=2)
     rows: list[list[dict[str, Any]]] = []
     for word in sorted(words, key=lambda item: (item["top"] + item["bottom"]) / 2):
         for row in reversed(rows[-4:]):
@@ -145,7 +156,14 @@ def _line(number: int, row: Iterable[dict[str, Any]]) -> Line:
 def _clean(text: str) -> str:
     """Undo what fonts do to text: ligatures, undecodable glyphs, zero-width and non-breaking blanks."""
     text = re.sub(r"\(cid:\d+\)", "\ufffd", text)
-    for old, new in (("\u00a0", " "), ("\u200b", ""), ("\u00ad", "-"), ("ﬁ", "fi"), ("ﬂ", "fl"), ("\u2212", "-")):
+    for old, new in (
+        ("\u00a0", " "),
+        ("\u200b", ""),
+        ("\u00ad", "-"),
+        ("ﬁ", "fi"),
+        ("ﬂ", "fl"),
+        ("\u2212", "-"),
+    ):
         text = text.replace(old, new)
     return text
 

@@ -27,16 +27,22 @@ def sum_check(facts: Facts, labelled: Sequence[Labelled], gross: Decimal) -> Che
     terms = f"{net} + {tax}" + (f" {amounts.adjustments:+}" if amounts.adjustments else "")
     if abs(net + tax + amounts.adjustments - gross) > CENT * max(1, len(amounts.taxes)):
         return Check(name="sum", outcome="failed", sentence=f"{terms} is not {gross}.")
-    found = [one for one in sums(labelled) if one.gross.value == gross and one.net.value == net and one.tax == tax]
+    found = [
+        one for one in sums(labelled) if one.gross.value == gross and one.net.value == net and one.tax == tax
+    ]
     strong = [one for one in found if _independent(one, labelled)]
     if not strong:
-        return Check(name="sum", outcome="unknown", sentence=f"{terms} = {gross}, but the labels are not clear enough.")
+        return Check(
+            name="sum", outcome="unknown", sentence=f"{terms} = {gross}, but the labels are not clear enough."
+        )
     return Check(name="sum", outcome="passed", sentence=f"{terms} = {gross}, each under its own label.")
 
 
 def _independent(one: Sum, labelled: Sequence[Labelled]) -> bool:
     """Whether the three amounts are three places on the page, each clearly labelled."""
-    places = {(part.amount.line, part.amount.start) for part in (one.net, *one.taxes, *one.adjustments, one.gross)}
+    places = {
+        (part.amount.line, part.amount.start) for part in (one.net, *one.taxes, *one.adjustments, one.gross)
+    }
     apart = len(places) == 2 + len(one.taxes) + len(one.adjustments)
     if not apart or one.gross.strength < 2 or one.gross.manner == "column":
         return False
@@ -46,15 +52,29 @@ def _independent(one: Sum, labelled: Sequence[Labelled]) -> bool:
         return one.net.role == "net" and one.net.strength >= 2 and one.net.manner != "column"
     rates = [tax.rate for tax in one.taxes if tax.rate is not None]
     named = one.net.role in ("net", "base") and one.net.strength >= 2 and one.net.manner != "column"
-    return named or _total_row(one, labelled) or (len(one.taxes) == 1 and bool(rates) and _fits(one.net.value, rates[0], one.tax))
+    return (
+        named
+        or _total_row(one, labelled)
+        or (len(one.taxes) == 1 and bool(rates) and _fits(one.net.value, rates[0], one.tax))
+    )
 
 
 def _total_row(one: Sum, labelled: Sequence[Labelled]) -> bool:
     """Whether one row called *total* holds all three, the tax under the head of a tax column."""
-    if len(one.taxes) != 1 or one.taxes[0].manner != "table" or one.net.amount.line != one.taxes[0].amount.line:
+    if (
+        len(one.taxes) != 1
+        or one.taxes[0].manner != "table"
+        or one.net.amount.line != one.taxes[0].amount.line
+    ):
         return False
-    row = [other for other in labelled if other.amount.line == one.net.amount.line and other.role in ("total", "gross")]
-    return any(other.value == one.gross.value and other.amount.start > one.taxes[0].amount.start for other in row)
+    row = [
+        other
+        for other in labelled
+        if other.amount.line == one.net.amount.line and other.role in ("total", "gross")
+    ]
+    return any(
+        other.value == one.gross.value and other.amount.start > one.taxes[0].amount.start for other in row
+    )
 
 
 def _fits(net: Decimal, rate: Decimal, tax: Decimal) -> bool:
@@ -68,7 +88,9 @@ def lines_check(document: Document, facts: Facts, labelled: Sequence[Labelled], 
     if total is None:
         return Check(name="lines", outcome="unknown", sentence="The positions could not be read.")
     items = facts.lines.items
-    several = len(items) > 1 or all(item.quantity is not None and item.unit_price is not None for item in items)
+    several = len(items) > 1 or all(
+        item.quantity is not None and item.unit_price is not None for item in items
+    )
     amounts = facts.amounts
     tax = amounts.tax.value if amounts.tax.value is not None else ZERO
     words = f"{len(items)} position(s) add up to {total}"
@@ -78,10 +100,18 @@ def lines_check(document: Document, facts: Facts, labelled: Sequence[Labelled], 
     if abs(total - gross) <= slack or abs(total + amounts.adjustments - gross) <= slack:
         if tax == 0 and several and not _multiplies_wrong(facts):
             return Check(name="lines", outcome="passed", sentence=f"{words}, the total.")
-        return Check(name="lines", outcome="unknown", sentence=f"{words}, the total, but that alone does not settle the tax.")
+        return Check(
+            name="lines",
+            outcome="unknown",
+            sentence=f"{words}, the total, but that alone does not settle the tax.",
+        )
     if amounts.net.value is not None and abs(total - amounts.net.value) <= slack:
         return Check(name="lines", outcome="unknown", sentence=f"{words}, the net amount.")
-    return Check(name="lines", outcome="unknown", sentence=f"{words}, which is neither net nor gross: some may be unread.")
+    return Check(
+        name="lines",
+        outcome="unknown",
+        sentence=f"{words}, which is neither net nor gross: some may be unread.",
+    )
 
 
 def _printed_tax(labelled: Sequence[Labelled], tax: Decimal) -> bool:
@@ -104,31 +134,47 @@ def rate_check(facts: Facts, labelled: Sequence[Labelled], gross: Decimal) -> Ch
     tax = amounts.tax.value
     rated = [one for one in labelled if one.role == "tax" and one.rate is not None and one.strength >= 2]
     if tax is None or not tax or len(amounts.taxes) > 1:
-        return Check(name="included tax", outcome="unknown", sentence="There is no single tax with a printed rate.")
-    rates = {one.rate for one in rated if one.value == tax and one.rate is not None and one.manner != "column"}
+        return Check(
+            name="included tax", outcome="unknown", sentence="There is no single tax with a printed rate."
+        )
+    rates = {
+        one.rate for one in rated if one.value == tax and one.rate is not None and one.manner != "column"
+    }
     if len(rates) != 1:
         return Check(name="included tax", outcome="unknown", sentence="No rate is printed beside the tax.")
     rate = rates.pop()
     included = gross * rate / (100 + rate)
     clear = any(
-        one.value == gross and one.role in ("gross", "due", "total") and one.strength >= 2 and one.manner != "column"
+        one.value == gross
+        and one.role in ("gross", "due", "total")
+        and one.strength >= 2
+        and one.manner != "column"
         for one in labelled
     )
     if abs(included - tax) <= CENT and clear and rate > 0 and abs(tax) >= 1:
-        return Check(name="included tax", outcome="passed", sentence=f"{tax} is the {rate} % included in {gross}.")
+        return Check(
+            name="included tax", outcome="passed", sentence=f"{tax} is the {rate} % included in {gross}."
+        )
     net = amounts.net.value
-    if net is not None and not _fits(net, rate, tax) and abs(included - tax) > max(CENT * 3, abs(tax) * Decimal("0.01")):
+    if (
+        net is not None
+        and not _fits(net, rate, tax)
+        and abs(included - tax) > max(CENT * 3, abs(tax) * Decimal("0.01"))
+    ):
         sentence = f"{tax} is not {rate} % of {net}; part of it may be taxed otherwise."
         return Check(name="rate", outcome="unknown", sentence=sentence)
     return Check(name="rate", outcome="passed", sentence=f"{tax} is {rate} % of the net amount.")
 
 
 _TAX_WITH_RATE = re.compile(
-    r"(?:vat|gst|tax|mwst|ust|mehrwertsteuer|umsatzsteuer|tva|iva|btw|moms|mva|dph|alv)\.?[^\n\d]{0,18}(\d{1,2}(?:[.,]\d{1,2})?) ?%"
-    r"|(\d{1,2}(?:[.,]\d{1,2})?) ?%[^\n\d]{0,14}(?:vat|gst|tax|mwst|ust|mehrwertsteuer|tva|iva|btw|moms|mva|dph|alv)\b"
+    r"(?:vat|gst|tax|mwst|ust|mehrwertsteuer|umsatzsteuer|tva|iva|btw|moms|mva|dph"
+    r"|alv)\.?[^\n\d]{0,18}(\d{1,2}(?:[.,]\d{1,2})?) ?%"
+    r"|(\d{1,2}(?:[.,]\d{1,2})?) ?%[^\n\d]{0,14}(?:vat|gst|tax|mwst|ust|mehrwertsteuer|tva|iva|btw|moms"
+    r"|mva|dph|alv)\b"
 )
 _PLUS_TAX = re.compile(
-    r"(?:plus|zzgl\.?|zuzuglich|excl\.?|excluding|exkl\.?|exclusive of|hors|\+) ?(?:of )?(?:any )?(?:vat|gst|tax|mwst|ust|tva|btw|iva|moms)"
+    r"(?:plus|zzgl\.?|zuzuglich|excl\.?|excluding|exkl\.?|exclusive of|hors|\+) ?(?:of )?(?:any )?(?:vat"
+    r"|gst|tax|mwst|ust|tva|btw|iva|moms)"
 )
 
 

@@ -13,38 +13,75 @@ from .invoice_number import find_number
 
 #: The endings that make a name a company's.
 LEGAL_FORM = re.compile(
-    r"(?<![\w.])(?:gmbh(?: ?& ?co\.? ?kg(?:aa)?)?|ag|kg|kgaa|ohg|ug(?: ?\(haftungsbeschrankt\))?|e\.? ?k(?:fm)?\.?|e\.? ?u\.|se|ltd\.?"
-    r"|limited|plc|llp|llc|l\.l\.c\.|inc\.?|incorporated|corp\.?|corporation|co\.|company|pvt\.? ?ltd\.?|private limited|pty\.?"
-    r"|s\.?a\.?r\.?l\.?|s\.?a\.?s\.?u?\.?|s\.a\.|sa|eurl|sasu|sarl|scop|s\.?p\.?a\.?|s\.?r\.?l\.?s?\.?|s\.?n\.?c\.?|s\.?a\.?s\.?"
-    r"|s\.?l\.?u?\.|s\.l\.|slu|sl|b\.?v\.?(?:b\.?a\.?)?|n\.?v\.?|v\.?o\.?f\.?|lda\.?|ltda\.?|unipessoal|ab|a/s|aps|as|asa|oy(?:j)?"
-    r"|sp\. ?z ?o\. ?o\.|s\.? ?a\.|s\.r\.o\.|a\.s\.|spol\.|kft\.?|zrt\.?|nyrt\.?|s\.c\.|d\.o\.o\.|bhd\.?|pte\.? ?ltd\.?|k\.k\.|cic)(?![\w])"
+    r"(?<![\w.])(?:gmbh(?: ?& ?co\.? ?kg(?:aa)?)?|ag|kg|kgaa|ohg|ug(?: ?\(haftungsbeschrankt\))?"
+    r"|e\.? ?k(?:fm)?\.?|e\.? ?u\.|se|ltd\.?"
+    r"|limited|plc|llp|llc|l\.l\.c\.|inc\.?|incorporated|corp\.?|corporation|co\.|company|pvt\.? ?ltd\.?"
+    r"|private limited|pty\.?"
+    r"|s\.?a\.?r\.?l\.?|s\.?a\.?s\.?u?\.?|s\.a\.|sa|eurl|sasu|sarl|scop|s\.?p\.?a\.?|s\.?r\.?l\.?s?\.?"
+    r"|s\.?n\.?c\.?|s\.?a\.?s\.?"
+    r"|s\.?l\.?u?\.|s\.l\.|slu|sl|b\.?v\.?(?:b\.?a\.?)?|n\.?v\.?|v\.?o\.?f\.?|lda\.?|ltda\.?|unipessoal|ab"
+    r"|a/s|aps|as|asa|oy(?:j)?"
+    r"|sp\. ?z ?o\. ?o\.|s\.? ?a\.|s\.r\.o\.|a\.s\.|spol\.|kft\.?|zrt\.?|nyrt\.?|s\.c\.|d\.o\.o\.|bhd\.?"
+    r"|pte\.? ?ltd\.?|k\.k\.|cic)(?![\w])"
 )
 _SENDER = re.compile(
-    r"(?<![a-z])(?:sold by|seller|from|vendor|supplier|service provider|billed by|issued by|bill from|provider|merchant|verkaufer"
-    r"|lieferant|leistungserbringer|rechnungssteller|absender|anbieter|fournisseur|vendeur|emetteur|prestataire|vendu par|proveedor"
-    r"|emisor|vendedor|vendido por|fornitore|venditore|emittente|cedente|leverancier|verkoper|afzender|fornecedor|emitente|saljare"
-    r"|leverandor|sprzedawca|wystawca|dodavatel|toimittaja|myyja|elado|szallito|furnizor|remit to|pay to|payable to)\b *:?"
+    r"(?<![a-z])(?:sold by|seller|from|vendor|supplier|service provider|billed by|issued by|bill from"
+    r"|provider|merchant|verkaufer"
+    r"|lieferant|leistungserbringer|rechnungssteller|absender|anbieter|fournisseur|vendeur|emetteur"
+    r"|prestataire|vendu par|proveedor"
+    r"|emisor|vendedor|vendido por|fornitore|venditore|emittente|cedente|leverancier|verkoper|afzender"
+    r"|fornecedor|emitente|saljare"
+    r"|leverandor|sprzedawca|wystawca|dodavatel|toimittaja|myyja|elado|szallito|furnizor|remit to|pay to"
+    r"|payable to)\b *:?"
 )
 _RECEIVER = re.compile(
-    r"(?<![a-z])(?:(?:bill(?:ed)?|ship(?:ped)?|sold|invoiced?|deliver(?:ed)?)(?: |-)?to|billing (?:address|details|information)"
-    r"|shipping (?:address|details)|customer(?: name| details| address)?|client|buyer|recipient|account holder|attn|attention|guest"
-    r"|passenger|kunde|rechnung an|rechnungsadresse|rechnungsanschrift|rechnungsempfanger|lieferadresse|lieferanschrift|empfanger"
-    r"|auftraggeber|besteller|kaufer|client|adresse de (?:facturation|livraison)|destinataire|facture a|livre a|acheteur|titulaire"
-    r"|cliente|facturar a|enviar a|destinatario|comprador|direccion de (?:facturacion|envio)|spett\.?(?:le)?|intestatario"
-    r"|cessionario|klant|factuuradres|afleveradres|bezorgadres|aan|t\.a\.v|kopare|fakturaadress|kund|modtager|kunde|nabywca|odberatel"
+    r"(?<![a-z])(?:(?:bill(?:ed)?|ship(?:ped)?|sold|invoiced?|deliver(?:ed)?)(?: |-)?to|billing (?:address"
+    r"|details|information)"
+    r"|shipping (?:address|details)|customer(?: name| details| address)?|client|buyer|recipient"
+    r"|account holder|attn|attention|guest"
+    r"|passenger|kunde|rechnung an|rechnungsadresse|rechnungsanschrift|rechnungsempfanger|lieferadresse"
+    r"|lieferanschrift|empfanger"
+    r"|auftraggeber|besteller|kaufer|client|adresse de (?:facturation|livraison)|destinataire|facture a"
+    r"|livre a|acheteur|titulaire"
+    r"|cliente|facturar a|enviar a|destinatario|comprador|direccion de (?:facturacion|envio)"
+    r"|spett\.?(?:le)?|intestatario"
+    r"|cessionario|klant|factuuradres|afleveradres|bezorgadres|aan|t\.a\.v|kopare|fakturaadress|kund"
+    r"|modtager|kunde|nabywca|odberatel"
     r"|asiakas|vevo|cumparator|to)\b *:?"
 )
 _NOT_A_NAME = re.compile(
-    r"\b(?:invoice|page|date|number|total|amount|tax|vat|qty|phone|tel|fax|email|e-mail|www|http|iban|bic|swift|bank|seite|datum"
-    r"|rechnung|facture|factura|fattura|factuur|fatura|address|adresse|order|street|road|order|account|receipt|bill|summary|original"
+    r"\b(?:invoice|page|date|number|total|amount|tax|vat|qty|phone|tel|fax|email|e-mail|www|http|iban|bic"
+    r"|swift|bank|seite|datum"
+    r"|rechnung|facture|factura|fattura|factuur|fatura|address|adresse|order|street|road|order|account"
+    r"|receipt|bill|summary|original"
     r"|duplicate|copy|kopie|terms|please|thank|due|bezahlt|paid)\b|@|\d{4,}"
 )
 _TITLE_WORDS = re.compile(
-    r"\b(?:(?:retail |tax |commercial |your |sales |proforma |vat )?(?:invoice|receipt|bill)s?|rechnung|facture|factura|fattura"
+    r"\b(?:(?:retail |tax |commercial |your |sales |proforma |vat )?(?:invoice|receipt|bill)s?|rechnung"
+    r"|facture|factura|fattura"
     r"|factuur|fatura|faktura|rekening|de vente|original(?: for recipient)?)\b"
 )
-_DOMAIN = re.compile(r"(?:www\.|https?://(?:www\.)?|@)([a-z0-9][a-z0-9-]{1,40})((?:\.[a-z0-9-]{2,24}){1,3})", re.IGNORECASE)
-_FREE_MAIL = frozenset("gmail hotmail outlook yahoo gmx web icloud aol googlemail live t-online orange free wanadoo".split())
+_DOMAIN = re.compile(
+    r"(?:www\.|https?://(?:www\.)?|@)([a-z0-9][a-z0-9-]{1,40})((?:\.[a-z0-9-]{2,24}){1,3})", re.IGNORECASE
+)
+_FREE_MAIL = frozenset(
+    [
+        "gmail",
+        "hotmail",
+        "outlook",
+        "yahoo",
+        "gmx",
+        "web",
+        "icloud",
+        "aol",
+        "googlemail",
+        "live",
+        "t-online",
+        "orange",
+        "free",
+        "wanadoo",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +117,17 @@ def _supplier(document: Document) -> Fact[str]:
     scores: dict[str, float] = {}
     for key, names in merged.items():
         known = any(len(domain) > 3 and (domain in key or key in domain) for domain in domains)
-        scores[key] = max(name.score for name in names) + 0.4 * min(len(names) - 1, 3) + (2.0 if known else 0.0)
+        scores[key] = (
+            max(name.score for name in names) + 0.4 * min(len(names) - 1, 3) + (2.0 if known else 0.0)
+        )
     ordered = sorted(scores, key=lambda key: -scores[key])
     if scores[ordered[0]] < 1.0:
         by_domain = _by_domain(document)
         if by_domain.value is not None:
             return by_domain
-    best = max(merged[ordered[0]], key=lambda name: (LEGAL_FORM.search(fold(name.text)) is not None, name.score))
+    best = max(
+        merged[ordered[0]], key=lambda name: (LEGAL_FORM.search(fold(name.text)) is not None, name.score)
+    )
     line = document.lines[best.line]
     return Fact[str](
         value=best.text,
@@ -127,11 +168,15 @@ def _after_label(document: Document, index: int, cell: Cell, end: int) -> Iterat
             yield _Name(name, index, 4.0, "named as the sender")
         return
     for line in document.below(index):
-        below = next((other for other in line.cells if other.x0 < cell.x1 + 40 and other.x1 > cell.x0 - 10), None)
+        below = next(
+            (other for other in line.cells if other.x0 < cell.x1 + 40 and other.x1 > cell.x0 - 10), None
+        )
         if below is None:
             continue
         name = _trim(below.text)
-        if _plausible(name) and (LEGAL_FORM.search(fold(name)) or line.top - document.lines[index].bottom < 25):
+        if _plausible(name) and (
+            LEGAL_FORM.search(fold(name)) or line.top - document.lines[index].bottom < 25
+        ):
             yield _Name(name, document.lines.index(line), 3.5, "named as the sender")
             return
         if line.top - document.lines[index].bottom > 25:
@@ -147,13 +192,22 @@ def _company(line: Line, index: int, cell: Cell) -> Iterator[_Name]:
         end = _whole_form(folded, form)
         head = cell.text[:end]
         name = re.split(r"[,;|•:]\s+(?!ltd|inc|llc)|\s[-–]\s|(?<=\w)\s{2,}", head, flags=re.IGNORECASE)[-1]
-        name = re.sub(r"^.*\b(?:sold by|by|of|from|by|von|par|de la|to)\s+(?=[A-Z])", "", name).lstrip(" ,.-–|*†").rstrip(" ,-–|")
+        name = (
+            re.sub(r"^.*\b(?:sold by|by|of|from|by|von|par|de la|to)\s+(?=[A-Z])", "", name)
+            .lstrip(" ,.-–|*†")
+            .rstrip(" ,-–|")
+        )
         words = [word for word in re.split(r"\s+", name) if word]
         while words and words[0][:1].islower():
             words.pop(0)
         name = " ".join(words)
         capital = name[: len(name) - (end - form.start())].strip()
-        if len(words) >= 2 and len(words) <= 8 and capital[:1].isupper() | capital[:1].isdigit() and _plausible(name):
+        if (
+            len(words) >= 2
+            and len(words) <= 8
+            and capital[:1].isupper() | capital[:1].isdigit()
+            and _plausible(name)
+        ):
             after = folded[end : end + 40]
             registered = re.search(r"capital|\brcs\b|hrb|regist|siege|sede|vat|ust", after) is not None
             yield _Name(name, index, 2.0 + (1.0 if registered else 0.0), "a company's name")
@@ -220,7 +274,12 @@ def _whole_form(folded: str, form: re.Match[str]) -> int:
 
 
 def _plausible(name: str) -> bool:
-    return 2 <= len(name) <= 60 and name[0] not in '(*"' and re.search(r"[^\W\d]{2}", name) is not None and not _NOT_A_NAME.search(fold(name))
+    return (
+        2 <= len(name) <= 60
+        and name[0] not in '(*"'
+        and re.search(r"[^\W\d]{2}", name) is not None
+        and not _NOT_A_NAME.search(fold(name))
+    )
 
 
 def _domains(document: Document) -> list[str]:
@@ -232,7 +291,9 @@ def _domains(document: Document) -> list[str]:
 def _by_domain(document: Document) -> Fact[str]:
     for match in _DOMAIN.finditer(document.text):
         if match[1].lower() not in _FREE_MAIL:
-            return Fact[str](value=f"{match[1]}{match[2]}".lower(), confidence=0.3, why="from a web or mail address")
+            return Fact[str](
+                value=f"{match[1]}{match[2]}".lower(), confidence=0.3, why="from a web or mail address"
+            )
     return Fact[str](why="no name of a sender was found")
 
 
@@ -244,7 +305,11 @@ def _vat_id(document: Document) -> Fact[str]:
         for number in vat_numbers(line.text):
             if index not in taken:
                 return Fact[str](
-                    value=number, confidence=0.8, page=line.page, printed=line.text, why="its check digits are right"
+                    value=number,
+                    confidence=0.8,
+                    page=line.page,
+                    printed=line.text,
+                    why="its check digits are right",
                 )
             fallback = fallback or number
     if fallback is None:

@@ -14,8 +14,10 @@ from .labels import Labelled
 from .printed import Printed, printed_numbers
 
 _PAID_IN_FULL = re.compile(
-    r"paid in full|payment received|thank you for your payment|already (?:been )?paid|fully paid|no payment (?:is )?(?:due|required)"
-    r"|bereits (?:be|ge)zahlt|dankend erhalten|betrag erhalten|deja (?:paye|regle)e?|acquittee?|payee? (?:le|par)|pagado|pagato"
+    r"paid in full|payment received|thank you for your payment|already (?:been )?paid|fully paid"
+    r"|no payment (?:is )?(?:due|required)"
+    r"|bereits (?:be|ge)zahlt|dankend erhalten|betrag erhalten|deja (?:paye|regle)e?|acquittee?"
+    r"|payee? (?:le|par)|pagado|pagato"
     r"|reeds (?:betaald|voldaan)|is voldaan|betaald (?:met|via|op)|ja pago|betalt|\bpaid\b"
 )
 
@@ -26,31 +28,47 @@ def totals_check(document: Document, labelled: Sequence[Labelled], gross: Decima
     called = [
         one
         for one in labelled
-        if one.role in ("gross", "due") and one.strength >= 2 and one.manner in ("row", "table", "over", "behind")
+        if one.role in ("gross", "due")
+        and one.strength >= 2
+        and one.manner in ("row", "table", "over", "behind")
     ]
     same = [one for one in called if one.value == gross]
-    if not same and not any(one.role == "total" and one.strength >= 2 and one.value == gross for one in labelled):
+    if not same and not any(
+        one.role == "total" and one.strength >= 2 and one.value == gross for one in labelled
+    ):
         return Check(name=name, outcome="unknown", sentence=f"No clear label says that {gross} is the total.")
     others = [one for one in called if one.value != gross and one.value != 0]
     paid = sum((abs(one.value) for one in _distinct_paid(labelled)), Decimal(0))
     for one in others:
         if abs(one.value) > abs(gross) + CENT:
-            return Check(name=name, outcome="failed", sentence=f'"{one.label}" says {one.value}, more than {gross}.')
+            return Check(
+                name=name, outcome="failed", sentence=f'"{one.label}" says {one.value}, more than {gross}.'
+            )
         if one.role == "due":
             sentence = f'"{one.label}" says {one.value}, the total says {gross}.'
             return Check(name=name, outcome="unknown", sentence=sentence)
     parts = [one.value for one in others]
     if parts and sum(set(parts)) != gross and sum(parts) != gross:
         return Check(
-            name=name, outcome="unknown", sentence=f'"{others[0].label}" says {others[0].value}, the total says {gross}.'
+            name=name,
+            outcome="unknown",
+            sentence=f'"{others[0].label}" says {others[0].value}, the total says {gross}.',
         )
     settled = any(one.value == 0 and one.role == "due" for one in called)
     if settled and abs(paid - abs(gross)) > CENT and not _PAID_IN_FULL.search(document.folded):
-        return Check(name=name, outcome="unknown", sentence=f"Nothing is left to pay, but no payment of {gross} is printed.")
+        return Check(
+            name=name,
+            outcome="unknown",
+            sentence=f"Nothing is left to pay, but no payment of {gross} is printed.",
+        )
     if any(one.role == "previous" and one.value for one in labelled):
         return Check(name=name, outcome="unknown", sentence="A balance of an earlier bill is part of it.")
     times = f" in {len(same)} places" if len(same) > 1 else ""
-    return Check(name=name, outcome="passed", sentence=f"The total {gross} is printed{times} and no other total differs.")
+    return Check(
+        name=name,
+        outcome="passed",
+        sentence=f"The total {gross} is printed{times} and no other total differs.",
+    )
 
 
 def _distinct_paid(labelled: Sequence[Labelled]) -> list[Labelled]:
@@ -63,7 +81,8 @@ def larger_check(document: Document, facts: Facts, labelled: Sequence[Labelled],
     explained = {
         (one.amount.line, one.amount.start)
         for one in labelled
-        if one.role in ("noise", "saved", "previous") or (one.role in ("net", "base") and facts.amounts.adjustments < 0)
+        if one.role in ("noise", "saved", "previous")
+        or (one.role in ("net", "base") and facts.amounts.adjustments < 0)
     }
     reduced = facts.amounts.adjustments < 0 or any(item.total < 0 for item in facts.lines.items)
     positions = {abs(item.total) for item in facts.lines.items} | {
@@ -74,11 +93,18 @@ def larger_check(document: Document, facts: Facts, labelled: Sequence[Labelled],
             continue
         if _is_aside(document, one) or (reduced and abs(one.value) in positions):
             continue
-        return Check(name=name, outcome="unknown", sentence=f"{one.text.strip()} is printed, more than the total {gross}.")
+        return Check(
+            name=name,
+            outcome="unknown",
+            sentence=f"{one.text.strip()} is printed, more than the total {gross}.",
+        )
     return Check(name=name, outcome="passed", sentence=f"No larger amount than {gross} is printed.")
 
 
 def _is_aside(document: Document, one: Printed) -> bool:
     """Whether an amount stands in words about the company or the small print, not about this invoice."""
     line = document.lines[one.line].folded
-    return re.search(r"capital|kapital|register|\brcs\b|insur|versicher|limit|turnover|umsatz(?!steuer)", line) is not None
+    return (
+        re.search(r"capital|kapital|register|\brcs\b|insur|versicher|limit|turnover|umsatz(?!steuer)", line)
+        is not None
+    )
