@@ -1,0 +1,192 @@
+"""The `flujo` command: its words, and what each of them calls.
+
+Each command imports what it needs when it runs, so that `flujo --help` answers at once.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flujo.cli import groups
+from flujo.cli.door import Door
+from flujo.cli.options import Json, Quiet, Store, Stream, Target, Trace
+
+app = typer.Typer(
+    name="flujo",
+    cls=Door,
+    help="Run typed pipelines as durable, audited runs.",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 waits for a person, 4 denied, 5 invalid pipeline, 6 audit broken, "
+    "130 interrupted.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"flujo {version('flujo')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(  # pyright: ignore[reportUnusedFunction]  # typer calls it
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    groups.help_alone(context)
+
+
+@app.command()
+def run(
+    target: Target,
+    input: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="TEXT",
+            help="The input: JSON of the pipeline's input type, else text; `-` reads stdin, `@PATH` a file.",
+            show_default=False,
+        ),
+    ] = None,
+    input_file: Annotated[
+        Path | None, typer.Option("--input-file", metavar="PATH", help="A file with the input.", show_default=False)
+    ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option("--context", metavar="JSON", help="The context to begin with; `@PATH` reads a file.", show_default=False),
+    ] = None,
+    run_id: Annotated[
+        str | None,
+        typer.Option("--run-id", metavar="ID", help="The run's name: the same name twice is one run.", show_default=False),
+    ] = None,
+    durability: Annotated[
+        str | None,
+        typer.Option("--durability", metavar="sync|async", help="When steps are on the disk.  [setting: durability]"),
+    ] = None,
+    store: Store = None,
+    as_json: Json = False,
+    stream: Stream = False,
+    quiet: Quiet = False,
+    trace: Trace = False,
+) -> int:
+    """Run a pipeline, and record the run."""
+    from flujo.cli.carry import Show, run_target
+    from flujo.cli.config import load_config
+
+    return run_target(
+        target,
+        load_config(store=store, durability=durability),
+        given=input,
+        file=input_file,
+        context=context,
+        run_id=run_id,
+        show=Show(as_json or stream, stream, quiet),
+    )
+
+
+@app.command()
+def check(target: Target, as_json: Json = False, trace: Trace = False) -> int:
+    """Check a pipeline without running it: every problem, with its place and remedy."""
+    from flujo.cli import check
+    from flujo.cli.config import load_config
+
+    return check.check(target, load_config(), machine=as_json)
+
+
+@app.command()
+def show(
+    target: Target,
+    form: Annotated[str, typer.Option("--format", "-f", metavar="FORMAT", help="tree, mermaid, svg or json.")] = "tree",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write it to a file instead of stdout.", show_default=False),
+    ] = None,
+    trace: Trace = False,
+) -> int:
+    """Draw a pipeline."""
+    from flujo.cli import check
+    from flujo.cli.config import load_config
+
+    return check.show(target, load_config(), form=form, file=output)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder to make.")] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")] = False,
+    as_json: Json = False,
+    trace: Trace = False,
+) -> int:
+    """Start a project: a pipeline that runs, its settings and its tests."""
+    from flujo.cli.init import start_project
+
+    return start_project(folder, force=force, as_json=as_json)
+
+
+@app.command()
+def doctor(store: Store = None, as_json: Json = False, trace: Trace = False) -> int:
+    """Look whether Python, the store, the settings and the terminal are well."""
+    from flujo.cli.doctor import examine
+
+    return examine(store, as_json=as_json)
+
+
+@app.command()
+def demo(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILE]...", help="Invoices (PDF), or folders of them; the samples when left out."),
+    ] = None,
+    auto: Annotated[bool, typer.Option("--auto", help="A scripted reviewer decides, and is named as such.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where the results go.", show_default=False)
+    ] = None,
+    crash_after: Annotated[
+        int | None, typer.Option("--crash-after", metavar="N", min=1, help="Kill this process after N steps.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Finish what an earlier call began.")] = False,
+    limit: Annotated[
+        str | None,
+        typer.Option("--limit", metavar="AMOUNT", help="Post a proved invoice up to this amount without a person."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME", help="The model that reads documents.  [setting: model]")
+    ] = None,
+    model_url: Annotated[
+        str | None,
+        typer.Option("--model-url", metavar="URL", help="An OpenAI-compatible server.  [setting: model_url]"),
+    ] = None,
+    store: Store = None,
+    trace: Trace = False,
+) -> int:
+    """Process invoices: read, prove, ask a person where in doubt, post, audit."""
+    from flujo.cli.config import load_config
+    from flujo.cli.demo import DemoOptions, run_demo
+
+    config = load_config(store=store, model=model, model_url=model_url)
+    return run_demo(
+        DemoOptions(
+            files=tuple(files or ()),
+            auto=auto,
+            out=out,
+            crash_after=crash_after,
+            resume=resume,
+            store=None if config.values["store"].source == "default" else config.store,
+            limit=limit,
+            model=config.text("model"),
+            model_url=config.text("model_url"),
+        )
+    )
+
+
+app.add_typer(groups.runs, name="runs")
+app.add_typer(groups.approvals, name="approvals")
+app.add_typer(groups.audit, name="audit")
+app.add_typer(groups.config, name="config")

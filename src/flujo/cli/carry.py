@@ -1,0 +1,195 @@
+"""Carrying a run from the command line: begin it or go on with it, watch it, tell what it came to."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from flujo.cli.config import Config
+from flujo.cli.outcome import command, outcome_code, tell
+from flujo.cli.output import colored, note, user_code
+from flujo.cli.targets import Target, load_target
+from flujo.engine.identity import new_run_id
+from flujo.engine.result import Finished, PipelineResult, RunEvent
+from flujo.engine.runner import Flujo
+from flujo.errors import ConfigError
+from flujo.journal.sqlite import SQLiteStore
+from flujo.pipeline.node import Node
+from flujo.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from flujo.cli.live import Watch
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """How a run is shown: as JSON, as JSON lines, or for people, with progress or without."""
+
+    as_json: bool = False
+    stream: bool = False
+    quiet: bool = False
+
+
+Start = Callable[[Flujo[Any, Any]], AsyncIterator[RunEvent]]
+
+
+def run_target(
+    text: str, config: Config, *, given: str | None, file: Path | None, context: str | None, run_id: str | None, show: Show
+) -> int:
+    """Begin a run of a target, and return what the command exits with.
+
+    Raises:
+        FlujoError: The target, the input or the store cannot be used.
+    """
+    from flujo.cli.inputs import read_context, read_input
+
+    with user_code():
+        target = load_target(text, names=config.targets, folder=config.folder)
+        runner = runner_of(target, config)
+    value, begun_with = read_input(runner.plan, given, file), read_context(runner.plan, context)
+    name = run_id or new_run_id()
+    if runner.store is None and not show.quiet:
+        note("this runner has no store: nothing is recorded, and the run cannot be resumed")
+    return carry(
+        runner,
+        lambda runner: runner.stream_async(value, context=begun_with, run_id=name),
+        name,
+        show=show,
+        tail=tail_of(runner, config, target if isinstance(target.found, Flujo) else None),
+    )
+
+
+def runner_of(target: Target, config: Config) -> Flujo[Any, Any]:
+    """Return the runner that carries a target's runs: its own, or one with the settings' store.
+
+    Raises:
+        PlanError: The pipeline does not fit together.
+        ConfigError: The target is a runner with a store of its own, and another was asked for.
+    """
+    found = target.found
+    if isinstance(found, Node):
+        durability = cast("Literal['sync', 'async']", config.text("durability"))
+        return Flujo(found, state=config.store, durability=durability, labels=target.labels)
+    if config.values["store"].source == "--store" and own_store(found) != config.store.resolve():
+        raise ConfigError(
+            f"{target.name} is a runner, which chooses its store itself", fix="leave --store out, or name the pipeline"
+        )
+    return found
+
+
+def own_store(runner: Flujo[Any, Any]) -> Path | None:
+    """Return the file that a runner records in."""
+    return runner.store.path.resolve() if isinstance(runner.store, SQLiteStore) else None
+
+
+def tail_of(runner: Flujo[Any, Any], config: Config, target: Target | None) -> list[str]:
+    """Return the options by which another command finds a run of this runner again."""
+    tail: list[str] = []
+    path = own_store(runner)
+    asked = config.values["store"].source == "--store"
+    if path is not None and (asked or path != config.store.resolve()):
+        tail += ["--store", config.text("store") if asked else str(path)]
+    if target is not None:
+        tail += ["--target", target.name]
+    return tail
+
+
+def carry(
+    runner: Flujo[Any, Any],
+    start: Start,
+    run_id: str,
+    *,
+    show: Show,
+    tail: list[str],
+    known: Iterable[str] = (),
+) -> int:
+    """Carry a run until it ends, waits or is interrupted, and return what the command exits with.
+
+    Args:
+        runner: Who carries it.
+        start: Begins it or goes on with it, and gives its events.
+        run_id: The run.
+        show: How it is shown.
+        tail: Options by which another command finds it again.
+        known: The steps that its journal knows already.
+    """
+    begun = monotonic()
+    try:
+        with user_code():
+            result = asyncio.run(_carried(runner, start, show, known))
+    except KeyboardInterrupt:
+        if runner.store is None:
+            note(f"interrupted: run {run_id} was not recorded")
+        else:
+            note(f"interrupted: what was done is kept\nto go on: {command('runs', 'resume', run_id, *tail)}")
+        return INTERRUPTED
+    tell(
+        result,
+        as_json=show.as_json,
+        line=show.stream,
+        quiet=show.quiet,
+        took=monotonic() - begun,
+        tail=tail,
+    )
+    return outcome_code(result)
+
+
+async def _carried(
+    runner: Flujo[Any, Any], start: Start, show: Show, known: Iterable[str]
+) -> PipelineResult[Any]:
+    watch = _watch(show, runner.plan, known)
+    try:
+        async with asyncio.TaskGroup() as group:
+            ticking = group.create_task(_tick(watch))
+            try:
+                return await _watched(start(runner), watch)
+            finally:
+                ticking.cancel()
+    except BaseExceptionGroup as group_error:
+        if len(group_error.exceptions) == 1:
+            alone = group_error.exceptions[0]
+            raise alone from alone.__cause__
+        raise
+    finally:
+        watch.close()
+        await runner.close()
+
+
+async def _watched(events: AsyncIterator[RunEvent], watch: Watch) -> PipelineResult[Any]:
+    result: PipelineResult[Any] | None = None
+    async for event in events:
+        watch.see(event)
+        if isinstance(event, Finished):
+            result = event.result
+    assert result is not None, "the last event of a run is Finished"
+    return result
+
+
+async def _tick(watch: Watch) -> None:
+    while True:
+        await asyncio.sleep(0.1)
+        watch.tick()
+
+
+def _watch(show: Show, plan: Plan, known: Iterable[str]) -> Watch:
+    from flujo.cli.live import JsonLines, Lines, LiveTree, Silent
+
+    if show.as_json:
+        return JsonLines() if show.stream else Silent()
+    if show.quiet:
+        return Silent()
+    if not sys.stderr.isatty():
+        return Lines()
+    from rich.console import Console
+
+    from flujo.cli.progress import Progress
+
+    console = Console(stderr=True, no_color=not colored(sys.stderr), highlight=False)
+    return Lines() if console.is_dumb_terminal else LiveTree(Progress(plan, known), console)

@@ -1,0 +1,213 @@
+"""The settings of the command: from the command line, the environment, a file, or the default, in this order."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from flujo.errors import ConfigError
+
+FILE, PROJECT = "flujo.toml", "pyproject.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One thing that can be set.
+
+    Attributes:
+        name: Its key in the file; in the environment it is `FLUJO_` and this in capitals.
+        default: Its value where nobody says otherwise.
+        help: What it is for.
+        choices: The words it may be; anything when empty.
+    """
+
+    name: str
+    default: str | bool
+    help: str
+    choices: tuple[str, ...] = ()
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return f"FLUJO_{self.name.upper()}"
+
+
+SETTINGS = (
+    Setting("store", "flujo_ops.db", "The file that runs are kept in; relative to the settings file."),
+    Setting("durability", "sync", "Whether each step waits until it is on the disk.", ("sync", "async")),
+    Setting("model", "", "The model that `flujo demo` reads documents with, such as `openai:gpt-4.1`."),
+    Setting("model_url", "", "The address of an OpenAI-compatible server that has the model."),
+    Setting("actor", "", "Who decides when you answer a request; the operating system's user by default."),
+    Setting("trace", False, "Whether errors show their traceback."),
+)
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+_WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A setting's value and who set it: an option, a variable, a file, or `default`."""
+
+    value: str | bool
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every setting, with its source.
+
+    Attributes:
+        values: The settings by name.
+        targets: Names for targets, from the file's `targets` table.
+        file: The settings file; None where there is none.
+        folder: What paths in settings are relative to: the file's folder, or the current one.
+    """
+
+    values: Mapping[str, Value]
+    targets: Mapping[str, str]
+    file: Path | None
+    folder: Path
+
+    def text(self, name: str) -> str:
+        """Return a setting that is a text."""
+        return str(self.values[name].value)
+
+    @property
+    def store(self) -> Path:
+        """The store's file. A path that was typed is relative to the current folder, any other to the project's."""
+        path = Path(self.text("store")).expanduser()
+        typed = self.values["store"].source.startswith(("--", "FLUJO_"))
+        return path if typed or path.is_absolute() else _near(self.folder / path)
+
+    @property
+    def store_words(self) -> list[str]:
+        """The option that a next command needs to use the same store."""
+        return ["--store", self.text("store")] if self.values["store"].source == "--store" else []
+
+
+def load_config(
+    *, folder: Path | None = None, environment: Mapping[str, str] | None = None, **given: str | bool | None
+) -> Config:
+    """Read the settings.
+
+    Args:
+        folder: Where the search for a settings file begins, going upwards; the current one by default.
+        environment: The environment's variables; this process's by default.
+        given: What the command line says; None where it says nothing.
+
+    Raises:
+        ConfigError: A file cannot be read, a key is unknown, or a value is not what it must be.
+    """
+    start = (folder or Path.cwd()).resolve()
+    env = os.environ if environment is None else environment
+    found = find_file(start)
+    table = {} if found is None else _checked(read_table(found), found)
+    targets = cast("dict[str, str]", table.pop("targets", {}))
+    values: dict[str, Value] = {}
+    for setting in SETTINGS:
+        option = given.get(setting.name)
+        if option is not None:
+            values[setting.name] = _value(setting, option, f"--{setting.name}")
+        elif env.get(setting.variable):
+            values[setting.name] = _value(setting, env[setting.variable], setting.variable)
+        elif setting.name in table:
+            values[setting.name] = _value(setting, cast("str | bool", table[setting.name]), str(found))
+        else:
+            values[setting.name] = Value(setting.default, "default")
+    return Config(values, targets, found, start if found is None else found.parent)
+
+
+def find_file(start: Path) -> Path | None:
+    """Return the nearest settings file, from a folder upwards: flujo.toml, or a pyproject.toml with [tool.flujo]."""
+    for folder in (start, *start.parents):
+        if (folder / FILE).is_file():
+            return folder / FILE
+        project = folder / PROJECT
+        if project.is_file() and b"tool.flujo" in project.read_bytes() and _section(project) is not None:
+            return project
+    return None
+
+
+def read_table(path: Path) -> dict[str, object]:
+    """Return what a settings file says."""
+    if path.name == PROJECT:
+        return _section(path) or {}
+    return _toml(path)
+
+
+def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return variables that look like settings and are none, each with the one that was probably meant."""
+    known = {setting.variable for setting in SETTINGS}
+    odd = sorted(name for name in environment if name.startswith("FLUJO_") and name not in known)
+    return {name: next(iter(difflib.get_close_matches(name, known, n=1)), "") for name in odd}
+
+
+def trace_wanted() -> bool:
+    """Say whether errors show their traceback; settings that cannot be read count as no."""
+    try:
+        return load_config().values["trace"].value is True
+    except (ConfigError, OSError):
+        return False
+
+
+def _near(path: Path) -> Path:
+    """Return a path as seen from the current folder, where that is shorter."""
+    try:
+        return path.relative_to(Path.cwd())
+    except ValueError:
+        return path
+
+
+def _section(project: Path) -> dict[str, object] | None:
+    tool = _toml(project).get("tool")
+    section = cast("dict[str, object]", tool).get("flujo") if isinstance(tool, dict) else None
+    return dict(cast("dict[str, object]", section)) if isinstance(section, dict) else None
+
+
+def _toml(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}", fix="mend that line of the file") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", fix="check who may read it") from error
+
+
+def _checked(table: dict[str, object], path: Path) -> dict[str, object]:
+    """Return a table without a key that nobody knows, and with targets that are texts."""
+    known = [*_BY_NAME, "targets"]
+    for key, value in table.items():
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            fix = f"did you mean {close[0]!r}?" if close else f"the settings are {', '.join(known)}"
+            raise ConfigError(f"{path} sets {key!r}, which is no setting", fix=fix)
+        if key == "targets" and not _all_texts(value):
+            raise ConfigError(
+                f"{path}: targets must be a table of texts", fix='write it as [targets] and lines like intake = "file.py:object"'
+            )
+    return table
+
+
+def _all_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in cast("dict[str, object]", value).values())
+
+
+def _value(setting: Setting, given: str | bool, source: str) -> Value:
+    """Return a value of the setting's kind."""
+    if isinstance(setting.default, bool):
+        value = given if isinstance(given, bool) else _WORDS.get(str(given).strip().lower())
+        if value is None:
+            raise ConfigError(f"{source}: {setting.name} is {given!r}", fix="use true or false")
+        return Value(value, source)
+    if not isinstance(given, str):
+        raise ConfigError(f"{source}: {setting.name} is {given!r}, not a text", fix="put it in quotes")
+    if setting.choices and given not in setting.choices:
+        close = difflib.get_close_matches(given, setting.choices, n=1)
+        raise ConfigError(
+            f"{source}: {setting.name} is {given!r}",
+            fix=f"did you mean {close[0]!r}?" if close else f"use {' or '.join(setting.choices)}",
+        )
+    return Value(given, source)

@@ -1,0 +1,51 @@
+"""The options that several commands share, each said once."""
+
+from typing import Annotated
+
+import typer
+
+Target = Annotated[
+    str,
+    typer.Argument(
+        help="What to load: `file.py:object`, `module:object`, or a name from `[targets]` in flujo.toml.",
+        show_default=False,
+    ),
+]
+Store = Annotated[
+    str | None,
+    typer.Option("--store", metavar="PATH", help="The store's file.  [setting: store]", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; errors, too, on stdout.")]
+Stream = Annotated[
+    bool, typer.Option("--stream", help="With --json: one JSON line an event, the result last.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only, no progress.")]
+Trace = Annotated[
+    bool, typer.Option("--trace", help="Show the traceback of an error.  [setting: trace]", show_default=False)
+]
+RunId = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's id, a unique beginning of it, or `last`.", show_default=False)
+]
+RequestId = Annotated[
+    str,
+    typer.Argument(
+        metavar="REQUEST",
+        help="A request's id, a unique beginning of it, or its run while it waits for one thing only.",
+        show_default=False,
+    ),
+]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the journal.")]
+Actor = Annotated[
+    str | None,
+    typer.Option("--actor", metavar="NAME", help="Who decides.  [setting: actor]", show_default=False),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run at once.")]
+OtherTarget = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        metavar="TARGET",
+        help="The pipeline of the run, where it is no longer what the run was begun with.",
+        show_default=False,
+    ),
+]

@@ -1,0 +1,213 @@
+"""What is printed: data on stdout, everything else on stderr, errors in one envelope."""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from flujo.errors import (
+    AnswerRejected,
+    ChainBroken,
+    ConfigError,
+    FlujoError,
+    InputError,
+    PipelineError,
+    PlanChanged,
+    PlanError,
+    RequestDenied,
+    ResumeError,
+    RunBusy,
+    RunTaken,
+    StepFailed,
+)
+
+DONE, FAILED, USAGE, WAITING, DENIED, INVALID, BROKEN = 0, 1, 2, 3, 4, 5, 6
+
+# The first that fits decides; a failure that none names is 1.
+_CODES: tuple[tuple[type[FlujoError], int], ...] = (
+    (ChainBroken, BROKEN),
+    (RequestDenied, DENIED),
+    (AnswerRejected, DENIED),
+    (ConfigError, USAGE),
+    (InputError, USAGE),
+    (PlanError, INVALID),
+    (PipelineError, INVALID),
+    (PlanChanged, INVALID),
+    (RunBusy, FAILED),
+    (RunTaken, FAILED),
+    (ResumeError, USAGE),
+)
+_FIXES: tuple[tuple[type[FlujoError], str], ...] = (
+    (PlanError, "mend what is listed, then run `flujo check` again"),
+    (StepFailed, "mend the cause and run it again; --trace shows where it was raised"),
+    (PlanChanged, "run it with the code that it began with, or begin a new run"),
+    (AnswerRejected, "give an answer that fits the schema; `flujo approvals list --json` shows it"),
+    (ConfigError, "`flujo config show` names each setting and where it comes from"),
+    (FlujoError, "run it again with --trace to see where it was raised"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An error as the command line tells it.
+
+    Attributes:
+        error: What was raised.
+        code: A stable word for machines.
+        message: What happened.
+        fix: What to do next.
+        exit_code: What the command exits with.
+        details: More for machines.
+    """
+
+    error: BaseException
+    code: str
+    message: str
+    fix: str = ""
+    exit_code: int = FAILED
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @staticmethod
+    def of(error: FlujoError) -> "Fault":
+        """Return one of our own errors as a fault."""
+        fix = error.fix or next(fix for kind, fix in _FIXES if isinstance(error, kind))
+        return Fault(error, error.code, error.message, fix, exit_code(error), _details(error))
+
+    def envelope(self) -> dict[str, Any]:
+        """Return what `--json` prints of it, under `error`."""
+        return {"code": self.code, "message": self.message, "fix": self.fix, **self.details}
+
+
+def exit_code(error: FlujoError) -> int:
+    """Return what the command exits with after an error."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
+
+
+def report(fault: Fault, *, as_json: bool, trace: bool) -> int:
+    """Print a fault, and return what the command exits with."""
+    if trace:
+        note("".join(traceback.format_exception(fault.error)).rstrip())
+    if as_json:
+        emit_json({"error": fault.envelope()})
+    else:
+        note(told(fault))
+    return fault.exit_code
+
+
+def told(fault: Fault) -> str:
+    """Return a fault in words for people."""
+    word = "\x1b[1;31merror:\x1b[0m" if colored(sys.stderr) else "error:"
+    fix = "\n".join(f"  {line}" for line in f"to fix: {fault.fix}".splitlines()) if fault.fix else ""
+    return f"{word} {clean(fault.message)}" + (f"\n{clean(fix)}" if fix else "")
+
+
+_kept: list[IO[str]] = []
+
+
+@contextmanager
+def user_code() -> Iterator[None]:
+    """Let code that is not ours print on stderr: stdout holds the command's data and nothing else."""
+    _kept.append(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _kept.pop()
+
+
+def emit(text: str) -> None:
+    """Print data on stdout; a reader that went away is not an error."""
+    _print(text, stdout())
+
+
+def stdout() -> IO[str]:
+    """Return the command's own stdout, also while the code of users is kept from it."""
+    return _kept[0] if _kept else sys.stdout
+
+
+def emit_json(value: Any, *, line: bool = False) -> None:
+    """Print one JSON document, or one line of many; in ASCII where the terminal cannot show more."""
+    indent = None if line else 2
+    emit(json.dumps(plain_json(value), ensure_ascii=not speaks_unicode(stdout()), indent=indent))
+
+
+def note(text: str) -> None:
+    """Tell people something, on stderr."""
+    _print(text, sys.stderr)
+
+
+def plain_json(value: Any) -> Any:
+    """Return any value as JSON: what JSON has no form for is given in words."""
+    from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+    try:
+        return to_jsonable_python(value, fallback=repr, bytes_mode="base64")
+    except (PydanticSerializationError, ValueError):
+        return repr(value)
+
+
+def clean(text: str) -> str:
+    """Return a text without what would steer a terminal: it may come from anybody's data."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+
+
+def colored(stream: IO[str]) -> bool:
+    """Say whether a stream shows color."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
+
+
+def speaks_unicode(stream: IO[str]) -> bool:
+    """Say whether a stream can show every character."""
+    return (stream.encoding or "ascii").lower().replace("-", "").startswith("utf")
+
+
+def silence_closed_stdout() -> None:
+    """Write out what is buffered; afterwards the interpreter has nothing left to fail on."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (BrokenPipeError, ValueError):
+            _drop(stream)
+
+
+def _print(text: str, stream: IO[str]) -> None:
+    encoding = stream.encoding or "ascii"
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        _drop(stream)
+
+
+def _drop(stream: IO[str]) -> None:
+    """Send what is still written to a closed pipe nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, stream.fileno())
+    except (OSError, ValueError):
+        return
+    finally:
+        os.close(nowhere)
+
+
+def _details(error: FlujoError) -> dict[str, Any]:
+    match error:
+        case PlanError():
+            problems = [{"address": p.address, "message": p.message, "fix": p.fix} for p in error.problems]
+            return {"problems": problems}
+        case StepFailed():
+            cause = error.__cause__
+            found: dict[str, Any] = {"step": error.step, "address": error.address, "attempt": error.attempt}
+            return found if cause is None else {**found, "cause": f"{type(cause).__name__}: {cause}"}
+        case PlanChanged():
+            return {"addresses": list(error.addresses)}
+        case _:
+            return {}

@@ -1,0 +1,219 @@
+"""From a target's name to the pipeline it names."""
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from flujo.errors import ConfigError, DefinitionError, FlujoError
+
+if TYPE_CHECKING:
+    from flujo.engine.runner import Flujo
+    from flujo.pipeline.node import Node
+    from flujo.plan.plan import Plan
+
+FORMS = "a target is `file.py:object` or `module:object`"
+
+
+class TargetError(ConfigError):
+    """The target names nothing that can be run."""
+
+    code = "target"
+
+
+class TargetBroken(DefinitionError):
+    """The target's own code fails while it is loaded."""
+
+    code = "target_broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a target names.
+
+    Attributes:
+        name: The target so that any folder finds it again: a file by its whole path.
+        folder: The folder that modules were looked for in.
+        found: The pipeline, or the runner with its own settings.
+    """
+
+    name: str
+    folder: str
+    found: "Node[Any, Any] | Flujo[Any, Any]"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What a run's journal keeps, so that the run is found again with its pipeline."""
+        return {"target": self.name, "folder": self.folder}
+
+    def plan(self) -> "Plan":
+        """Check the pipeline.
+
+        Raises:
+            PlanError: It does not fit together.
+        """
+        from flujo.pipeline.node import Node
+        from flujo.plan.compile import compile_plan
+
+        return compile_plan(self.found) if isinstance(self.found, Node) else self.found.plan
+
+
+def load_target(text: str, *, names: Mapping[str, str], folder: Path) -> Target:
+    """Import what a target names.
+
+    The pipeline may be any node, a `Flujo` runner, or a function without arguments that returns one.
+
+    Args:
+        text: The target as it was typed.
+        names: Names that stand for targets.
+        folder: Where modules, and files that such a name gives, are looked for.
+
+    Raises:
+        TargetError: The file, the module or the object does not exist, or is no pipeline.
+        TargetBroken: Its code raised.
+    """
+    given = names.get(text, text)
+    place, colon, path = given.rpartition(":")
+    if not colon or not place or "/" in path or "\\" in path:
+        place, path = given, ""
+    if place.endswith(".py") or "/" in place or "\\" in place:
+        file = (folder if text in names else Path.cwd()) / Path(place).expanduser()
+        module, name = _import_file(file.resolve(), given), str(file.resolve())
+    else:
+        module, name = _import_module(place, folder, names), place
+    if not path:
+        raise TargetError(f"{given!r} does not say which object of it to run", fix=_choices(module, place))
+    return Target(f"{name}:{path}", str(folder), _pipeline(_object(module, place, path), given))
+
+
+def _import_file(file: Path, given: str) -> ModuleType:
+    if not file.is_file():
+        near = [path.name for path in sorted(file.parent.glob("*.py"))] if file.parent.is_dir() else []
+        close = difflib.get_close_matches(file.name, near, n=1, cutoff=0.5)
+        fix = f"did you mean {close[0]}?" if close else f"check the path; {FORMS}"
+        raise TargetError(f"there is no file {file}", fix=fix)
+    if str(file.parent) not in sys.path:
+        sys.path.insert(0, str(file.parent))  # as `python file.py` does
+    taken = file.stem in sys.modules or file.stem in sys.stdlib_module_names
+    name = f"flujo_target_{file.stem}" if taken or not file.stem.isidentifier() else file.stem
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise TargetError(f"{file} is no Python file", fix=FORMS)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except FlujoError:
+        raise
+    except Exception as error:  # the user's code
+        raise _broken(error, given) from error
+    return module
+
+
+def _import_module(name: str, folder: Path, names: Mapping[str, str]) -> ModuleType:
+    for entry in dict.fromkeys((str(folder), str(Path.cwd()))):
+        if entry not in sys.path:
+            sys.path.insert(0, entry)
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise TargetError(f"{name!r} is no module's name", fix=_near_names(name, folder, names))
+    try:
+        return importlib.import_module(name)
+    except FlujoError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise TargetError(f"there is no module {error.name!r}", fix=_near_names(name, folder, names)) from None
+        raise _broken(error, name) from error
+    except Exception as error:  # the user's code
+        raise _broken(error, name) from error
+
+
+def _broken(error: Exception, given: str) -> TargetBroken:
+    """Return the error of user code that fails while it is imported, with its place."""
+    kind = type(error).__name__
+    match error:
+        case ModuleNotFoundError():
+            return TargetBroken(
+                f"{given} cannot be imported: {error}", fix="install what is missing in the environment of `flujo`"
+            )
+        case SyntaxError():
+            where = f"{error.filename}, line {error.lineno}"
+            return TargetBroken(f"{given} cannot be imported: {kind}: {error.msg} ({where})", fix="mend that line")
+        case _:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{last.filename}, line {last.lineno}"
+            return TargetBroken(
+                f"{given} cannot be loaded: {kind}: {error} ({where})",
+                fix="mend that line; --trace shows the whole traceback",
+            )
+
+
+def _object(module: ModuleType, place: str, path: str) -> object:
+    found: object = module
+    for part in path.split("."):
+        members = inspect.getmembers_static(found)
+        if part not in dict(members) and not (found is module and part in vars(module)):
+            close = difflib.get_close_matches(part, [name for name, _ in members if not name.startswith("_")], n=1)
+            fix = f"did you mean {place}:{close[0]}?" if close else _choices(module, place)
+            raise TargetError(f"{place} has no {path!r}", fix=fix)
+        found = inspect.getattr_static(found, part) if not isinstance(found, ModuleType) else vars(found)[part]
+    return found
+
+
+def _pipeline(found: object, given: str) -> Any:
+    """Return a pipeline or runner, calling a function that makes one."""
+    if is_pipeline(found):
+        return found
+    if not callable(found):
+        raise TargetError(
+            f"{given} is {_a(found)}, not a pipeline", fix="name a Pipeline, a Step or another node, or a Flujo runner"
+        )
+    if inspect.iscoroutinefunction(found):
+        raise TargetError(f"{given} is an async function", fix="put @step above it, or name the pipeline it stands in")
+    needed = [p.name for p in inspect.signature(found).parameters.values() if p.default is p.empty and p.kind < p.VAR_POSITIONAL]
+    if needed:
+        raise TargetError(
+            f"{given} is a function that takes {', '.join(needed)}", fix="put @step above it, or name the pipeline it stands in"
+        )
+    try:
+        made = found()
+    except FlujoError:
+        raise
+    except Exception as error:  # the user's code
+        raise _broken(error, given) from error
+    if not is_pipeline(made):
+        raise TargetError(f"{given} returned {_a(made)}, not a pipeline", fix="return a node or a Flujo runner from it")
+    return made
+
+
+def is_pipeline(value: object) -> bool:
+    """Say whether a value is a node or a runner."""
+    from flujo.engine.runner import Flujo
+    from flujo.pipeline.node import Node
+
+    return isinstance(value, Node | Flujo)
+
+
+def _a(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _choices(module: ModuleType, place: str) -> str:
+    """Return the targets that a module offers."""
+    found = [f"{place}:{name}" for name, value in vars(module).items() if not name.startswith("_") and is_pipeline(value)]
+    if not found:
+        return f"{place} holds no pipeline; {FORMS}"
+    return f"choose from {', '.join(found[:8])}" + (", …" if len(found) > 8 else "")
+
+
+def _near_names(name: str, folder: Path, names: Mapping[str, str]) -> str:
+    files = [path.name for path in sorted(folder.glob("*.py"))]
+    close = difflib.get_close_matches(name, [*names, *files, *(Path(file).stem for file in files)], n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else f"check the name; {FORMS}"

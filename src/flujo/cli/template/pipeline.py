@@ -1,0 +1,73 @@
+"""A help desk: each message is read, counted and judged; what is urgent waits for a person."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from flujo import Branch, HumanInput, Parallel, step
+
+
+class Ticket(BaseModel):
+    """A message that somebody sent."""
+
+    text: str
+    words: int
+    urgent: bool
+
+
+class Facts(BaseModel):
+    """What is known of a message."""
+
+    text: str
+
+
+@step
+async def read(text: str) -> Facts:
+    return Facts(text=" ".join(text.split()))
+
+
+@step
+async def count(facts: Facts) -> int:
+    return len(facts.text.split())
+
+
+@step
+async def judge(facts: Facts) -> bool:
+    return any(word in facts.text.lower() for word in ("urgent", "down", "now"))
+
+
+@step
+async def ticket(found: tuple[Facts, int, bool]) -> Ticket:
+    facts, words, urgent = found
+    return Ticket(text=facts.text, words=words, urgent=urgent)
+
+
+@step
+async def passed_on(facts: Facts) -> Facts:
+    return facts
+
+
+def urgency(ticket: Ticket) -> Literal["urgent", "usual"]:
+    return "urgent" if ticket.urgent else "usual"
+
+
+@step
+async def file(ticket: Ticket) -> str:
+    return f"filed: {ticket.text} ({ticket.words} words)"
+
+
+@step
+async def escalate(ticket: Ticket) -> str:
+    return f"escalated: {ticket.text}"
+
+
+pipeline = (
+    read
+    >> Parallel(passed_on, count, judge, name="look")
+    >> ticket
+    >> Branch(
+        on=urgency,
+        cases={"usual": file, "urgent": HumanInput("Wake somebody up?", schema=Ticket, name="confirm") >> escalate},
+        name="route",
+    )
+).named("helpdesk")
