@@ -154,15 +154,18 @@ class Recorder:
 
     async def commit(self) -> None:
         """Return when everything appended so far is in the store; at once where nobody waits for it."""
-        if self.pending:
-            self.submit()
         last = self._last
-        if last is None:
-            return
-        if last.done():
-            last.result()
-        elif self._wait:
-            await asyncio.shield(last)
+        if not self.pending:
+            if last is None:
+                return
+            if last.done() and not last.cancelled():
+                return last.result()
+        # The future is this caller's own, so that its cancellation is nobody else's. What others
+        # submitted is committed before: a store keeps the order.
+        self.submit()
+        last = self._last
+        if self._wait and last is not None:
+            await last
 
     def detach(self) -> Recorder:
         """Return a writer that goes on where this one stands; this one writes nothing any more.
