@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -100,13 +101,11 @@ class Opener:
         *,
         clock: Clock,
         durability: str,
-        labels: Mapping[str, str],
     ) -> None:
         self._plan = plan
         self._store = store
         self._clock = clock
         self._waits = durability == "sync"
-        self._labels = dict(labels)
         self._threads = Threads()
         self._cache: dict[str, Any] = {}
         self._input = None if store is None else codec_for(plan.root.input_type)
@@ -129,7 +128,13 @@ class Opener:
         if recorder is not None:
             self._dumped(value)
             recorder.change(StatusChange("running", this_process(), self._plan.name, self._plan.fingerprint))
-        return Opened(run, Frame(run, "", started, None, {}), value, resumed=False, started=self._started)
+        return Opened(
+            run,
+            Frame(run, "", started, None, {}),
+            value,
+            resumed=False,
+            started=partial(self._started, labels),
+        )
 
     def live(self, run_id: str, live: Live, observe: Observe) -> Opened:
         """Open a paused run that has no store."""
@@ -234,14 +239,16 @@ class Opener:
             )
         return context.model_copy(deep=True)
 
-    def _started(self, recorder: Recorder, value: Any, context: PipelineContext) -> bytes:
+    def _started(
+        self, labels: Mapping[str, str], recorder: Recorder, value: Any, context: PipelineContext
+    ) -> bytes:
         try:
             known_as = snapshot(context)
         except Unrecordable as error:
             raise InputError(f"the context cannot be recorded: {error.message}", fix=error.fix) from error
         body = b'{"context":%b,"plan_ref":"%b",' % (known_as, recorder.keep(self._digests).encode())
-        if self._labels:
-            body += b'"labels":%b,' % to_json(self._labels)
+        if labels:
+            body += b'"labels":%b,' % to_json(dict(labels))
         return body + recorder.written(self._dumped(value)) + b"}"
 
     def _dumped(self, value: Any) -> bytes:

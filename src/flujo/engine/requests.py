@@ -9,9 +9,10 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from flujo.engine.record import Note
+from flujo.engine.record import Note, Recall
 from flujo.engine.run import Run, Suspended
 from flujo.errors import RecordError, RequestDenied
+from flujo.journal.store import JournalStore
 from flujo.pipeline.waits import Action, Approval, RequestKind
 from flujo.plan.codec import Codec, Unrecordable
 
@@ -43,6 +44,15 @@ def pending(notes: Mapping[str, list[Note]], run_id: str) -> list[Approval]:
         if asked and asked[-1].kind == "request":
             found.append((asked[-1].body["asked_at"], approval(run_id, address, asked[-1].body)))
     return [request for _, request in sorted(found, key=lambda pair: pair[0])]
+
+
+async def waiting(store: JournalStore, run_id: str) -> list[Approval]:
+    """Return what a run of a store waits for, without knowing its pipeline.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    return pending(Recall.of(await store.live_events(run_id)).notes, run_id)
 
 
 def approval(run_id: str, address: str, body: Mapping[str, Any]) -> Approval:

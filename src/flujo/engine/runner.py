@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from flujo.engine.answers import choose, judged
@@ -31,6 +31,7 @@ In = TypeVar("In", contravariant=True)
 Out = TypeVar("Out", covariant=True)
 T = TypeVar("T")
 
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
 Durability = Literal["sync", "async"]
 Value = Any
 """An answer as a person gives it: JSON, or a value of the type that is asked for."""
@@ -62,7 +63,6 @@ class Flujo(Generic[In, Out]):
         on_pipeline_end: See :class:`Hook`.
         durability: ``"sync"`` commits what a step did before the next effect begins; ``"async"``
             commits in the background, and a crash may lose the last moments.
-        labels: Recorded with every run.
         clock: Where time and chance come from.
 
     Raises:
@@ -81,7 +81,6 @@ class Flujo(Generic[In, Out]):
         post_step_execution: Callable[..., Any] | None = None,
         on_pipeline_end: Callable[..., Any] | None = None,
         durability: Durability = "sync",
-        labels: Mapping[str, str] | None = None,
         clock: Clock | None = None,
     ) -> None:
         if durability not in ("sync", "async"):
@@ -100,17 +99,27 @@ class Flujo(Generic[In, Out]):
     # Running
 
     def run(
-        self, input: In, *, context: PipelineContext | None = None, run_id: str | None = None
+        self,
+        input: In,
+        *,
+        context: PipelineContext | None = None,
+        run_id: str | None = None,
+        labels: Mapping[str, str] = NO_LABELS,
     ) -> PipelineResult[Out]:
         """Run the pipeline and return when it has ended or waits; for code that is not ``async``.
 
         Raises:
             ConfigError: An event loop is running: await :meth:`run_async` there.
         """
-        return _blocking("run", lambda: self.run_async(input, context=context, run_id=run_id))
+        return _blocking("run", lambda: self.run_async(input, context=context, run_id=run_id, labels=labels))
 
     async def run_async(
-        self, input: In, *, context: PipelineContext | None = None, run_id: str | None = None
+        self,
+        input: In,
+        *,
+        context: PipelineContext | None = None,
+        run_id: str | None = None,
+        labels: Mapping[str, str] = NO_LABELS,
     ) -> PipelineResult[Out]:
         """Run the pipeline and return when it has ended or waits for something.
 
@@ -121,6 +130,7 @@ class Flujo(Generic[In, Out]):
             context: The context that the run begins with; the run works on a copy.
             run_id: The run's name. A run of this name that exists already is one and the same: it goes
                 on, or its result is returned.
+            labels: Recorded with the run's beginning, for whoever looks for it later.
 
         Raises:
             InputError: The input or the context does not fit the pipeline.
@@ -128,10 +138,15 @@ class Flujo(Generic[In, Out]):
             RunBusy: The run is being carried on elsewhere.
             StoreError: The store failed; what was committed is kept, and the run can be resumed.
         """
-        return await self._begin(input, context, run_id, None)
+        return await self._begin(input, context, run_id, labels, None)
 
     async def stream_async(
-        self, input: In, *, context: PipelineContext | None = None, run_id: str | None = None
+        self,
+        input: In,
+        *,
+        context: PipelineContext | None = None,
+        run_id: str | None = None,
+        labels: Mapping[str, str] = NO_LABELS,
     ) -> AsyncIterator[RunEvent]:
         """Run the pipeline and yield what happens; the last event is :class:`Finished`, with the result.
 
@@ -141,7 +156,7 @@ class Flujo(Generic[In, Out]):
         Raises:
             FlujoError: As :meth:`run_async`.
         """
-        async for event in _streamed(lambda observe: self._begin(input, context, run_id, observe)):
+        async for event in _streamed(lambda observe: self._begin(input, context, run_id, labels, observe)):
             yield event
 
     # Going on
@@ -266,6 +281,7 @@ class Flujo(Generic[In, Out]):
         value: Any,
         context: PipelineContext | None,
         run_id: str | None,
+        labels: Mapping[str, str],
         observe: Callable[[RunEvent], None] | None,
     ) -> PipelineResult[Any]:
         if self._input_check is not None and not isinstance(value, self._input_check):
@@ -278,7 +294,7 @@ class Flujo(Generic[In, Out]):
             if known is not None:
                 await self._opener.check_same_input(known, value)
                 return await self._go_on(run_id, ..., None, observe)
-        return await self._carrier.carry(self._opener.new(value, context, run_id, observe))
+        return await self._carrier.carry(self._opener.new(value, context, run_id, labels, observe))
 
     async def _named(self, run_id: str) -> Stored | None:
         if self._carrier.carries(run_id):
