@@ -112,7 +112,12 @@ class Opener:
         self._digests = to_json(plan.digests) if store is not None else b""
 
     def new(
-        self, value: Any, context: PipelineContext | None, run_id: str | None, observe: Observe
+        self,
+        value: Any,
+        context: PipelineContext | None,
+        run_id: str | None,
+        labels: Mapping[str, str],
+        observe: Observe,
     ) -> Opened:
         """Open a run that begins now.
 
