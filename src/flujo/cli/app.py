@@ -16,8 +16,8 @@ app = typer.Typer(
     name="flujo",
     cls=Door,
     help="Run typed pipelines as durable, audited runs.",
-    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 waits for a person, 4 denied, 5 invalid pipeline, 6 audit broken, "
-    "130 interrupted.",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 waits for a person, 4 denied, 5 invalid pipeline, "
+    "6 audit broken, 130 interrupted.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -56,19 +56,32 @@ def run(
         ),
     ] = None,
     input_file: Annotated[
-        Path | None, typer.Option("--input-file", metavar="PATH", help="A file with the input.", show_default=False)
+        Path | None,
+        typer.Option("--input-file", metavar="PATH", help="A file with the input.", show_default=False),
     ] = None,
     context: Annotated[
         str | None,
-        typer.Option("--context", metavar="JSON", help="The context to begin with; `@PATH` reads a file.", show_default=False),
+        typer.Option(
+            "--context",
+            metavar="JSON",
+            help="The context to begin with; `@PATH` reads a file.",
+            show_default=False,
+        ),
     ] = None,
     run_id: Annotated[
         str | None,
-        typer.Option("--run-id", metavar="ID", help="The run's name: the same name twice is one run.", show_default=False),
+        typer.Option(
+            "--run-id",
+            metavar="ID",
+            help="The run's name: the same name twice is one run.",
+            show_default=False,
+        ),
     ] = None,
     durability: Annotated[
         str | None,
-        typer.Option("--durability", metavar="sync|async", help="When steps are on the disk.  [setting: durability]"),
+        typer.Option(
+            "--durability", metavar="sync|async", help="When steps are on the disk.  [setting: durability]"
+        ),
     ] = None,
     store: Store = None,
     as_json: Json = False,
@@ -93,7 +106,10 @@ def run(
 
 @app.command()
 def check(target: Target, as_json: Json = False, trace: Trace = False) -> int:
-    """Check a pipeline without running it: every problem, with its place and remedy."""
+    """Check a pipeline; nothing runs.
+
+    Lists every problem with its place and its remedy.
+    """
     from flujo.cli import check
     from flujo.cli.config import load_config
 
@@ -103,10 +119,14 @@ def check(target: Target, as_json: Json = False, trace: Trace = False) -> int:
 @app.command()
 def show(
     target: Target,
-    form: Annotated[str, typer.Option("--format", "-f", metavar="FORMAT", help="tree, mermaid, svg or json.")] = "tree",
+    form: Annotated[
+        str, typer.Option("--format", "-f", metavar="FORMAT", help="tree, mermaid, svg or json.")
+    ] = "tree",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write it to a file instead of stdout.", show_default=False),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write it to a file instead of stdout.", show_default=False
+        ),
     ] = None,
     trace: Trace = False,
 ) -> int:
@@ -124,7 +144,10 @@ def init(
     as_json: Json = False,
     trace: Trace = False,
 ) -> int:
-    """Start a project: a pipeline that runs, its settings and its tests."""
+    """Start a new project that runs.
+
+    Writes a pipeline, its settings and its tests.
+    """
     from flujo.cli.init import start_project
 
     return start_project(folder, force=force, as_json=as_json)
@@ -132,7 +155,10 @@ def init(
 
 @app.command()
 def doctor(store: Store = None, as_json: Json = False, trace: Trace = False) -> int:
-    """Look whether Python, the store, the settings and the terminal are well."""
+    """Look whether everything is well.
+
+    Looks at Python, the store, the settings, the extras and the terminal, and says what to mend.
+    """
     from flujo.cli.doctor import examine
 
     return examine(store, as_json=as_json)
@@ -142,9 +168,13 @@ def doctor(store: Store = None, as_json: Json = False, trace: Trace = False) -> 
 def demo(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILE]...", help="Invoices (PDF), or folders of them; the samples when left out."),
+        typer.Argument(
+            metavar="[FILE]...", help="Invoices (PDF), or folders of them; the samples when left out."
+        ),
     ] = None,
-    auto: Annotated[bool, typer.Option("--auto", help="A scripted reviewer decides, and is named as such.")] = False,
+    auto: Annotated[
+        bool, typer.Option("--auto", help="A scripted reviewer decides, and is named as such.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Where the results go.", show_default=False)
     ] = None,
@@ -154,10 +184,13 @@ def demo(
     resume: Annotated[bool, typer.Option("--resume", help="Finish what an earlier call began.")] = False,
     limit: Annotated[
         str | None,
-        typer.Option("--limit", metavar="AMOUNT", help="Post a proved invoice up to this amount without a person."),
+        typer.Option(
+            "--limit", metavar="AMOUNT", help="Post a proved invoice up to this amount without a person."
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", metavar="NAME", help="The model that reads documents.  [setting: model]")
+        str | None,
+        typer.Option("--model", metavar="NAME", help="The model that reads documents.  [setting: model]"),
     ] = None,
     model_url: Annotated[
         str | None,
@@ -166,7 +199,11 @@ def demo(
     store: Store = None,
     trace: Trace = False,
 ) -> int:
-    """Process invoices: read, prove, ask a person where in doubt, post, audit."""
+    """Process invoices: the demonstration.
+
+    Reads each document, proves what was read, asks a person where in doubt, posts the rest, and audits
+    the runs.
+    """
     from flujo.cli.config import load_config
     from flujo.cli.demo import DemoOptions, run_demo
 

@@ -33,7 +33,13 @@ def list_approvals(config: Config, *, run: str | None, pipeline: str, limit: int
 
     found = asyncio.run(read())
     if as_json:
-        emit_json({"approvals": [{**approval_json(one.request), "pipeline": one.run.pipeline} for one in found[:limit]]})
+        emit_json(
+            {
+                "approvals": [
+                    {**approval_json(one.request), "pipeline": one.run.pipeline} for one in found[:limit]
+                ]
+            }
+        )
         return DONE
     if not found:
         note("nothing waits for anybody")
@@ -47,7 +53,10 @@ def list_approvals(config: Config, *, run: str | None, pipeline: str, limit: int
 
 def _told(one: Waiting, now: datetime, config: Config) -> str:
     request = one.request
-    lines = [f"{request.id}  ({one.run.pipeline}, asked {age(request.asked_at, now)})", f"  {brief(request.prompt, 200)}"]
+    lines = [
+        f"{request.id}  ({one.run.pipeline}, asked {age(request.asked_at, now)})",
+        f"  {brief(request.prompt, 200)}",
+    ]
     if request.subject is not None:
         lines.append(f"  about: {brief(request.subject, 200)}")
     if request.deadline is not None:
@@ -84,7 +93,7 @@ def decide(
         channel="cli",
         digest=one.request.digest,
     )
-    tail = tail_of(runner, config, found if target is not None else None)
+    tail = tail_of(runner, config, target)
     if resume:
         return carry(
             runner,
@@ -96,7 +105,7 @@ def decide(
 
     async def record() -> None:
         try:
-            await runner.answer_async(run_id, decision, request=one.request.id)
+            await runner.answer(run_id, decision, request=one.request.id)
         finally:
             await runner.close()
 
@@ -108,7 +117,9 @@ def decide(
 
 def _confirm(request: Approval, decision: Decision, following: str, show: Show) -> None:
     if show.as_json:
-        emit_json({"request": request.id, "action": decision.action, "actor": decision.actor, "next": following})
+        emit_json(
+            {"request": request.id, "action": decision.action, "actor": decision.actor, "next": following}
+        )
     elif not show.quiet:
         note(f"recorded: {decision.action} by {clean(decision.actor)}\nto go on: {following}")
 
@@ -131,7 +142,9 @@ def _value(typed: str | None, request: Approval) -> Any:
     except InputError as error:
         if asked_for_text and not typed.startswith("@"):
             return typed
-        raise AnswerRejected(f"{request.address}: {error.message}", fix=f"{error.fix}; {_wanted(request.schema)}") from None
+        raise AnswerRejected(
+            f"{request.address}: {error.message}", fix=f"{error.fix}; {_wanted(request.schema)}"
+        ) from None
     return typed if asked_for_text and not isinstance(value, str) else value
 
 

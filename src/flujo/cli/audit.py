@@ -19,12 +19,21 @@ def verify_store(config: Config, typed: str | None, *, as_json: bool) -> int:
     except StoreCorrupt as error:  # what cannot be read cannot be sound
         fault = Fault.of(error)
         return report(
-            Fault(error, fault.code, fault.message, fault.fix, max(BROKEN, exit_code(error))), as_json=as_json, trace=False
+            Fault(error, fault.code, fault.message, fault.fix, max(BROKEN, exit_code(error))),
+            as_json=as_json,
+            trace=False,
         )
     broken = [one for one in reports if not one.sound]
     events = sum(one.events for one in reports)
     if as_json:
-        emit_json({"sound": not broken, "runs": len(reports), "events": events, "findings": [_json(one) for one in broken]})
+        emit_json(
+            {
+                "sound": not broken,
+                "runs": len(reports),
+                "events": events,
+                "findings": [_json(one) for one in broken],
+            }
+        )
         return BROKEN if broken else DONE
     for one in broken:
         assert one.finding is not None

@@ -41,7 +41,14 @@ Start = Callable[[Flujo[Any, Any]], AsyncIterator[RunEvent]]
 
 
 def run_target(
-    text: str, config: Config, *, given: str | None, file: Path | None, context: str | None, run_id: str | None, show: Show
+    text: str,
+    config: Config,
+    *,
+    given: str | None,
+    file: Path | None,
+    context: str | None,
+    run_id: str | None,
+    show: Show,
 ) -> int:
     """Begin a run of a target, and return what the command exits with.
 
@@ -59,10 +66,10 @@ def run_target(
         note("this runner has no store: nothing is recorded, and the run cannot be resumed")
     return carry(
         runner,
-        lambda runner: runner.stream_async(value, context=begun_with, run_id=name),
+        lambda runner: runner.stream_async(value, context=begun_with, run_id=name, labels=target.labels),
         name,
         show=show,
-        tail=tail_of(runner, config, target if isinstance(target.found, Flujo) else None),
+        tail=tail_of(runner, config),
     )
 
 
@@ -76,10 +83,11 @@ def runner_of(target: Target, config: Config) -> Flujo[Any, Any]:
     found = target.found
     if isinstance(found, Node):
         durability = cast("Literal['sync', 'async']", config.text("durability"))
-        return Flujo(found, state=config.store, durability=durability, labels=target.labels)
+        return Flujo(found, state=config.store, durability=durability)
     if config.values["store"].source == "--store" and own_store(found) != config.store.resolve():
         raise ConfigError(
-            f"{target.name} is a runner, which chooses its store itself", fix="leave --store out, or name the pipeline"
+            f"{target.name} is a runner, which chooses its store itself",
+            fix="leave --store out, or name the pipeline",
         )
     return found
 
@@ -89,15 +97,15 @@ def own_store(runner: Flujo[Any, Any]) -> Path | None:
     return runner.store.path.resolve() if isinstance(runner.store, SQLiteStore) else None
 
 
-def tail_of(runner: Flujo[Any, Any], config: Config, target: Target | None) -> list[str]:
-    """Return the options by which another command finds a run of this runner again."""
+def tail_of(runner: Flujo[Any, Any], config: Config, target: str | None = None) -> list[str]:
+    """Return the options by which another command finds a run of this runner, and its pipeline, again."""
     tail: list[str] = []
     path = own_store(runner)
     asked = config.values["store"].source == "--store"
     if path is not None and (asked or path != config.store.resolve()):
         tail += ["--store", config.text("store") if asked else str(path)]
     if target is not None:
-        tail += ["--target", target.name]
+        tail += ["--target", target]
     return tail
 
 

@@ -52,7 +52,9 @@ def show(text: str, config: Config, *, form: str, file: Path | None) -> int:
     try:
         file.write_text(picture if picture.endswith("\n") else picture + "\n", encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{file} cannot be written: {error.strerror}", fix="check the path and its rights") from error
+        raise ConfigError(
+            f"{file} cannot be written: {error.strerror}", fix="check the path and its rights"
+        ) from error
     note(f"wrote {file}")
     return DONE
 

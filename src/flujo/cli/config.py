@@ -1,4 +1,4 @@
-"""The settings of the command: from the command line, the environment, a file, or the default, in this order."""
+"""The settings of the command: the command line goes before the environment, a file, and the default."""
 
 import difflib
 import os
@@ -44,7 +44,16 @@ SETTINGS = (
     Setting("trace", False, "Whether errors show their traceback."),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
-_WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_WORDS = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,7 @@ class Config:
 
     @property
     def store(self) -> Path:
-        """The store's file. A path that was typed is relative to the current folder, any other to the project's."""
+        """The store's file, seen from the current folder if it was typed, else from the project's."""
         path = Path(self.text("store")).expanduser()
         typed = self.values["store"].source.startswith(("--", "FLUJO_"))
         return path if typed or path.is_absolute() else _near(self.folder / path)
@@ -121,7 +130,7 @@ def load_config(
 
 
 def find_file(start: Path) -> Path | None:
-    """Return the nearest settings file, from a folder upwards: flujo.toml, or a pyproject.toml with [tool.flujo]."""
+    """Return the nearest flujo.toml, or pyproject.toml with [tool.flujo], from a folder upwards."""
     for folder in (start, *start.parents):
         if (folder / FILE).is_file():
             return folder / FILE
@@ -186,13 +195,16 @@ def _checked(table: dict[str, object], path: Path) -> dict[str, object]:
             raise ConfigError(f"{path} sets {key!r}, which is no setting", fix=fix)
         if key == "targets" and not _all_texts(value):
             raise ConfigError(
-                f"{path}: targets must be a table of texts", fix='write it as [targets] and lines like intake = "file.py:object"'
+                f"{path}: targets must be a table of texts",
+                fix='write it as [targets] and lines like intake = "file.py:object"',
             )
     return table
 
 
 def _all_texts(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(text, str) for text in cast("dict[str, object]", value).values())
+    return isinstance(value, dict) and all(
+        isinstance(text, str) for text in cast("dict[str, object]", value).values()
+    )
 
 
 def _value(setting: Setting, given: str | bool, source: str) -> Value:

@@ -43,7 +43,9 @@ class DemoOptions:
 class Demo(Protocol):
     """The example's entry: takes the options, and returns what the command exits with."""
 
-    def __call__(self, options: DemoOptions, /) -> int: ...
+    def __call__(self, options: DemoOptions, /) -> int:
+        """Run the example."""
+        ...
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -62,7 +64,9 @@ def run_demo(options: DemoOptions) -> int:
         module = import_module(f"{EXAMPLE}.demo")
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.startswith(EXAMPLE):
-            raise ConfigError("the example is not part of this installation", fix="install flujo anew") from error
+            raise ConfigError(
+                "the example is not part of this installation", fix="install flujo anew"
+            ) from error
         raise ConfigError(
             f"the demonstration needs the package {error.name!r}", fix='pip install "flujo[demo]"'
         ) from error

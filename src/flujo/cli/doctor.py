@@ -45,7 +45,11 @@ def examine(store: str | None, *, as_json: bool) -> int:
     if as_json:
         emit_json({"ok": not bad, "findings": findings})
         return FAILED if bad else DONE
-    marks = {"ok": "✓", "note": "!", "bad": "✗"} if speaks_unicode(stdout()) else {"ok": "+", "note": "!", "bad": "x"}
+    marks = (
+        {"ok": "✓", "note": "!", "bad": "✗"}
+        if speaks_unicode(stdout())
+        else {"ok": "+", "note": "!", "bad": "x"}
+    )
     width = max(len(one.name) for one in findings)
     for one in findings:
         emit(f"{marks[one.verdict]} {one.name:<{width}}  {one.said}")
@@ -72,8 +76,6 @@ def _findings(store: str | None) -> Iterator[Finding]:
 
 def _python() -> Finding:
     said = f"Python {platform.python_version()}, flujo {_version('flujo')}, {platform.system()}"
-    if sys.version_info < (3, 11):
-        return Finding("python", "bad", said, "use Python 3.11 or newer")
     return Finding("python", "ok", said)
 
 
@@ -102,9 +104,13 @@ def _store(path: Path) -> Iterator[Finding]:
 def _place(path: Path) -> Finding:
     folder = path.absolute().parent
     if not folder.is_dir():
-        return Finding("store", "bad", f"{path} cannot be made: {folder} does not exist", f"make the folder {folder}")
+        return Finding(
+            "store", "bad", f"{path} cannot be made: {folder} does not exist", f"make the folder {folder}"
+        )
     if not os.access(folder, os.W_OK):
-        return Finding("store", "bad", f"{path} cannot be made: {folder} is read-only", "name another with --store")
+        return Finding(
+            "store", "bad", f"{path} cannot be made: {folder} is read-only", "name another with --store"
+        )
     return Finding("store", "ok", f"{path} will be made by the first run")
 
 
@@ -123,7 +129,12 @@ def _file(path: Path) -> Iterator[Finding]:
         yield Finding("rights", "ok", f"{path} is private ({mode:04o})")
     free = shutil.disk_usage(path.absolute().parent).free
     said = f"{free / 2**30:.1f} GB free, the store has {state.st_size / 2**20:.1f} MB"
-    yield Finding("space", "ok" if free > _NEEDED_SPACE else "bad", said, "" if free > _NEEDED_SPACE else "free some space")
+    yield Finding(
+        "space",
+        "ok" if free > _NEEDED_SPACE else "bad",
+        said,
+        "" if free > _NEEDED_SPACE else "free some space",
+    )
 
 
 def _content(path: Path) -> Finding:
@@ -163,12 +174,24 @@ def _extras() -> Iterator[Finding]:
         requirement, _, marker = line.partition(";")
         if "extra ==" in marker:
             extra = marker.partition("extra ==")[2].strip(" '\"")
-            name = requirement.split("[")[0].split("<")[0].split(">")[0].split("=")[0].split("!")[0].split("~")[0]
+            name = (
+                requirement.split("[")[0]
+                .split("<")[0]
+                .split(">")[0]
+                .split("=")[0]
+                .split("!")[0]
+                .split("~")[0]
+            )
             wanted.setdefault(extra, []).append(name.strip())
     for extra, names in wanted.items():
         missing = [name for name in names if not _installed(name)]
         if missing:
-            yield Finding(f"extra {extra}", "note", f"not installed: {', '.join(missing)}", f'pip install "flujo[{extra}]"')
+            yield Finding(
+                f"extra {extra}",
+                "note",
+                f"not installed: {', '.join(missing)}",
+                f'pip install "flujo[{extra}]"',
+            )
         else:
             yield Finding(f"extra {extra}", "ok", "installed")
 
@@ -186,7 +209,9 @@ def _version(name: str) -> str:
 
 def _variables() -> Iterator[Finding]:
     for name, meant in unknown_variables(os.environ).items():
-        yield Finding("variables", "note", f"{name} is no setting", f"did you mean {meant}?" if meant else "unset it")
+        yield Finding(
+            "variables", "note", f"{name} is no setting", f"did you mean {meant}?" if meant else "unset it"
+        )
 
 
 def _terminal() -> Finding:

@@ -41,7 +41,7 @@ class Door(TyperGroup):
                 windows_expand_args=windows_expand_args,
                 **extra,
             )
-        except (Exception, KeyboardInterrupt) as error:  # the last resort: no traceback unless it is asked for
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # no traceback unless asked for
             code = report(self._fault(error, words), as_json="--json" in options, trace=_trace(options))
         silence_closed_stdout()
         sys.exit(code if isinstance(code, int) else 0)
@@ -56,7 +56,9 @@ class Door(TyperGroup):
                 return self._usage(error, words)
             case OSError():
                 name = f"{error.filename}: " if error.filename else ""
-                return Fault(error, "os", f"{name}{error.strerror or error}", "check the path and who may use it")
+                return Fault(
+                    error, "os", f"{name}{error.strerror or error}", "check the path and who may use it"
+                )
             case _:
                 return Fault(
                     error,

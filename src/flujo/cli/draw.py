@@ -83,25 +83,29 @@ def _notes(node: PlanNode) -> Iterator[str]:
             yield from _step_notes(node)
         case PlanParallel():
             yield "side by side"
-            if node.node.on_failure == "collect":
-                yield "failures are collected"
         case PlanMap():
             many = node.node.concurrency
             yield "for each item" + (f", {many} at once" if many else "")
-            if node.node.on_failure == "collect":
-                yield "failures are collected"
         case PlanBranch():
             yield "one of"
         case PlanLoop():
             yield f"at most {node.node.max_turns} turns"
+        case PlanSub():
+            yield "pipeline"
+        case _:
+            yield from _wait_notes(node)
+    if isinstance(node, PlanParallel | PlanMap) and node.node.on_failure == "collect":
+        yield "failures are collected"
+
+
+def _wait_notes(node: PlanNode) -> Iterator[str]:
+    match node:
         case PlanHuman():
             yield "asks a person"
         case PlanEvent():
             yield f"waits for {node.node.event!r}"
             if node.node.timeout is not None:
                 yield f"at most {duration(node.node.timeout.total_seconds())}"
-        case PlanSub():
-            yield "pipeline"
         case PlanSleep():
             yield f"waits {duration(node.node.duration.total_seconds())}"
         case _:
@@ -142,7 +146,13 @@ def _branches(box: Box, indent: str, unicode: bool) -> Iterator[str]:
 
 
 def _line(label: str, box: Box) -> str:
-    name = f"{label}:" if box.kind == "sequence" else f"{label}: {box.label}" if label and label != box.label else box.label
+    name = (
+        f"{label}:"
+        if box.kind == "sequence"
+        else f"{label}: {box.label}"
+        if label and label != box.label
+        else box.label
+    )
     return f"{name}  ({', '.join(box.notes)})" if box.notes else name
 
 
@@ -245,7 +255,9 @@ class _Chart:
         self._count += 1
         name = f"n{self._count}"
         left, right = _SHAPES.get(box.kind, ("[", "]"))
-        text = _quoted(box.label) + (f"<br/><small>{_quoted(', '.join(box.notes))}</small>" if box.notes else "")
+        text = _quoted(box.label) + (
+            f"<br/><small>{_quoted(', '.join(box.notes))}</small>" if box.notes else ""
+        )
         self.lines.append(f'{indent}{name}{left}"{text}"{right}')
         if box.kind == "human":
             self.people.append(name)

@@ -4,10 +4,24 @@ from typing import Annotated
 
 import typer
 
-from flujo.cli.options import Actor, Json, OtherTarget, Quiet, Reason, RequestId, Resume, RunId, Store, Stream, Trace
+from flujo.cli.options import (
+    Actor,
+    Json,
+    OtherTarget,
+    Quiet,
+    Reason,
+    RequestId,
+    Resume,
+    RunId,
+    Store,
+    Stream,
+    Trace,
+)
 
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many to print.")]
-Pipeline = Annotated[str, typer.Option("--pipeline", metavar="NAME", help="Only of the pipeline of this name.")]
+Pipeline = Annotated[
+    str, typer.Option("--pipeline", metavar="NAME", help="Only of the pipeline of this name.")
+]
 
 
 def help_alone(context: typer.Context) -> None:
@@ -34,15 +48,19 @@ def runs_list(
             "--status",
             "-s",
             metavar="STATUS",
-            help="Only of this status (more than once allowed): running, paused, completed, failed, cancelled, stopped.",
+            help="Only of this status, once or more: running, paused, completed, failed, cancelled, stopped.",
         ),
     ] = None,
     pipeline: Pipeline = "",
     since: Annotated[
         str | None, typer.Option("--since", metavar="TIME", help="Begun since: 15m, 2h, 3d ago, or a date.")
     ] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Begun before, likewise.")] = None,
-    prefix: Annotated[str, typer.Option("--prefix", metavar="TEXT", help="Only ids that begin with this.")] = "",
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="Begun before, likewise.")
+    ] = None,
+    prefix: Annotated[
+        str, typer.Option("--prefix", metavar="TEXT", help="Only ids that begin with this.")
+    ] = "",
     limit: Limit = 20,
     after: Annotated[str, typer.Option("--after", metavar="CURSOR", help="The page after this one.")] = "",
     store: Store = None,
@@ -76,7 +94,10 @@ def runs_show(
     as_json: Json = False,
     trace: Trace = False,
 ) -> int:
-    """Show what happened in a run: when, where, how long it took, and who decided."""
+    """Show what happened in a run.
+
+    When, where, how long it took, and who decided.
+    """
     from flujo.cli.config import load_config
     from flujo.cli.runs import show_run
 
@@ -93,12 +114,17 @@ def runs_resume(
     quiet: Quiet = False,
     trace: Trace = False,
 ) -> int:
-    """Go on with a run that waits, or whose process died; nothing recorded runs again."""
+    """Go on with a run.
+
+    With one that waited and was answered, or whose process died; nothing recorded runs again.
+    """
     from flujo.cli.carry import Show
     from flujo.cli.config import load_config
     from flujo.cli.runs import resume_run
 
-    return resume_run(load_config(store=store), run, target=target, show=Show(as_json or stream, stream, quiet))
+    return resume_run(
+        load_config(store=store), run, target=target, show=Show(as_json or stream, stream, quiet)
+    )
 
 
 @runs.command("cancel")
@@ -110,7 +136,10 @@ def runs_cancel(
     as_json: Json = False,
     trace: Trace = False,
 ) -> int:
-    """End a run for good, and undo what its steps declare to be undone."""
+    """End a run for good.
+
+    What its steps declare to be undone is undone.
+    """
     from flujo.cli.config import load_config
     from flujo.cli.runs import cancel_run
 
@@ -126,7 +155,10 @@ def approvals_list(
     as_json: Json = False,
     trace: Trace = False,
 ) -> int:
-    """List what runs wait for, with the commands that decide it."""
+    """List what runs wait for.
+
+    Each with the commands that decide it.
+    """
     from flujo.cli.approvals import list_approvals
     from flujo.cli.config import load_config
 
@@ -138,7 +170,11 @@ def approvals_answer(
     request: RequestId,
     value: Annotated[
         str,
-        typer.Option("--value", metavar="JSON", help="The answer; text where a text is asked for; `@PATH` reads a file."),
+        typer.Option(
+            "--value",
+            metavar="JSON",
+            help="The answer; text where a text is asked for; `@PATH` reads a file.",
+        ),
     ],
     reason: Reason = "",
     actor: Actor = None,
@@ -150,7 +186,10 @@ def approvals_answer(
     quiet: Quiet = False,
     trace: Trace = False,
 ) -> int:
-    """Answer with a value of your own; one that does not fit leaves the request open."""
+    """Answer with a value of your own.
+
+    One that does not fit leaves the request open, and says what was wrong.
+    """
     from flujo.cli.approvals import decide
     from flujo.cli.carry import Show
     from flujo.cli.config import load_config
@@ -237,7 +276,10 @@ def audit_verify(
     as_json: Json = False,
     trace: Trace = False,
 ) -> int:
-    """Recompute the chain of hashes, and name the first event that does not match."""
+    """Recompute the chain of hashes.
+
+    Names the first event that does not match.
+    """
     from flujo.cli.audit import verify_store
     from flujo.cli.config import load_config
 
@@ -246,7 +288,7 @@ def audit_verify(
 
 @config.command("show")
 def config_show(store: Store = None, as_json: Json = False, trace: Trace = False) -> int:
-    """Show each setting, its value, and where it comes from."""
+    """Show each setting and its source."""
     from flujo.cli.config import load_config
     from flujo.cli.settings import show_settings
 

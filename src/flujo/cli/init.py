@@ -27,7 +27,8 @@ def start_project(folder: Path, *, force: bool, as_json: bool) -> int:
         raise ConfigError(f"{folder} is a file", fix="name a folder")
     if folder.is_dir() and any(folder.iterdir()) and not force:
         raise ConfigError(
-            f"{folder} is not empty", fix="name a new folder, or pass --force to write over files of the same names"
+            f"{folder} is not empty",
+            fix="name a new folder, or pass --force to write over files of the same names",
         )
     written = [_write(folder, source, target) for source, target in _FILES.items()]
     if as_json:
@@ -46,7 +47,9 @@ def _write(folder: Path, source: str, target: str) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.replace("{name}", _name(folder)), encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}", fix="name a folder that you may write to") from error
+        raise ConfigError(
+            f"{path} cannot be written: {error.strerror}", fix="name a folder that you may write to"
+        ) from error
     return target
 
 

@@ -103,7 +103,9 @@ def read_value(given: str, what: str) -> Any:
     try:
         return json.loads(data)
     except ValueError as error:
-        raise InputError(f"{what} is not JSON: {error}", fix=f"put texts in quotes: {what} '{json.dumps(given)}'") from None
+        raise InputError(
+            f"{what} is not JSON: {error}", fix=f"put texts in quotes: {what} '{json.dumps(given)}'"
+        ) from None
 
 
 def problems(error: Any) -> str:
@@ -139,7 +141,9 @@ def _file(path: Path) -> bytes:
     try:
         return path.expanduser().read_bytes()
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}", fix="check the path and who may read it") from None
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}", fix="check the path and who may read it"
+        ) from None
 
 
 def _nothing(wanted: Any) -> None:

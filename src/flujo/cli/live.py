@@ -89,11 +89,19 @@ class Lines(Silent):
         """Print what happened."""
         match event:
             case StepCompleted(result=result):
-                more = "  cached" if result.cached else f"  {result.attempts} attempts" if result.attempts > 1 else ""
+                more = (
+                    "  cached"
+                    if result.cached
+                    else f"  {result.attempts} attempts"
+                    if result.attempts > 1
+                    else ""
+                )
                 self._line("done", result.address, f"{duration(result.duration)}{more}")
             case StepRetrying():
                 wait = f", again in {duration(event.wait)}" if event.wait else ""
-                self._line("running", event.address, f"attempt {event.attempt} failed: {brief(event.error)}{wait}")
+                self._line(
+                    "running", event.address, f"attempt {event.attempt} failed: {brief(event.error)}{wait}"
+                )
             case StepGaveUp():
                 self._line("failed", event.address, "failed")
             case Paused():
@@ -146,7 +154,9 @@ class LiveTree:
             active = [line for line in lines if line[1]]
             lines = (active or lines)[-(height - 2) :]
             lines.insert(0, (Text("…", style="dim"), False))
-        return Text("\n", no_wrap=True, overflow="ellipsis").join([self._head(), *(line for line, _ in lines)])
+        return Text("\n", no_wrap=True, overflow="ellipsis").join(
+            [self._head(), *(line for line, _ in lines)]
+        )
 
     def _head(self) -> Text:
         progress = self._progress
@@ -161,7 +171,7 @@ class LiveTree:
         if len(parts) > MANY and place.kind in ("map", "loop", ""):
             parts = [part for part in parts if part.standing not in ("done", "ahead")] or parts[-1:]
         for part in parts:
-            label, part = _joined(part)
+            label, part = _joined(part, place.kind)
             standing = part.standing
             yield self._line(part, label, indent), standing in ("running", "waiting", "failed")
             if not (folded and standing in ("done", "ahead")):
@@ -174,7 +184,7 @@ class LiveTree:
         line.append(clean(label), "dim" if standing == "ahead" else "")
         over = sum(inner.standing == "done" for inner in part.inside.values())
         if part.inside and part.kind in ("map", "loop"):
-            line.append(f"  {over} of {len(part.inside)}", "dim")
+            line.append(f"  {over} done", "dim")
         if standing == "running" and part.begun:
             line.append(f"  {duration(monotonic() - part.begun)}", "cyan")
         elif part.took is not None:
@@ -184,17 +194,13 @@ class LiveTree:
         return line
 
 
-def _joined(place: Place) -> tuple[str, Place]:
+def _joined(place: Place, within: str) -> tuple[str, Place]:
     """Return a place with the label that leads to it: a lane that holds one step is told with it."""
-    label = _word(place.label)
+    label = f"turn {place.label.strip('[]')}" if within == "loop" else place.label
     while not place.kind and place.state == "ahead" and len(place.inside) == 1:
         (inner,) = place.inside.values()
-        place, label = inner, f"{label}: {_word(inner.label)}"
+        place, label = inner, f"{label}: {inner.label}"
     return label, place
-
-
-def _word(label: str) -> str:
-    return label.strip("[]") if label.startswith("[") else label
 
 
 def event_json(event: RunEvent) -> dict[str, Any]:
@@ -203,7 +209,12 @@ def event_json(event: RunEvent) -> dict[str, Any]:
         case RunStarted():
             return {"event": "run.started", "run_id": event.run_id, "resumed": event.resumed}
         case StepStarted():
-            return {"event": "step.started", "run_id": event.run_id, "address": event.address, "name": event.name}
+            return {
+                "event": "step.started",
+                "run_id": event.run_id,
+                "address": event.address,
+                "name": event.name,
+            }
         case StepRetrying():
             return {
                 "event": "step.retrying",

@@ -21,10 +21,14 @@ Stream = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only, no progress.")]
 Trace = Annotated[
-    bool, typer.Option("--trace", help="Show the traceback of an error.  [setting: trace]", show_default=False)
+    bool,
+    typer.Option("--trace", help="Show the traceback of an error.  [setting: trace]", show_default=False),
 ]
 RunId = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's id, a unique beginning of it, or `last`.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="RUN", help="A run's id, a unique beginning of it, or `last`.", show_default=False
+    ),
 ]
 RequestId = Annotated[
     str,

@@ -100,7 +100,13 @@ def approval_json(request: Approval) -> dict[str, Any]:
 
 
 def tell(
-    result: PipelineResult[Any], *, as_json: bool, line: bool, quiet: bool, took: float, tail: Sequence[str] = ()
+    result: PipelineResult[Any],
+    *,
+    as_json: bool,
+    line: bool,
+    quiet: bool,
+    took: float,
+    tail: Sequence[str] = (),
 ) -> None:
     """Print what a run came to: its output on stdout, the rest on stderr.
 
@@ -131,20 +137,22 @@ def waiting_lines(pending: Sequence[Approval], run_id: str, tail: Sequence[str])
     """Return what a paused run waits for, and the commands that go on with it."""
     lines: list[str] = []
     for request in pending:
-        lines += [f"waits at {clean(request.address)}: {brief(request.prompt, 200)}", *how_to_decide(request, tail)]
+        lines += [f"waits at {clean(request.address)}: {brief(request.prompt, 200)}"]
+        lines += how_to_decide(request, tail, alone=len(pending) == 1)
     return lines or [f"to go on: {command('runs', 'resume', run_id, *tail)}"]
 
 
-def how_to_decide(request: Approval, tail: Sequence[str]) -> list[str]:
-    """Return the commands that answer a request."""
+def how_to_decide(request: Approval, tail: Sequence[str], *, alone: bool = False) -> list[str]:
+    """Return the commands that answer a request; ``alone`` where its run waits for nothing else."""
     example = json.dumps(schema_example(request.schema))
     words = {
         "approve": ("approve",),
         "edit": ("answer", "--value", example),
         "deny": ("deny", "--reason", "…" if speaks_unicode(sys.stderr) else "..."),
     }
+    name = request.run_id if alone else request.id
     return [
-        f"  {command('approvals', verb, request.id, *options, *tail, '--resume')}"
+        f"  {command('approvals', verb, name, *options, *tail, '--resume')}"
         for verb, *options in (words[action] for action in request.actions)
     ]
 
@@ -182,4 +190,6 @@ def schema_example(schema: Any, known: Any = None) -> Any:
         case "integer" | "number" | "boolean" | "null" as kind:
             return {"integer": 1, "number": 1.5, "boolean": True, "null": None}[kind]
         case _:
-            return {"date": "2025-01-31", "date-time": "2025-01-31T12:00:00Z"}.get(schema.get("format", ""), "text")
+            return {"date": "2025-01-31", "date-time": "2025-01-31T12:00:00Z"}.get(
+                schema.get("format", ""), "text"
+            )

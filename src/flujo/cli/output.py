@@ -4,10 +4,10 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any, TextIO
 
 from flujo.errors import (
     AnswerRejected,
@@ -105,11 +105,11 @@ def told(fault: Fault) -> str:
     return f"{word} {clean(fault.message)}" + (f"\n{clean(fix)}" if fix else "")
 
 
-_kept: list[IO[str]] = []
+_kept: list[TextIO] = []
 
 
 @contextmanager
-def user_code() -> Iterator[None]:
+def user_code() -> Generator[None]:
     """Let code that is not ours print on stderr: stdout holds the command's data and nothing else."""
     _kept.append(sys.stdout)
     try:
@@ -124,7 +124,7 @@ def emit(text: str) -> None:
     _print(text, stdout())
 
 
-def stdout() -> IO[str]:
+def stdout() -> TextIO:
     """Return the command's own stdout, also while the code of users is kept from it."""
     return _kept[0] if _kept else sys.stdout
 
@@ -157,14 +157,14 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
 
 
-def colored(stream: IO[str]) -> bool:
+def colored(stream: TextIO) -> bool:
     """Say whether a stream shows color."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
 
 
-def speaks_unicode(stream: IO[str]) -> bool:
+def speaks_unicode(stream: TextIO) -> bool:
     """Say whether a stream can show every character."""
     return (stream.encoding or "ascii").lower().replace("-", "").startswith("utf")
 
@@ -178,7 +178,7 @@ def silence_closed_stdout() -> None:
             _drop(stream)
 
 
-def _print(text: str, stream: IO[str]) -> None:
+def _print(text: str, stream: TextIO) -> None:
     encoding = stream.encoding or "ascii"
     try:
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
@@ -187,7 +187,7 @@ def _print(text: str, stream: IO[str]) -> None:
         _drop(stream)
 
 
-def _drop(stream: IO[str]) -> None:
+def _drop(stream: TextIO) -> None:
     """Send what is still written to a closed pipe nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:

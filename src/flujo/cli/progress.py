@@ -23,6 +23,8 @@ from flujo.plan.plan import Plan
 
 State = Literal["ahead", "running", "waiting", "done", "failed", "stopped"]
 
+# What a container is said to be as soon as one place in it is.
+_TELLING: tuple[State, ...] = ("failed", "stopped", "running", "waiting")
 _PART = re.compile(r"[^/\[\]]+|\[\d+\]")
 
 
@@ -60,13 +62,13 @@ class Place:
         """Its state, or what the places in it come to."""
         if not self.inside or self.state != "ahead":
             return self.state
-        states = {part.standing for part in self.inside.values()}
+        states: set[State] = {part.standing for part in self.inside.values()}
         if self.kind == "branch" and len(states) > 1:
             states.discard("ahead")
-        for state in ("failed", "stopped", "running", "waiting"):
+        for state in _TELLING:
             if state in states:
                 return state
-        return next(iter(states)) if len(states) == 1 else "running"
+        return states.pop() if len(states) == 1 else "running"
 
     def walk(self) -> Iterator[Place]:
         """Yield this place and all inside it."""
@@ -113,7 +115,13 @@ class Progress:
                 place = self.at(result.address)
                 self._end(place, "done")
                 place.took = result.duration
-                place.note = "cached" if result.cached else f"{result.attempts} attempts" if result.attempts > 1 else ""
+                place.note = (
+                    "cached"
+                    if result.cached
+                    else f"{result.attempts} attempts"
+                    if result.attempts > 1
+                    else ""
+                )
             case StepGaveUp():
                 self._end(self.at(event.address), "failed")
             case Paused():
@@ -141,7 +149,7 @@ class Progress:
                 place.state = "done"
 
     def _lay(self, node: PlanNode) -> None:
-        """Lay out what is known to lie ahead; turns and items, and what runs only aside, come when they come."""
+        """Lay out what lies ahead; turns, items and what runs only aside come when they come."""
         if not isinstance(node, PlanSequence):
             self.at(node.path).kind = node.kind
         if isinstance(node, PlanSequence | PlanParallel | PlanBranch | PlanSub):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -13,8 +13,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from flujo.cli.text import age, counted, moment
-from flujo.engine.record import Recall
-from flujo.engine.requests import pending
+from flujo.engine import requests
 from flujo.errors import ConfigError, UnknownRequest, UnknownRun
 from flujo.journal.events import Event
 from flujo.journal.sqlite import SQLiteStore
@@ -25,7 +24,7 @@ _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[SQLiteStore]:
+async def opened(path: Path) -> AsyncGenerator[SQLiteStore]:
     """Open a store that exists, and close it afterwards.
 
     Raises:
@@ -78,21 +77,16 @@ class Waiting:
 
 
 async def waiting(store: JournalStore, query: RunQuery) -> list[Waiting]:
-    """Return what the paused runs of a query wait for: the newest run first, its requests as they were made."""
+    """Return what the paused runs of a query wait for: newest run first, its requests as they were made."""
     found: list[Waiting] = []
     query = replace(query, status=("paused",))
     while True:
         page = await store.runs(query)
         for record in page.runs:
-            found += [Waiting(request, record) for request in await requests_of(store, record.run_id)]
+            found += [Waiting(request, record) for request in await requests.waiting(store, record.run_id)]
         if not page.next:
             return found
         query = replace(query, after=page.next)
-
-
-async def requests_of(store: JournalStore, run_id: str) -> list[Approval]:
-    """Return the requests of a run that nobody answered yet."""
-    return pending(Recall.of(await store.live_events(run_id)).notes, run_id)
 
 
 async def find_request(store: JournalStore, typed: str) -> Waiting:
@@ -103,14 +97,16 @@ async def find_request(store: JournalStore, typed: str) -> Waiting:
     """
     run_part, colon, address = typed.partition(":")
     record = await _run_of_request(store, typed, run_part)
-    open_ones = await requests_of(store, record.run_id)
+    open_ones = await requests.waiting(store, record.run_id)
     meant = [one for one in open_ones if not colon or one.address.startswith(address)]
     exact = [one for one in meant if one.address == address]
     if len(exact or meant) == 1:
         return Waiting((exact or meant)[0], record)
     if meant:
         some = ", ".join(one.id for one in meant[:5]) + (", …" if len(meant) > 5 else "")
-        raise UnknownRequest(f"run {record.run_id} waits for {counted(len(meant), 'answer')}", fix=f"name one: {some}")
+        raise UnknownRequest(
+            f"run {record.run_id} waits for {counted(len(meant), 'answer')}", fix=f"name one: {some}"
+        )
     raise await _not_waiting(store, record, address, open_ones)
 
 
@@ -127,19 +123,24 @@ async def _run_of_request(store: JournalStore, typed: str, run_part: str) -> Run
 async def _not_waiting(
     store: JournalStore, record: RunRecord, address: str, open_ones: Sequence[Approval]
 ) -> UnknownRequest:
-    answers = [event for event in await store.events(record.run_id) if event.kind == "answer" and event.address == address]
-    if answers:
-        body = from_json(answers[-1].body)
-        when = age(moment(answers[-1].at), datetime.now(UTC))
-        who = body.get("actor") or "somebody"
-        return UnknownRequest(
-            f"{record.run_id}:{address} was answered already: {body.get('action')} by {who}, {when}",
-            fix=f"the answer stands; see `flujo runs show {record.run_id}`",
-        )
+    for event in reversed(await store.events(record.run_id)):
+        if (
+            event.kind == "answer"
+            and event.address == (address or event.address)
+            and not (open_ones and not address)
+        ):
+            body = body_of(event)
+            when = age(moment(event.at), datetime.now(UTC))
+            return UnknownRequest(
+                f"{record.run_id}:{event.address} was answered already: "
+                f"{body.get('action')} by {body.get('actor') or 'somebody'}, {when}",
+                fix=f"the answer stands; `flujo runs show {record.run_id}` tells what came of it",
+            )
     close = difflib.get_close_matches(address, [one.address for one in open_ones], n=1)
     if close:
         return UnknownRequest(
-            f"run {record.run_id} waits for no answer at {address!r}", fix=f"did you mean {record.run_id}:{close[0]}?"
+            f"run {record.run_id} waits for no answer at {address!r}",
+            fix=f"did you mean {record.run_id}:{close[0]}?",
         )
     if open_ones:
         return UnknownRequest(
@@ -174,6 +175,7 @@ def since(typed: str | None, option: str, now: datetime) -> int | None:
         at = datetime.fromisoformat(typed)
     except ValueError:
         raise ConfigError(
-            f"{option} {typed!r} is no point in time", fix="write 15m, 2h, 3d, or a date like 2025-01-31T12:00"
+            f"{option} {typed!r} is no point in time",
+            fix="write 15m, 2h, 3d, or a date like 2025-01-31T12:00",
         ) from None
     return int(at.astimezone(UTC).timestamp() * 1e6)

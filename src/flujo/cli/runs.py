@@ -15,10 +15,11 @@ from flujo.cli.carry import Show, carry, runner_of, tail_of
 from flujo.cli.config import Config
 from flujo.cli.outcome import approval_json, command, outcome_code, tell, waiting_lines
 from flujo.cli.output import DONE, emit, emit_json, note, user_code
-from flujo.cli.reading import begun_with, body_of, find_run, opened, requests_of, since
+from flujo.cli.reading import begun_with, body_of, find_run, opened, since
 from flujo.cli.targets import Target, TargetError, load_target
 from flujo.cli.text import age, counted, duration, local, moment, table
 from flujo.cli.timeline import Row, timeline
+from flujo.engine.requests import waiting
 from flujo.engine.runner import Flujo
 from flujo.errors import ConfigError, PlanChanged
 from flujo.journal.events import Event
@@ -62,7 +63,13 @@ def list_runs(
         note(f"no run in {config.store}" + (" is like that" if query != RunQuery(limit=limit) else " yet"))
         return DONE
     rows = [
-        (record.run_id, record.status, age(moment(record.created_at), now), _worked(record, now), record.pipeline)
+        (
+            record.run_id,
+            record.status,
+            age(moment(record.created_at), now),
+            _worked(record, now),
+            record.pipeline,
+        )
         for record in page.runs
     ]
     emit(table(("RUN", "STATUS", "BEGAN", "TOOK", "PIPELINE"), rows, width=terminal_width()))
@@ -109,12 +116,19 @@ def show_run(config: Config, typed: str, *, limit: int, as_json: bool) -> int:
         async with opened(config.store) as store:
             record = await find_run(store, typed)
             events = await store.events(record.run_id)
-            return record, events, [] if record.status in ENDED else await requests_of(store, record.run_id)
+            return record, events, [] if record.status in ENDED else await waiting(store, record.run_id)
 
     record, events, pending = asyncio.run(read())
     if as_json:
-        told = [{"seq": e.seq, "kind": e.kind, "address": e.address, "at": e.at, "body": body_of(e)} for e in events]
-        document = {**record_json(record), "labels": _labels(events), "pending": [approval_json(one) for one in pending]}
+        told = [
+            {"seq": e.seq, "kind": e.kind, "address": e.address, "at": e.at, "body": body_of(e)}
+            for e in events
+        ]
+        document = {
+            **record_json(record),
+            "labels": _labels(events),
+            "pending": [approval_json(one) for one in pending],
+        }
         emit_json({**document, "journal": told})
         return DONE
     facts = [
@@ -159,13 +173,13 @@ def resume_run(config: Config, typed: str, *, target: str | None, show: Show) ->
     with user_code():
         runner = _matching(found, record, config)
     if record.status in ENDED and not show.quiet:
-        note(f"run {record.run_id} has ended already: this is how")
+        note(f"run {record.run_id} has ended already; its result:")
     return carry(
         runner,
         lambda runner: runner.stream_resume_async(record.run_id),
         record.run_id,
         show=show,
-        tail=tail_of(runner, config, found if target is not None else None),
+        tail=tail_of(runner, config, target),
         known=known,
     )
 
@@ -175,7 +189,9 @@ async def _found(config: Config, typed: str, target: str | None) -> tuple[RunRec
     async with opened(config.store) as store:
         record = await find_run(store, typed)
         labels = (await begun_with(store, record.run_id)).get("labels", {})
-        known = [event.address for event in await store.events(record.run_id) if event.kind == "step.completed"]
+        known = [
+            event.address for event in await store.events(record.run_id) if event.kind == "step.completed"
+        ]
     with user_code():
         return record, target_of(config, labels, record, target), known
 
@@ -202,7 +218,8 @@ def _matching(found: Target, record: RunRecord, config: Config) -> Flujo[Any, An
     runner = runner_of(found, config)
     if runner.plan.fingerprint != record.fingerprint and runner.plan.name != record.pipeline:
         raise PlanChanged(
-            f"run {record.run_id} is of the pipeline {record.pipeline!r}, and {found.name} is {runner.plan.name!r}",
+            f"run {record.run_id} is of the pipeline {record.pipeline!r}, "
+            f"and {found.name} is {runner.plan.name!r}",
             fix="name the run's own pipeline with --target",
         )
     return runner
@@ -214,7 +231,7 @@ def cancel_run(config: Config, typed: str, *, reason: str, target: str | None, a
 
     async def cancel(runner: Flujo[Any, Any]) -> Any:
         try:
-            return await runner.cancel_async(record.run_id, reason)
+            return await runner.cancel(record.run_id, reason)
         finally:
             await runner.close()
 

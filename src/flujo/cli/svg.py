@@ -18,7 +18,8 @@ svg{--ink:#1f2933;--soft:#66727f;--line:#8a97a5;--card:#ffffff;--edge:#b8c2cc;--
 @media(prefers-color-scheme:dark){svg{--ink:#e6ebf0;--soft:#9aa7b4;--line:#74828f;--card:#232b33;--edge:#4a5763;
 --frame:#1b2228;--page:#13181d;--person:#3a2f12;--person-edge:#d9a43a;--wait:#172a3d;--wait-edge:#5b9ad8;
 --pick:#2a2140;--pick-edge:#a584de;--end:#e6ebf0;--end-ink:#13181d}}
-text{font-family:ui-sans-serif,system-ui,'Segoe UI',Helvetica,Arial,sans-serif;fill:var(--ink);text-anchor:middle}
+text{font-family:ui-sans-serif,system-ui,'Segoe UI',Helvetica,Arial,sans-serif}
+text{fill:var(--ink);text-anchor:middle}
 .page{fill:var(--page)}.name{font-size:13px;font-weight:600}.note{font-size:11px;fill:var(--soft)}
 .edge-name{font-size:11px;fill:var(--soft);stroke:var(--page);stroke-width:5px;paint-order:stroke}
 .inside .edge-name{stroke:var(--frame)}.title{text-anchor:start}
@@ -60,7 +61,8 @@ def svg(box: Box) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}" '
         f'viewBox="0 0 {width:g} {height:g}" role="img">\n'
         f"<title>{escape(box.label)}</title>\n<style>{STYLE}</style>\n"
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" '
+        'markerWidth="7" markerHeight="7" orient="auto">'
         '<path class="tip" d="M0 0.6 L8 4 L0 7.4 Z"/></marker></defs>\n'
         f'<rect class="page" width="{width:g}" height="{height:g}"/>\n{whole.paint(MARGIN, MARGIN)}\n</svg>\n'
     )
@@ -93,7 +95,7 @@ def _card(box: Box) -> Block:
     def paint(x: float, y: float) -> str:
         middle = x + width / 2
         lines = [
-            f'<rect class="{look}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{_radius(box.kind)}"/>',
+            _rect(look, x, y, width, height, _radius(box.kind)),
             _text("name", middle, y + 23.5, name),
             *(_text("note", middle, y + 39 + 15 * at, note) for at, note in enumerate(notes)),
         ]
@@ -108,10 +110,7 @@ def _end(label: str) -> Block:
     width = max(72.0, _width(name, 7.6) + 32)
 
     def paint(x: float, y: float) -> str:
-        return (
-            f'<rect class="end" x="{x:g}" y="{y:g}" width="{width:g}" height="28" rx="14"/>\n'
-            f"{_text('name end-name', x + width / 2, y + 18.5, name)}"
-        )
+        return f"{_rect('end', x, y, width, 28, 14)}\n{_text('name end-name', x + width / 2, y + 18.5, name)}"
 
     return Block(width, 28, width / 2, paint)
 
@@ -154,7 +153,14 @@ def _lanes(lanes: Sequence[tuple[str, Block]], start: float = 0) -> Block:
             painted.append(_arrow([(x + axis, y), (x + axis, bend), (enter, bend), (enter, y + fan)]))
             painted.append(block.paint(lane, y + fan))
             painted.append(
-                _line([(enter, y + fan + block.height), (enter, bottom - 12), (x + axis, bottom - 12), (x + axis, bottom)])
+                _line(
+                    [
+                        (enter, y + fan + block.height),
+                        (enter, bottom - 12),
+                        (x + axis, bottom - 12),
+                        (x + axis, bottom),
+                    ]
+                )
             )
             names.append(_text("edge-name", enter, y + fan - 13, label))
             left += slot + LANE_GAP
@@ -175,7 +181,7 @@ def _frame(box: Box, body: Block, *, deck: bool = False) -> Block:
 
     def paint(x: float, y: float) -> str:
         decks = [
-            f'<rect class="frame" x="{x + k * step:g}" y="{y + k * step:g}" width="{width:g}" height="{height:g}" rx="10"/>'
+            _rect("frame", x + k * step, y + k * step, width, height, 10)
             for k in ((2, 1, 0) if deck else (0,))
         ]
         top, bottom = y + HEAD + PAD, y + HEAD + PAD + body.height
@@ -210,7 +216,8 @@ def _again(body: Block) -> Block:
                 body.paint(x, y + room),
                 _line([(middle, bottom), (middle, bottom + room)]),
                 _arrow(
-                    [(middle, bottom + 7), (right, bottom + 7), (right, y + 3), (middle + 2, y + 3)], look="line aside"
+                    [(middle, bottom + 7), (right, bottom + 7), (right, y + 3), (middle + 2, y + 3)],
+                    look="line aside",
                 ),
             ]
         )
@@ -260,12 +267,19 @@ def _arrow(points: Sequence[tuple[float, float]], *, look: str = "line") -> str:
     return _line(points, look=look, tip=' marker-end="url(#tip)"')
 
 
-def _toward(corner: tuple[float, float], other: tuple[float, float], radius: float = 6) -> tuple[float, float]:
+def _toward(
+    corner: tuple[float, float], other: tuple[float, float], radius: float = 6
+) -> tuple[float, float]:
     """Return the point on the way from a corner to another point where the rounding ends."""
     dx, dy = other[0] - corner[0], other[1] - corner[1]
     length = abs(dx) + abs(dy)
     share = 0 if not length else min(radius, length / 2) / length
     return corner[0] + dx * share, corner[1] + dy * share
+
+
+def _rect(look: str, x: float, y: float, width: float, height: float, radius: int) -> str:
+    size = f'x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}"'
+    return f'<rect class="{look}" {size} rx="{radius}"/>'
 
 
 def _text(look: str, x: float, y: float, text: str) -> str:

@@ -129,7 +129,9 @@ def _import_module(name: str, folder: Path, names: Mapping[str, str]) -> ModuleT
         raise
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise TargetError(f"there is no module {error.name!r}", fix=_near_names(name, folder, names)) from None
+            raise TargetError(
+                f"there is no module {error.name!r}", fix=_near_names(name, folder, names)
+            ) from None
         raise _broken(error, name) from error
     except Exception as error:  # the user's code
         raise _broken(error, name) from error
@@ -141,11 +143,14 @@ def _broken(error: Exception, given: str) -> TargetBroken:
     match error:
         case ModuleNotFoundError():
             return TargetBroken(
-                f"{given} cannot be imported: {error}", fix="install what is missing in the environment of `flujo`"
+                f"{given} cannot be imported: {error}",
+                fix="install what is missing in the environment of `flujo`",
             )
         case SyntaxError():
             where = f"{error.filename}, line {error.lineno}"
-            return TargetBroken(f"{given} cannot be imported: {kind}: {error.msg} ({where})", fix="mend that line")
+            return TargetBroken(
+                f"{given} cannot be imported: {kind}: {error.msg} ({where})", fix="mend that line"
+            )
         case _:
             last = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{last.filename}, line {last.lineno}"
@@ -160,10 +165,14 @@ def _object(module: ModuleType, place: str, path: str) -> object:
     for part in path.split("."):
         members = inspect.getmembers_static(found)
         if part not in dict(members) and not (found is module and part in vars(module)):
-            close = difflib.get_close_matches(part, [name for name, _ in members if not name.startswith("_")], n=1)
+            close = difflib.get_close_matches(
+                part, [name for name, _ in members if not name.startswith("_")], n=1
+            )
             fix = f"did you mean {place}:{close[0]}?" if close else _choices(module, place)
             raise TargetError(f"{place} has no {path!r}", fix=fix)
-        found = inspect.getattr_static(found, part) if not isinstance(found, ModuleType) else vars(found)[part]
+        found = (
+            inspect.getattr_static(found, part) if not isinstance(found, ModuleType) else vars(found)[part]
+        )
     return found
 
 
@@ -173,14 +182,22 @@ def _pipeline(found: object, given: str) -> Any:
         return found
     if not callable(found):
         raise TargetError(
-            f"{given} is {_a(found)}, not a pipeline", fix="name a Pipeline, a Step or another node, or a Flujo runner"
+            f"{given} is {_a(found)}, not a pipeline",
+            fix="name a Pipeline, a Step or another node, or a Flujo runner",
         )
     if inspect.iscoroutinefunction(found):
-        raise TargetError(f"{given} is an async function", fix="put @step above it, or name the pipeline it stands in")
-    needed = [p.name for p in inspect.signature(found).parameters.values() if p.default is p.empty and p.kind < p.VAR_POSITIONAL]
+        raise TargetError(
+            f"{given} is an async function", fix="put @step above it, or name the pipeline it stands in"
+        )
+    needed = [
+        p.name
+        for p in inspect.signature(found).parameters.values()
+        if p.default is p.empty and p.kind < p.VAR_POSITIONAL
+    ]
     if needed:
         raise TargetError(
-            f"{given} is a function that takes {', '.join(needed)}", fix="put @step above it, or name the pipeline it stands in"
+            f"{given} is a function that takes {', '.join(needed)}",
+            fix="put @step above it, or name the pipeline it stands in",
         )
     try:
         made = found()
@@ -189,7 +206,9 @@ def _pipeline(found: object, given: str) -> Any:
     except Exception as error:  # the user's code
         raise _broken(error, given) from error
     if not is_pipeline(made):
-        raise TargetError(f"{given} returned {_a(made)}, not a pipeline", fix="return a node or a Flujo runner from it")
+        raise TargetError(
+            f"{given} returned {_a(made)}, not a pipeline", fix="return a node or a Flujo runner from it"
+        )
     return made
 
 
@@ -207,7 +226,11 @@ def _a(value: object) -> str:
 
 def _choices(module: ModuleType, place: str) -> str:
     """Return the targets that a module offers."""
-    found = [f"{place}:{name}" for name, value in vars(module).items() if not name.startswith("_") and is_pipeline(value)]
+    found = [
+        f"{place}:{name}"
+        for name, value in vars(module).items()
+        if not name.startswith("_") and is_pipeline(value)
+    ]
     if not found:
         return f"{place} holds no pipeline; {FORMS}"
     return f"choose from {', '.join(found[:8])}" + (", …" if len(found) > 8 else "")
@@ -215,5 +238,7 @@ def _choices(module: ModuleType, place: str) -> str:
 
 def _near_names(name: str, folder: Path, names: Mapping[str, str]) -> str:
     files = [path.name for path in sorted(folder.glob("*.py"))]
-    close = difflib.get_close_matches(name, [*names, *files, *(Path(file).stem for file in files)], n=1, cutoff=0.6)
+    close = difflib.get_close_matches(
+        name, [*names, *files, *(Path(file).stem for file in files)], n=1, cutoff=0.6
+    )
     return f"did you mean {close[0]!r}?" if close else f"check the name; {FORMS}"

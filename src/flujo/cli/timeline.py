@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,42 +44,25 @@ def timeline(events: Sequence[Event]) -> list[Row]:
 
 def _told(event: Event, body: dict[str, Any]) -> tuple[str, str]:
     """Return the word for an event, and what is worth knowing of it."""
-    match event.kind:
-        case "run.started":
-            return "run begins", _value(body)
-        case "run.resumed":
-            return "run goes on", body.get("owner", "")
-        case "run.ended":
-            error = body.get("error") or {}
-            said = error.get("message", "") or body.get("reason", "")
-            return f"run {body.get('status', 'ended')}", brief(said, 120) if said else _value(body)
-        case "step.completed":
-            return "step", " ".join(filter(None, (_value(body), _attempts(body), _usage(body))))
-        case "step.attempt":
-            again = "" if body.get("again") else ", gave up"
-            return "attempt failed", f"{body.get('attempt')}: {body.get('error')}: {brief(body.get('message', ''))}{again}"
-        case "step.started":
-            return "step begins", f"attempt {body.get('attempt', 1)}"
-        case "step.discarded":
-            return "given up", "the thread may go on; its result is discarded"
-        case "choice":
-            return "choice", _value(body)
-        case "turn":
-            return "turn", f"{_value(body)}{', the last' if body.get('last') else ''}"
-        case "node.completed":
-            return "all of it", _value(body)
-        case "request":
-            return "asks", brief(body.get("prompt", ""))
-        case "answer":
-            return "answer", _decided(body)
-        case "effect":
-            return "effect", f"{body.get('call', '')} = {_value(body)}"
-        case "timer":
-            return "waits", f"until {local(moment(body['due']))}" if "due" in body else ""
-        case "signal":
-            return "event", _value(body)
-        case "undone":
-            return "undone", body.get("failed", "") or body.get("because", "")
+    if event.kind == "run.ended":
+        return f"run {body.get('status', 'ended')}", _ending(body)
+    details = _DETAILS.get(event.kind, _value)
+    return _WORDS.get(event.kind, event.kind), details(body)
+
+
+def _ending(body: dict[str, Any]) -> str:
+    error: dict[str, str] = body.get("error") or {}
+    said: str = error.get("message") or body.get("reason") or ""
+    return brief(said, 120) if said else _value(body)
+
+
+def _step(body: dict[str, Any]) -> str:
+    return " ".join(filter(None, (_value(body), _attempts(body), _usage(body))))
+
+
+def _failed_attempt(body: dict[str, Any]) -> str:
+    again = "" if body.get("again") else ", gave up"
+    return f"{body.get('attempt')}: {body.get('error')}: {brief(body.get('message', ''))}{again}"
 
 
 def _decided(body: dict[str, Any]) -> str:
@@ -110,3 +93,32 @@ def _usage(body: dict[str, Any]) -> str:
         return ""
     requests, sent, received, cost = usage
     return f"[{requests} requests, {sent}+{received} tokens, ${cost}]"
+
+
+_WORDS: dict[str, str] = {
+    "run.started": "run begins",
+    "run.resumed": "run goes on",
+    "run.paused": "run waits",
+    "step.completed": "step",
+    "step.attempt": "attempt failed",
+    "step.started": "step begins",
+    "step.discarded": "given up",
+    "node.completed": "all of it",
+    "request": "asks",
+    "timer": "waits",
+    "signal": "event",
+}
+_DETAILS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "run.resumed": lambda body: body.get("owner", ""),
+    "run.paused": lambda body: "",
+    "step.completed": _step,
+    "step.attempt": _failed_attempt,
+    "step.started": lambda body: f"attempt {body.get('attempt', 1)}",
+    "step.discarded": lambda body: "the thread may go on; its result is discarded",
+    "turn": lambda body: f"{_value(body)}{', the last' if body.get('last') else ''}",
+    "request": lambda body: brief(body.get("prompt", "")),
+    "answer": _decided,
+    "effect": lambda body: f"{body.get('call', '')} = {_value(body)}",
+    "timer": lambda body: f"until {local(moment(body['due']))}" if "due" in body else "",
+    "undone": lambda body: body.get("failed", "") or body.get("because", ""),
+}

@@ -23,41 +23,49 @@ class Facts(BaseModel):
 
 @step
 async def read(text: str) -> Facts:
+    """Tidy a message up."""
     return Facts(text=" ".join(text.split()))
 
 
 @step
 async def count(facts: Facts) -> int:
+    """Count its words."""
     return len(facts.text.split())
 
 
 @step
 async def judge(facts: Facts) -> bool:
+    """Say whether it is urgent."""
     return any(word in facts.text.lower() for word in ("urgent", "down", "now"))
 
 
 @step
 async def ticket(found: tuple[Facts, int, bool]) -> Ticket:
+    """Make a ticket of what was found."""
     facts, words, urgent = found
     return Ticket(text=facts.text, words=words, urgent=urgent)
 
 
 @step
 async def passed_on(facts: Facts) -> Facts:
+    """Hand the message on as it is."""
     return facts
 
 
 def urgency(ticket: Ticket) -> Literal["urgent", "usual"]:
+    """Choose the way of a ticket."""
     return "urgent" if ticket.urgent else "usual"
 
 
 @step
 async def file(ticket: Ticket) -> str:
+    """File a usual ticket."""
     return f"filed: {ticket.text} ({ticket.words} words)"
 
 
 @step
 async def escalate(ticket: Ticket) -> str:
+    """Pass an urgent ticket on at once."""
     return f"escalated: {ticket.text}"
 
 
@@ -67,7 +75,10 @@ pipeline = (
     >> ticket
     >> Branch(
         on=urgency,
-        cases={"usual": file, "urgent": HumanInput("Wake somebody up?", schema=Ticket, name="confirm") >> escalate},
+        cases={
+            "usual": file,
+            "urgent": HumanInput("Wake somebody up?", schema=Ticket, name="confirm") >> escalate,
+        },
         name="route",
     )
 ).named("helpdesk")
