@@ -182,7 +182,7 @@ def measure_import(statement: str) -> dict[str, object]:
         child = os.posix_spawn(command[0], command, os.environ)
         _, status, usage = os.wait4(child, 0)
         if status != 0:
-            raise Unsupported(f"`{statement}` fails")
+            raise RuntimeError(f"`{statement}` fails")
         if number > 0:  # the first one may still write byte code
             wall += time.perf_counter() - begin
             cpu += usage.ru_utime + usage.ru_stime

@@ -43,11 +43,16 @@ async def loop(meter: Meter, size: int) -> None:
         assert result.unwrap() == size
 
 
+@step
+async def numbers(size: int) -> list[int]:
+    return list(range(size))
+
+
 async def parallel(meter: Meter, size: int) -> None:
-    runner = Flujo(Map(add))
+    runner = Flujo(numbers >> Map(add))
     for _ in meter.rounds():
         with meter.timed(size):
-            result = await runner.run_async(list(range(size)))
+            result = await runner.run_async(size)
         assert result.unwrap() == list(range(1, size + 1))
 
 
