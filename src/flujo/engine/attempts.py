@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -20,13 +21,14 @@ from flujo.errors import (
     RecordError,
     RequestDenied,
     ResumeError,
+    RunError,
     StepFailed,
     StepTimedOut,
     StoreError,
 )
 from flujo.pipeline.info import StepInfo, Usage
 from flujo.pipeline.waits import PauseForHumanInput, StopPipeline
-from flujo.plan.codec import codec_for
+from flujo.plan.codec import Unrecordable, codec_for
 from flujo.plan.nodes import PlanStep
 from flujo.plan.types import type_name
 
@@ -35,12 +37,21 @@ PASSES = (StopPipeline, EffectDiverged, RecordError, RequestDenied, ResumeError,
 
 
 class Attempted(NamedTuple):
-    """What attempts came to: an output."""
+    """What attempts came to: an output.
+
+    Attributes:
+        output: The output.
+        attempts: How many attempts there were.
+        usage: What they used.
+        cached: Whether the output came from the cache instead.
+        fallback: The place of the fallback, where the output is the fallback's.
+    """
 
     output: Any
     attempts: int = 1
     usage: Usage = Usage()
     cached: bool = False
+    fallback: Frame | None = None
 
 
 class Rejected(Exception):
@@ -79,7 +90,7 @@ class Attempts:
         asked = self._asked_before(run, address)
         if asked is not None:
             return asked
-        key = self._cache_key(value) if self._node.cache else ""
+        key = self._cache_key(address, value) if self._node.cache else ""
         if key:
             hit = await self._cached(run, key)
             if hit is not None:
@@ -121,9 +132,10 @@ class Attempts:
         try:
             async with limit:
                 output = await self._call(frame, value, info)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             self._discard(frame.run, info)
-            raise
+            raise_if_cancelled(error)
+            raise CutOff("its own work was cancelled from inside") from error
         except TimeoutError as error:
             if not limit.expired():
                 raise
@@ -171,8 +183,11 @@ class Attempts:
     async def _exhausted(self, frame: Frame, address: str, value: Any, tried: Tried) -> Attempted | Suspended:
         """Run the fallback, or fail the step."""
         if self._fallback is not None:
-            output = await self._fallback(frame.inner(f"{address}/"), value)
-            return output if isinstance(output, Suspended) else Attempted(output, tried.failed, tried.usage)
+            inner = frame.inner(f"{address}/")
+            output = await self._fallback(inner, value)
+            if isinstance(output, Suspended):
+                return output
+            return Attempted(output, tried.failed, tried.usage, fallback=inner)
         if tried.usage:
             frame.used(tried.usage)
         raise self.failure(frame.run, address, tried.failed, tried.error)
@@ -254,9 +269,15 @@ class Attempts:
         if not self._plan.signature.is_async:
             run.note("step.discarded", info.address, {"attempt": info.attempt})
 
-    def _cache_key(self, value: Any) -> str:
+    def _cache_key(self, address: str, value: Any) -> str:
         chosen = self._node.cache
-        key = chosen(value) if callable(chosen) else to_json(value).decode()
+        try:
+            key = chosen(value) if callable(chosen) else to_json(value).decode()
+        except Exception as error:
+            raise RunError(
+                f"{address}: no cache key for its input: {described(error)}",
+                fix="pass cache= a function of the input",
+            ) from error
         facts = [
             self._plan.label,
             self._plan.signature.call.__qualname__,
@@ -280,7 +301,8 @@ class Attempts:
         if run.recorder is None:
             run.cache[key] = output
         else:
-            run.recorder.remember(key, codec_for(self._plan.output_type).dump(output))
+            with suppress(Unrecordable):  # told when the step is recorded
+                run.recorder.remember(key, codec_for(self._plan.output_type).dump(output))
 
 
 class Tried(NamedTuple):
@@ -301,6 +323,10 @@ class RecordedFailure(Exception):
     """What the journal kept of an exception that ended an attempt in another process."""
 
 
+class CutOff(Exception):
+    """An attempt's work was cancelled by something else than the run."""
+
+
 class TimeLimit(Exception):
     """An attempt took longer than its step allows."""
 
@@ -308,6 +334,13 @@ class TimeLimit(Exception):
 def described(error: BaseException | None) -> str:
     """Return an exception in one line: its type and what it says."""
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def raise_if_cancelled(error: asyncio.CancelledError) -> None:
+    """Raise a cancellation again, if it is this task that is cancelled."""
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise error
 
 
 async def _committed(run: Run) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, get_origin, is_typeddict
 
 from flujo.engine.hooks import Hooks
 from flujo.engine.threads import settled
+from flujo.errors import RunError
+from flujo.pipeline.waits import StopPipeline
 from flujo.plan.codec import Codec, codec_for
 from flujo.plan.plan import Plan
 from flujo.plan.signature import Signature
@@ -82,6 +84,21 @@ def judge(signature: Signature) -> Judge:
         return await settled(verdict)
 
     return call
+
+
+def condition(signature: Signature, label: str, role: str) -> Judge:
+    """Return how a function that decides something is called; what it raises fails the run with its place."""
+    call = judge(signature)
+
+    async def decide(frame: Frame, value: Any) -> Any:
+        try:
+            return await call(frame, value)
+        except (StopPipeline, RunError):
+            raise
+        except Exception as error:
+            raise RunError(f"{frame.prefix}{label}: {role} raised {type(error).__name__}: {error}") from error
+
+    return decide
 
 
 def output_check(annotation: Type) -> tuple[type, ...] | None:

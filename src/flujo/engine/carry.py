@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from flujo.engine.build import Build
 from flujo.engine.hooks import shown
-from flujo.engine.identity import this_process
+from flujo.engine.identity import begins, ends, owner_of
 from flujo.engine.opened import Live, Opened, record_start
 from flujo.engine.result import Paused, PipelineResult, RunStarted, Status, StepHistory
 from flujo.engine.run import Suspended
@@ -57,18 +57,21 @@ class Carrier:
             asyncio.CancelledError: The caller was cancelled: the run stays as it is and can be resumed.
             StoreError: The store failed: likewise.
         """
-        run_id = opened.run.id
+        run_id, token = opened.run.id, opened.token
         supervised = Supervised(self._work(opened))
         self._active[run_id] = supervised
+        begins(token)
         try:
             return await supervised.outcome()
         except asyncio.CancelledError:
             if supervised.reason is None:
+                opened.interrupt()
                 raise
             result = await self.end_cancelled(opened.heir(), supervised.reason)
             self._tell(run_id, result)
             return result
         finally:
+            ends(token)
             del self._active[run_id]
             if run_id in self._cancelled:
                 self._cancelled.pop(run_id).cancel()
@@ -119,8 +122,8 @@ class Carrier:
             record_start(opened, value)
         elif run.recorder is not None:
             if not run.recorder.pending:
-                run.note("run.resumed", "", {"owner": this_process()})
-            run.recorder.change(StatusChange("running", this_process()))
+                run.note("run.resumed", "", {"owner": owner_of(run.recorder.token)})
+            run.recorder.change(StatusChange("running", owner_of(run.recorder.token)))
         if run.observe is not None:
             run.observe(RunStarted(run.id, opened.resumed))
         for note in run.noted(""):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flujo.engine.build import Build, judge
+from flujo.engine.build import Build, condition
 from flujo.engine.composite import Composite
 from flujo.engine.record import Memo
 from flujo.engine.run import Frame, Suspended, Walk
 from flujo.errors import LoopExhausted, RecordError, RunError
 from flujo.pipeline.flow import case_label
-from flujo.pipeline.waits import StopPipeline
 from flujo.plan.codec import Codec, Unrecordable, codec_for
 from flujo.plan.nodes import PlanBranch, PlanLoop
 
@@ -18,7 +17,7 @@ from flujo.plan.nodes import PlanBranch, PlanLoop
 def compile_branch(plan: PlanBranch, cases: dict[str, Walk], build: Build) -> Walk:
     """Return the walk of a branch: choose once, record the choice, run the case."""
     node, label, path = plan.node, plan.label, plan.path
-    on = judge(plan.on)
+    on = condition(plan.on, label, "on")
     labels = {key: case_label(key) for key in node.cases}
     kept = path in build.plan.kept
     text = codec_for(str)
@@ -27,7 +26,7 @@ def compile_branch(plan: PlanBranch, cases: dict[str, Walk], build: Build) -> Wa
         known = await known_choice(frame, address, text)
         if known is not None:
             return known.output
-        key = await predicate(on(frame, value), address, "on")
+        key = await on(frame, value)
         case = labels.get(key) if _hashable(key) else None
         if case is None and node.default is None:
             raise RunError(
@@ -90,14 +89,14 @@ def compile_loop(plan: PlanLoop, body: Walk, build: Build) -> Walk:
     node, label = plan.node, plan.label
     codec = build.codec(plan.output_type)
     whole, turn_record = Composite(plan, codec, build), Composite(plan, codec, build)
-    until, most = judge(plan.until), node.max_turns
+    until, most = condition(plan.until, label, "until"), node.max_turns
 
     async def one_turn(frame: Frame, address: str, value: Any) -> Memo | Suspended:
         inner = frame.inner(f"{address}/")
         output = await body(inner, value)
         if output.__class__ is Suspended:
             return output
-        last = bool(await predicate(until(frame, output), address, "until"))
+        last = bool(await until(frame, output))
         patch = _with_predicate(frame, inner)
         turn_record.ended(frame, address, output, kind="turn", usage=inner.usage, patch=patch, last=last)
         return Memo(output, last=last)
@@ -133,16 +132,6 @@ def _with_predicate(frame: Frame, inner: Frame) -> bytes | None:
     if frame.tracker is not None and (patch := frame.tracker.diff()) is not None:
         inner.changed(patch)
     return inner.patch
-
-
-async def predicate(verdict: Any, address: str, role: str) -> Any:
-    """Return the verdict of a user's condition; what it raises fails the run with its place."""
-    try:
-        return await verdict
-    except (StopPipeline, RunError):
-        raise
-    except Exception as error:
-        raise RunError(f"{address}: {role} raised {type(error).__name__}: {error}") from error
 
 
 def _hashable(key: Any) -> bool:

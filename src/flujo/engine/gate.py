@@ -7,13 +7,15 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
-from flujo.engine.attempts import Attempted, Attempts
+from flujo.engine.attempts import Attempted, Attempts, CutOff, raise_if_cancelled
 from flujo.engine.build import Build
 from flujo.engine.hooks import shown
+from flujo.engine.patch import compose
 from flujo.engine.record import Memo, write_usage
 from flujo.engine.result import StepCompleted, StepResult, StepStarted
 from flujo.engine.run import Frame, Suspended, Walk
 from flujo.errors import HookFailed, RecordError
+from flujo.pipeline.info import Usage
 from flujo.plan.codec import Unrecordable
 from flujo.plan.nodes import PlanStep
 
@@ -21,7 +23,7 @@ _BREATH = 0.01
 """Seconds after which a run lets the other tasks of the loop go on."""
 _ONCE = Attempted(None)
 
-Complete = Callable[[Frame, StepResult], Awaitable[Any]]
+Complete = Callable[[Frame, StepResult, Frame | None], Awaitable[Any]]
 
 
 def compile_step(plan: PlanStep, build: Build, fallback: Walk | None) -> Walk:
@@ -53,6 +55,9 @@ def compile_step(plan: PlanStep, build: Build, fallback: Walk | None) -> Walk:
                 output = await plain(value)
                 if check is not None and not isinstance(output, check):
                     raise attempts.mistyped(output)
+            except asyncio.CancelledError as error:
+                raise_if_cancelled(error)
+                return attempts.fail_plain(run, address, CutOff("its own work was cancelled from inside"))
             except Exception as error:
                 return attempts.fail_plain(run, address, error)
         else:
@@ -60,10 +65,9 @@ def compile_step(plan: PlanStep, build: Build, fallback: Walk | None) -> Walk:
             if isinstance(outcome, Suspended):
                 return outcome
             output = outcome.output
-        _, many, usage, cached = outcome
-        return await complete(
-            frame, StepResult(label, address, output, many, perf_counter() - begun, usage, False, cached)
-        )
+        _, many, usage, cached, fallback = outcome
+        result = StepResult(label, address, output, many, perf_counter() - begun, usage, False, cached)
+        return await complete(frame, result, fallback)
 
     return execute_step
 
@@ -95,7 +99,11 @@ def compile_reuse(plan: PlanStep, build: Build) -> Callable[[Frame, str, Memo | 
 
 
 def compile_record(plan: PlanStep, build: Build) -> Complete:
-    """Return how a step's result is shown to hooks, recorded, and told."""
+    """Return how a step's result is shown to hooks, recorded, and told.
+
+    A step whose fallback gave the output is recorded as a composite: what the fallback used and changed
+    is part of its event.
+    """
     label, path = plan.label, plan.path
     kept = path in build.plan.kept
     after = build.hooks.after_step
@@ -105,7 +113,7 @@ def compile_record(plan: PlanStep, build: Build) -> Complete:
     codec = build.codec(plan.output_type)
     dump = None if codec is None else codec.dump
 
-    async def complete(frame: Frame, result: StepResult) -> Any:
+    async def complete(frame: Frame, result: StepResult, fallback: Frame | None) -> Any:
         run = frame.run
         if after:
             result = await _after_hooks(after, frame, result)
@@ -118,9 +126,16 @@ def compile_record(plan: PlanStep, build: Build) -> Complete:
                 raise RecordError(
                     error.message, step=label, address=result.address, attempt=result.attempts, fix=error.fix
                 ) from error
-            run.recorder.append("step.completed", result.address, _body(written, result, patch))
             if patch is not None:
                 frame.changed(patch)
+            if fallback is None:
+                run.recorder.append(
+                    "step.completed", result.address, _body(written, result, result.usage, patch)
+                )
+            else:
+                usage = result.usage + (fallback.usage or Usage())
+                both = compose(fallback.patch, patch) if fallback.patch and patch else fallback.patch or patch
+                run.recorder.append("node.completed", result.address, _body(written, result, usage, both))
         if result.usage:
             frame.used(result.usage)
         if kept:
@@ -135,14 +150,14 @@ def compile_record(plan: PlanStep, build: Build) -> Complete:
     return complete
 
 
-def _body(written: bytes, result: StepResult, patch: bytes | None) -> bytes:
+def _body(written: bytes, result: StepResult, usage: Usage, patch: bytes | None) -> bytes:
     body = b'{%b,"took":%d' % (written, result.duration * 1e6)
     if result.attempts != 1:
         body += b',"attempts":%d' % result.attempts
     if result.cached:
         body += b',"cached":true'
-    if result.usage:
-        body += b',"usage":' + write_usage(result.usage)
+    if usage:
+        body += b',"usage":' + write_usage(usage)
     if patch is not None:
         body += b',"patch":' + patch
     return body + b"}"

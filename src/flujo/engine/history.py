@@ -36,7 +36,8 @@ async def stored_result(plan: Plan, opener: Opener, known: Stored) -> PipelineRe
     for event in known.events:
         facts: dict[str, Any] = from_json(event.body)
         path = _NUMBER.sub("[]", event.address)
-        usage = usage + read_usage(facts.get("usage"))
+        if event.kind != "step.attempt" or event.address not in known.recall.done:
+            usage = usage + read_usage(facts.get("usage"))
         if "patch" in facts and not path.startswith(tuple(f"{one}{mark}" for one in apart for mark in "/[")):
             frame.tracker.apply(facts["patch"])
         if event.kind == "step.completed":

@@ -22,23 +22,38 @@ def new_run_id() -> str:
     return str(UUID(int=bits))
 
 
-def this_process() -> str:
-    """Return the name of this process as an owner of runs: host, process id and when it started."""
-    return _process(os.getpid())
+_at_work: set[str] = set()
+
+
+def owner_of(token: str) -> str:
+    """Return how a writer of this process is named as the owner of a run: host, process, start and token."""
+    return f"{_process(os.getpid())}:{token}"
+
+
+def begins(token: str) -> None:
+    """Say that a writer of this process carries a run on from now."""
+    _at_work.add(token)
+
+
+def ends(token: str) -> None:
+    """Say that a writer of this process carries its run on no more."""
+    _at_work.discard(token)
 
 
 def is_alive(owner: str) -> bool:
-    """Say whether the process that an owner's name stands for still runs.
+    """Say whether the writer that an owner's name stands for still carries its run on.
 
     A process on another host counts as alive: it cannot be seen from here.
     """
-    host, _, rest = owner.rpartition(":")[0].rpartition(":")
-    started = owner.rpartition(":")[2]
+    process, _, token = owner.rpartition(":")
+    if process == _process(os.getpid()):
+        return token in _at_work
+    host, _, rest = process.rpartition(":")[0].rpartition(":")
     if not host:
         return False
     if host != platform.node():
         return True
-    return _started(int(rest)) == started
+    return _started(int(rest)) == process.rpartition(":")[2]
 
 
 @lru_cache(maxsize=4)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from flujo.engine.clock import Clock
-from flujo.engine.identity import is_alive, new_run_id, this_process
+from flujo.engine.identity import is_alive, new_run_id, owner_of
 from flujo.engine.patch import Tracker, restore, snapshot
 from flujo.engine.record import Recall, Recorder
 from flujo.engine.result import RunEvent
@@ -44,6 +44,18 @@ class Opened:
     resumed: bool
     started: Callable[[Recorder, Any, PipelineContext], bytes] | None = None
 
+    @property
+    def token(self) -> str:
+        """The token of the run's writer; empty without a store."""
+        return "" if self.run.recorder is None else self.run.recorder.token
+
+    def interrupt(self) -> None:
+        """Keep what was done so far, and cut the run off from steps that may still be running."""
+        if self.run.recorder is not None:
+            rest = self.run.recorder.detach()
+            if rest.pending:
+                rest.submit()
+
     def heir(self) -> Opened:
         """Return the same run for its end, cut off from steps that may still be running."""
         run, frame = self.run.heir(), self.frame
@@ -74,7 +86,10 @@ class Live:
     def again(self) -> Live:
         """Return the same state to go on from, so that a result can be resumed more than once."""
         notes = {address: list(known) for address, known in self.recall.notes.items()}
-        return Live(Recall(dict(self.recall.done), notes), self.context, self.views, self.value)
+        views = {prefix: view.model_copy(deep=True) for prefix, view in self.views.items()}
+        return Live(
+            Recall(dict(self.recall.done), notes), self.context.model_copy(deep=True), views, self.value
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +147,9 @@ class Opener:
         run = self._run(run_id, Recall({}, {}), recorder, observe)
         if recorder is not None:
             self._dumped(value)
-            recorder.change(StatusChange("running", this_process(), self._plan.name, self._plan.fingerprint))
+            recorder.change(
+                StatusChange("running", owner_of(recorder.token), self._plan.name, self._plan.fingerprint)
+            )
         return Opened(
             run,
             Frame(run, "", started, None, {}),
@@ -190,14 +207,10 @@ class Opener:
         if record.fingerprint != self._plan.fingerprint:
             raise await self._changed(known)
         owner = record.owner
-        if (
-            takes_over
-            and record.status == "running"
-            and owner
-            and owner != this_process()
-            and is_alive(owner)
-        ):
-            raise RunBusy(f"run {record.run_id} is being carried on by another process ({owner})")
+        if takes_over and record.status == "running" and is_alive(owner):
+            raise RunBusy(
+                f"run {record.run_id} is being carried on elsewhere (by {owner.rpartition(':')[0]})"
+            )
 
     async def check_same_input(self, known: Stored, value: Any) -> None:
         """Check that a run that is named again is given the input that it began with.

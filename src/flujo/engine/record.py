@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -139,7 +139,13 @@ class Recorder:
         self._cache.append((key, value))
 
     def change(self, change: StatusChange) -> None:
-        """Say what becomes of the run's record with the events queued now."""
+        """Say what becomes of the run's record with the events queued now.
+
+        A run that ends before its beginning was committed keeps the names that it begins with.
+        """
+        before = self._change
+        if before is not None and before.pipeline:
+            change = replace(change, pipeline=before.pipeline, fingerprint=before.fingerprint)
         self._change = change
 
     def submit(self) -> None:

@@ -6,16 +6,25 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
-from flujo.engine.build import Build, judge
-from flujo.engine.choices import known_choice, predicate, record_choice
+from flujo.engine.build import Build, condition
+from flujo.engine.choices import known_choice, record_choice
 from flujo.engine.composite import Composite
 from flujo.engine.patch import Tracker, merge
 from flujo.engine.run import Frame, Suspended, Walk
-from flujo.errors import RunError, StepFailed
+from flujo.errors import ContextConflict, HookFailed, RunError, StepFailed
 from flujo.pipeline.context import fork
 from flujo.pipeline.flow import Failure
 from flujo.plan.codec import Codec, codec_for
-from flujo.plan.nodes import PlanBranch, PlanLoop, PlanMap, PlanNode, PlanParallel, PlanStep
+from flujo.plan.nodes import (
+    PlanBranch,
+    PlanHuman,
+    PlanLoop,
+    PlanMap,
+    PlanNode,
+    PlanParallel,
+    PlanStep,
+    PlanSub,
+)
 from flujo.plan.types import Type
 
 
@@ -58,7 +67,7 @@ def compile_map(plan: PlanMap, body: Walk, build: Build) -> Walk:
     node, label = plan.node, plan.label
     composite = Composite(plan, build.codec(plan.output_type), build)
     items_codec = codec_for(list[plan.body.input_type] if build.durable else Any)
-    over = None if plan.over is None else judge(plan.over)
+    over = None if plan.over is None else condition(plan.over, label, "over")
     views, collect = needs_views(plan, build), node.on_failure == "collect"
 
     async def choose_items(frame: Frame, address: str, value: Any) -> list[Any]:
@@ -68,7 +77,7 @@ def compile_map(plan: PlanMap, body: Walk, build: Build) -> Walk:
         known = await known_choice(frame, f"{address}[]", items_codec)
         if known is not None:
             return known.output
-        given = value if over is None else await predicate(over(frame, value), address, "over")
+        given = value if over is None else await over(frame, value)
         items = _listed(given, address)
         record_choice(frame, f"{address}[]", items, items_codec)
         return items
@@ -111,6 +120,10 @@ def _signatures(node: PlanNode) -> Iterator[Any]:
             yield node.until
         case PlanMap() if node.over is not None:
             yield node.over
+        case PlanSub():
+            yield from (one for one in (node.into, node.outof) if one is not None)
+        case PlanHuman():
+            yield from (one for one in (node.prompt, node.subject) if one is not None)
         case _:
             return
 
@@ -169,6 +182,8 @@ def _walked(lane: Lane) -> Any:
 async def _collected(lane: Lane) -> Any:
     try:
         return await lane.walk(lane.frame, lane.value)
+    except (HookFailed, ContextConflict):
+        raise
     except RunError as error:
         address = error.address if isinstance(error, StepFailed) else lane.frame.prefix.rstrip("/")
         return Failure(address, type(error).__name__, error.message)

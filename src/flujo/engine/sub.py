@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from flujo.engine.build import Build, judge
+from flujo.engine.build import Build, condition
 from flujo.engine.composite import Composite
 from flujo.engine.run import Frame, Suspended, Walk
 from flujo.plan.nodes import PlanSub
-from flujo.plan.signature import read_signature
 
 
 def compile_sub(plan: PlanSub, body: Walk, build: Build) -> Walk:
     """Return the walk of a sub-pipeline: map its input, run it, map its output."""
-    node, label = plan.node, plan.label
+    label = plan.label
     composite = Composite(plan, build.codec(plan.output_type), build)
-    into = None if node.input is None else judge(read_signature(node.input))
-    outof = None if node.result is None else judge(read_signature(node.result))
+    into = None if plan.into is None else condition(plan.into, label, "input")
+    outof = None if plan.outof is None else condition(plan.outof, label, "output")
 
     async def sub(frame: Frame, value: Any) -> Any:
         address = frame.prefix + label

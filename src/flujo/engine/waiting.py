@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flujo.engine.build import Build
+from flujo.engine.build import Build, condition
 from flujo.engine.effects import importable
 from flujo.engine.requests import accepted, answer_to, ask
 from flujo.engine.run import Frame, Run, Suspended, Walk
@@ -22,20 +22,22 @@ def compile_human(plan: PlanHuman, on_deny: Walk | None, build: Build) -> Walk:
     schema, type_name = codec.schema(), importable(node.schema)
     kept = path in build.plan.kept
     may_approve = node.subject is not None or assignable(plan.input_type, node.schema)
+    prompt = None if plan.prompt is None else condition(plan.prompt, label, "prompt")
+    subject = None if plan.subject is None else condition(plan.subject, label, "subject")
     actions: tuple[Action, ...] = ("approve", "edit", "deny") if may_approve else ("edit", "deny")
 
     async def human(frame: Frame, value: Any) -> Any:
         run, address = frame.run, frame.prefix + label
         answer = answer_to(run, address) if address in run.notes else None
         if answer is None:
-            prompt = node.prompt if isinstance(node.prompt, str) else node.prompt(value)
-            subject = value if node.subject is None else node.subject(value)
+            text = str(node.prompt if prompt is None else await prompt(frame, value))
+            shown = value if subject is None else await subject(frame, value)
             return ask(
                 run,
                 address,
                 "input",
-                prompt,
-                subject=subject,
+                text,
+                subject=shown,
                 schema=schema,
                 type_name=type_name,
                 actions=actions,

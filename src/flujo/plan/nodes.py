@@ -130,6 +130,8 @@ class PlanSub(PlanNode):
     """A pipeline as one node."""
 
     node: SubPipeline[object, object]
+    into: Signature | None
+    outof: Signature | None
     body: PlanNode
 
     @property
@@ -142,6 +144,8 @@ class PlanHuman(PlanNode):
     """A place where a person is asked."""
 
     node: HumanInput[object, object]
+    prompt: Signature | None
+    subject: Signature | None
     on_deny: PlanNode | None
 
     @property

@@ -103,16 +103,7 @@ class Placement:
             case SubPipeline():
                 return self._place_sub(node, path, label, given, scope)
             case HumanInput():
-                denied = self._aside(node.on_deny, path, given, scope, "runs only when the person denies")
-                self._check_gives(denied, node.schema, path)
-                return PlanHuman(
-                    path=path,
-                    label=label,
-                    input_type=given,
-                    output_type=node.schema,
-                    node=node,
-                    on_deny=denied,
-                )
+                return self._place_human(node, path, label, given, scope)
             case WaitForEvent():
                 late = self._aside(node.on_timeout, path, given, scope, "runs only when the event is late")
                 self._check_gives(late, node.schema, path)
@@ -331,22 +322,36 @@ class Placement:
         self, node: SubPipeline[Any, Any], path: str, label: str, given: Type, scope: Scope
     ) -> PlanSub:
         inner = scope.inside()
-        mapper = _NOTHING if node.input is None else self._judge(node.input, path, given, "input")
-        body = self._place(
-            node.pipeline, f"{path}/", "", given if node.input is None else mapper.output_type, inner
-        )
+        into = None if node.input is None else self._judge(node.input, path, given, "input")
+        body = self._place(node.pipeline, f"{path}/", "", given if into is None else into.output_type, inner)
         scope.take(inner)
-        output = body.output_type
-        if node.result is not None:
-            output = self._judge(node.result, path, body.output_type, "output").output_type
-        asked = body.input_type if node.input is None else mapper.input_type
+        outof = None if node.result is None else self._judge(node.result, path, body.output_type, "output")
+        asked = body.input_type if into is None else into.input_type
         return PlanSub(
             path=path,
             label=label,
             input_type=asked if given is Any else given,
-            output_type=output,
+            output_type=body.output_type if outof is None else outof.output_type,
             node=node,
+            into=into,
+            outof=outof,
             body=body,
+        )
+
+    def _place_human(
+        self, node: HumanInput[Any, Any], path: str, label: str, given: Type, scope: Scope
+    ) -> PlanHuman:
+        denied = self._aside(node.on_deny, path, given, scope, "runs only when the person denies")
+        self._check_gives(denied, node.schema, path)
+        return PlanHuman(
+            path=path,
+            label=label,
+            input_type=given,
+            output_type=node.schema,
+            node=node,
+            prompt=self._judge(node.prompt, path, given, "prompt") if callable(node.prompt) else None,
+            subject=None if node.subject is None else self._judge(node.subject, path, given, "subject"),
+            on_deny=denied,
         )
 
     def _aside(
