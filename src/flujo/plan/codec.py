@@ -4,13 +4,10 @@
 rule it keeps: **what is loaded equals what was dumped, as its declared type, or dump raises** at the first
 record.
 
-Three ways, the cheapest that keeps the rule:
+Two ways, the cheaper one where it keeps the rule:
 
-- *plain* types (scalars, lists and string-keyed dicts of scalars or of any JSON): the types of the members
-  are checked, and the bytes are written without looking further;
-- *exact* types (models, dataclasses, enums, … that `flujo.plan.exact` knows to survive): Pydantic writes
-  them;
-- everything else: Pydantic writes it, reads it back, and the two are compared.
+- a value that is exactly of its type, in parts that are known to survive (`flujo.plan.exact`), is written;
+- any other is written, read back, and the two are compared (`flujo.plan.same`).
 
 A value without a declared type must be JSON through and through, because nothing would say how to restore it.
 """
@@ -18,24 +15,16 @@ A value without a declared type must be JSON through and through, because nothin
 import inspect
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from math import isfinite
 from typing import Any
 
 from pydantic import ConfigDict, JsonValue, PydanticUserError, TypeAdapter
 from pydantic_core import from_json, to_json
 
-from flujo.plan.exact import FIX_DATA, Plain, Survey, survey
-from flujo.plan.jsonvalues import MAX_DEPTH, SCALARS, STRINGS, first_odd, is_json
+from flujo.plan.exact import exact_check, is_plain
+from flujo.plan.jsonvalues import MAX_DEPTH, SCALARS, first_odd, is_json
 from flujo.plan.same import difference
-from flujo.plan.unrecordable import (
-    FIX_NOT_JSON,
-    FIX_UNDECLARED,
-    Unrecordable,
-    does_not_come_back,
-    does_not_fit,
-    name_of,
-    not_json,
-)
+from flujo.plan.survey import FIX_DATA, obstacle
+from flujo.plan.unrecordable import Unrecordable, does_not_come_back, does_not_fit, name_of, not_json
 
 _BASE64 = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 _SPARE_DEPTH = 200 - MAX_DEPTH
@@ -126,23 +115,22 @@ def _compile(annotation: object) -> Codec:
             load_parsed=_itself,
             schema=dict,
         )
-    adapter, found = _adapter(annotation)
-    if found.problem:
-        raise Unrecordable(f"the type {name_of(annotation)} {found.problem}", found.fix)
-    load = _loader(adapter, found)
-    dump = _general_dump(name_of(annotation), adapter, load, found)
+    adapter = _adapter(annotation)
+    plain = is_plain(adapter.core_schema)
+    load = adapter.validator.validate_json if plain else _loader(adapter)
+    mark = _marker(adapter)
     return Codec(
         annotation,
-        plain=found.plain is not None,
-        dump=dump if found.plain is None else _plain_dump(found.plain, dump),
-        mark=_marker(adapter),
+        plain=plain,
+        dump=_dump(name_of(annotation), adapter, mark, load),
+        mark=mark,
         load=load,
-        load_parsed=adapter.validator.validate_python if found.plain else _parsed_loader(load),
+        load_parsed=adapter.validator.validate_python if plain else _parsed_loader(load),
         schema=adapter.json_schema,
     )
 
 
-def _adapter(annotation: Any) -> tuple[TypeAdapter[Any], Survey]:
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
     try:
         try:
             adapter = TypeAdapter[Any](annotation, config=_BASE64)
@@ -150,23 +138,24 @@ def _adapter(annotation: Any) -> tuple[TypeAdapter[Any], Survey]:
             if error.code != "type-adapter-config-unused":  # a model says itself how its bytes are written
                 raise
             adapter = TypeAdapter[Any](annotation)
-        return adapter, survey(adapter.core_schema)
+        found = obstacle(adapter.core_schema)
     except (PydanticUserError, NameError, TypeError, ValueError, AttributeError) as error:
         reason = str(error).splitlines()[0].split(". ")[0]  # the rest is about Pydantic's own settings
         raise Unrecordable(
             f"the type {name_of(annotation)} cannot be recorded: {reason}", FIX_DATA
         ) from error
+    if found is not None:
+        raise Unrecordable(f"the type {name_of(annotation)} {found[0]}", found[1])
+    return adapter
 
 
 def _itself(parsed: Any) -> Any:
     return parsed
 
 
-def _loader(adapter: TypeAdapter[Any], found: Survey) -> Callable[[bytes], Any]:
+def _loader(adapter: TypeAdapter[Any]) -> Callable[[bytes], Any]:
     """Read fields by their names, as they are written, whatever aliases a model has."""
     validate = adapter.validator.validate_json
-    if found.plain is not None:
-        return validate
 
     def load(data: bytes) -> Any:
         return validate(data, by_name=True, by_alias=False)
@@ -201,69 +190,24 @@ def _dump_undeclared(value: Any) -> bytes:
             return data
     except ValueError:
         pass  # what is wrong is said below, without the value
-    raise not_json(value, FIX_UNDECLARED)
+    raise not_json(value)
 
 
-def _plain_dump(plain: Plain, general: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
-    """Write at once what plainly is of the declared type; give everything else to the general way."""
-    container, members = plain.container, plain.members
-    if members is None:
-        return _json_container_dump(container, general)
-    accepts = members.issuperset
-    any_float = float in members
-
-    def fits(value: Any) -> bool:
-        if container is None:
-            return type(value) in members and (type(value) is not float or isfinite(value))
-        if type(value) is not container:
-            return False
-        if container is dict:
-            if not STRINGS.issuperset(map(type, value)):
-                return False
-            value = value.values()
-        if not accepts(map(type, value)):
-            return False
-        return not any_float or all(type(member) is not float or isfinite(member) for member in value)
-
-    def dump(value: Any) -> bytes:
-        try:
-            return to_json(value) if fits(value) else general(value)
-        except ValueError:  # text with an unpaired surrogate: the general way says so
-            return general(value)
-
-    return dump
-
-
-def _json_container_dump(container: type | None, general: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
-    def dump(value: Any) -> bytes:
-        if container is not None and type(value) is not container:
-            return general(value)
-        try:
-            data = to_json(value)
-            if is_json(value):
-                return data
-        except ValueError:
-            pass  # what is wrong is said below, without the value
-        raise not_json(value, FIX_NOT_JSON)
-
-    return dump
-
-
-def _general_dump(
-    name: str, adapter: TypeAdapter[Any], load: Callable[[bytes], Any], found: Survey
+def _dump(
+    name: str, adapter: TypeAdapter[Any], mark: Callable[[Any], bytes], load: Callable[[bytes], Any]
 ) -> Callable[[Any], bytes]:
+    fits = exact_check(adapter.core_schema)
     serialize = adapter.serializer.to_json
-    exact, classes = found.exact, found.classes
 
     def dump(value: Any) -> bytes:
         try:
+            if fits is not None:
+                data = mark(value)  # before the check walks the value: this notices one that contains itself
+                if fits(value):
+                    return data
             data = serialize(value, round_trip=True, warnings="error", by_alias=False)
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise does_not_fit(name, value, str(error)) from error
-        # An instance of a subclass would lose its own fields without a word; where no subclass exists, none
-        # can.
-        if exact and not any(cls.__subclasses__() for cls in classes):
-            return data
         differs = _too_deep(data) or _not_restored(value, data, load)
         if differs is not None:
             raise does_not_come_back(name, value, *differs)

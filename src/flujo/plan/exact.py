@@ -1,226 +1,261 @@
-"""Which types survive being written as JSON, read off Pydantic's schema of them.
+"""Which values survive being written as JSON: checks built once from Pydantic's schema of a type.
 
-`survey` is asked once per type, when a plan is compiled. It is a list of what is known to be exact: whatever
-it does not know is compared after a round trip, so a new kind of schema costs time, never truth.
+A check tells whether a value is exactly what its type declares, part by part, in parts that are known to come
+back from JSON as they were. It is built for the kinds of schema listed here; for any other kind there is no
+check, and values are compared after a round trip: a new kind of schema costs time, never truth.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from types import FunctionType, NoneType
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from math import isfinite
+from types import NoneType
 from typing import Any, cast
+from uuid import UUID
 
-from pydantic import SecretBytes, SecretStr
+from flujo.plan.jsonvalues import STRINGS, is_json
 
 Schema = Mapping[str, Any]
+Check = Callable[[Any], bool]
 
-_EXACT_LEAVES = frozenset({"str", "int", "bool", "none", "uuid", "date"})
-_SCALARS: dict[str, type] = {"str": str, "int": int, "bool": bool, "none": NoneType, "float": float}
-_NO_SETTINGS = frozenset({"type", "ref", "metadata", "strict"})
+_SCALARS: dict[str, type] = {"str": str, "int": int, "bool": bool, "none": NoneType}
+_NO_SETTINGS = frozenset({"type", "ref", "metadata", "strict", "microseconds_precision"})
 _NO_CONFIG = frozenset(
     {"title", "extra_fields_behavior", "from_attributes", "validate_by_name", "validate_by_alias"}
 )
 _LOST_FIELD = frozenset({"serialization_exclude", "serialization_exclude_if", "init_only"})
-_UNRECORDABLE = {
-    "callable": "is a function",
-    "generator": "is an iterator, which is empty once it was read",
-    "is-instance": "has no schema",
-    "is-subclass": "is a class, not data",
-}
-FIX_DATA = (
-    "use a Pydantic model, a dataclass, a TypedDict or JSON types; "
-    "keep connections, files, iterators and functions out of recorded values"
-)
-_FIX_SECRET = "keep secrets out of recorded values: read them inside the step that needs them"  # noqa: S105
 
 
-@dataclass(frozen=True, slots=True)
-class Plain:
-    """A type whose values are JSON of their own kind.
-
-    Attributes:
-        container: ``list`` or string-keyed ``dict``; None for a scalar.
-        members: The exact types of the scalars; None if any JSON value will do.
-    """
-
-    container: type | None
-    members: frozenset[type] | None
+def exact_check(schema: Schema) -> Check | None:
+    """Return the check of a type; None if its values must be compared after a round trip."""
+    return _Builder().build(schema)
 
 
-@dataclass(slots=True)
-class Survey:
-    """What is known about a type.
-
-    Attributes:
-        plain: Set if the type is plain.
-        exact: Whether its values survive as they are, as long as its classes have no subclasses.
-        classes: The models and dataclasses in it.
-        problem: Why it cannot be recorded; empty if it can.
-        fix: What to do about the problem.
-    """
-
-    plain: Plain | None = None
-    exact: bool = True
-    classes: tuple[type, ...] = ()
-    problem: str = ""
-    fix: str = FIX_DATA
-    _definitions: dict[str, Schema] = field(default_factory=dict[str, Schema])
-    _visited: set[str] = field(default_factory=set[str])
-    _open: list[str] = field(default_factory=list[str])
-
-    def visit(self, node: Schema) -> None:
-        """Walk a node of the schema, noting what is not exact and what cannot be recorded."""
-        kind: str = node["type"]
-        if kind == "definitions":
-            self._definitions.update({definition["ref"]: definition for definition in node["definitions"]})
-            self.visit(node["schema"])
-        elif kind == "definition-ref":
-            self._refer(node["schema_ref"])
-        elif _is_secret(node):
-            self.problem, self.fix = "holds a secret, which would be recorded in clear or lost", _FIX_SECRET
-        elif kind in _UNRECORDABLE and "serialization" not in node:
-            cls = node.get("cls")
-            what = f": {cls.__qualname__}" if isinstance(cls, type) else ""
-            self.problem = self.problem or f"cannot be recorded: it {_UNRECORDABLE[kind]}{what}"
-        else:
-            self.exact = self.exact and "serialization" not in node and _known_exact(kind, node)
-            if kind in ("model", "dataclass"):
-                self.classes += (node["cls"],)
-            for child in _children(kind, node):
-                self.visit(child)
-
-    def _refer(self, ref: str) -> None:
-        if ref in self._open or ref not in self._definitions:
-            self.exact = (
-                False  # a type that contains itself: how deep a value is shows only when it is read back
-            )
-        elif ref not in self._visited:
-            self._visited.add(ref)
-            self._open.append(ref)
-            self.visit(self._definitions[ref])
-            self._open.pop()
-
-
-def survey(schema: Schema) -> Survey:
-    """Return what Pydantic's core schema of a type says about recording it."""
-    found = Survey()
-    found.visit(schema)
-    found.plain = None if found.problem else _plain(schema)
-    return found
-
-
-def _plain(node: Schema) -> Plain | None:
-    if node["type"] == "definitions":
-        node = node["schema"]
+def is_plain(schema: Schema) -> bool:
+    """Tell whether a type's values are JSON of their own kind: scalars, lists or dicts of them or of any."""
+    node: Schema = schema["schema"] if schema["type"] == "definitions" else schema
     settings = node.keys() - _NO_SETTINGS
     if node["type"] == "list" and settings <= {"items_schema"}:
-        members = _members(node.get("items_schema"))
-        return None if members == frozenset() else Plain(list, members)
+        return _is_plain_member(node.get("items_schema"))
     if node["type"] == "dict" and settings <= {"keys_schema", "values_schema"}:
-        keys = _members(node.get("keys_schema"))
-        members = _members(node.get("values_schema"))
-        return None if members == frozenset() or keys not in (None, {str}) else Plain(dict, members)
-    members = _members(node)
-    return None if members == frozenset() else Plain(None, members)
+        keys: Schema = node.get("keys_schema", {"type": "any"})
+        return keys["type"] in ("str", "any") and _is_plain_member(node.get("values_schema"))
+    return _is_plain_member(node)
 
 
-def _members(node: Schema | None) -> frozenset[type] | None:
-    """Return the types of a scalar's values; None if it is any JSON value; empty if it is no scalar."""
-    if node is None or _is_any_json(node):
-        return None
-    kind = node["type"]
-    settings = node.keys() - _NO_SETTINGS
+def _is_plain_member(node: Schema | None) -> bool:
+    if node is None or _is_json_value(node):
+        return True
+    if node["type"] == "nullable":
+        return _is_plain_member(node["schema"])
+    return _scalar_types(node) is not None or (
+        node["type"] in ("float", "any") and _NO_SETTINGS.issuperset(node)
+    )
+
+
+def _is_json_value(node: Schema) -> bool:
+    return node["type"] == "definition-ref" and node["schema_ref"].startswith("pydantic.types.JsonValue:")
+
+
+def _scalar_types(node: Schema) -> frozenset[type] | None:
+    """Return the types of the values if they are scalars that JSON tells apart; None if not."""
+    kind, settings = node["type"], node.keys() - _NO_SETTINGS
     if kind in _SCALARS and not settings:
         return frozenset({_SCALARS[kind]})
-    if kind == "nullable" and settings == {"schema"}:
-        return _united([node["schema"], {"type": "none"}])
+    parts: list[Any] = []
     if kind == "union" and settings == {"choices"}:
-        return _united(node["choices"])
-    return frozenset()
+        parts = node["choices"]
+    elif kind == "nullable" and settings == {"schema"}:
+        parts = [node["schema"], {"type": "none"}]
+    found = [_scalar_types(cast("Schema", part)) if isinstance(part, dict) else None for part in parts]
+    members = [types for types in found if types is not None]
+    return frozenset[type]().union(*members) if members and len(members) == len(parts) else None
 
 
-def _united(choices: list[Any]) -> frozenset[type] | None:
-    found: frozenset[type] = frozenset()
-    for choice in choices:
-        labelled = isinstance(choice, tuple)
-        members = _members(cast("Schema", choice[0] if labelled else choice))
-        if not members:
-            return members
-        found |= members
-    return found
+class _Builder:
+    """Builds the checks of one schema, following the references between its parts."""
 
+    def __init__(self) -> None:
+        self._definitions: dict[str, Schema] = {}
+        self._open: list[str] = []
 
-def _is_any_json(node: Schema) -> bool:
-    if node["type"] == "definition-ref":
-        return str(node["schema_ref"]).startswith("pydantic.types.JsonValue:")
-    return node["type"] == "any" and _NO_SETTINGS.issuperset(node)
+    def build(self, node: Schema | None) -> Check | None:
+        if node is None:
+            return is_json
+        kind: str = node["type"]
+        if kind == "definitions":
+            self._definitions.update({part["ref"]: part for part in node["definitions"]})
+            return self.build(node["schema"])
+        if kind == "definition-ref":
+            return is_json if _is_json_value(node) else self._referred(node["schema_ref"])
+        types = _scalar_types(node)
+        if types is not None:
+            return _of_types(types)
+        if "serialization" in node:
+            return None
+        settings = node.keys() - _NO_SETTINGS
+        return self._by_kind(kind, node) if settings <= _SETTINGS.get(kind, frozenset()) else None
 
+    def _by_kind(self, kind: str, node: Schema) -> Check | None:
+        match kind:
+            case "list" | "set" | "frozenset":
+                items = node.get("items_schema")
+                return _each(
+                    _CONTAINERS[kind], self.build(items), None if items is None else _scalar_types(items)
+                )
+            case "dict":
+                return self._dict(node)
+            case "tuple":
+                return self._tuple(node)
+            case "nullable":
+                return _or_none(self.build(node["schema"]))
+            case "default":
+                return self.build(node["schema"])
+            case "enum":
+                return _of_types(frozenset({node["cls"]})) if node.get("sub_type") in ("str", "int") else None
+            case "model":
+                return self._model(node)
+            case "dataclass":
+                return self._dataclass(node)
+            case _:
+                return _SINGLES.get(kind)
 
-def _known_exact(kind: str, node: Schema) -> bool:
-    settings = node.keys() - _NO_SETTINGS
-    match kind:
-        case "list" | "set" | "frozenset":
-            return settings == {"items_schema"}
-        case "tuple":
-            return settings <= {"items_schema", "variadic_item_index"}
-        case "dict":
-            return settings == {"keys_schema", "values_schema"} and node["keys_schema"]["type"] == "str"
-        case "enum":
-            return node.get("sub_type") in ("str", "int") and "missing" not in node
-        case "model":
-            special = [node.get(key) for key in ("custom_init", "root_model", "post_init")]
-            plain = not any(special) and not node["cls"].__private_attributes__
-            return plain and _is_plain_config(node) and node["schema"]["type"] == "model-fields"
-        case "dataclass":
-            plain = not node.get("post_init") and _is_plain_config(node)
-            return plain and node["schema"]["type"] == "dataclass-args"
-        case "model-fields":
-            return not node.keys() & {"extras_schema", "extras_keys_schema", "extra_behavior"}
-        case "dataclass-args":
-            return all(member.get("init", True) for member in node["fields"])
-        case "model-field" | "dataclass-field":
-            return not node.keys() & _LOST_FIELD
-        case "nullable" | "default" | "named-tuple" | "named-tuple-field":
-            return True
-        case _:
-            return kind in _EXACT_LEAVES and not settings
+    def _referred(self, ref: str) -> Check | None:
+        if ref in self._open or ref not in self._definitions:
+            return None  # a type that contains itself: only reading it back shows whether it is too deep
+        self._open.append(ref)
+        check = self.build(self._definitions[ref])
+        self._open.pop()
+        return check
+
+    def _dict(self, node: Schema) -> Check | None:
+        values = node.get("values_schema")
+        check, types = self.build(values), None if values is None else _scalar_types(values)
+        keys: Schema = node.get("keys_schema", {"type": "any"})
+        if check is None or keys["type"] not in ("str", "any") or not _NO_SETTINGS.issuperset(keys):
+            return None
+        members = _members_check(check, types)
+
+        def fits(value: Mapping[object, object]) -> bool:
+            kind = type(value)
+            return kind is dict and STRINGS.issuperset(map(type, value)) and members(value.values())
+
+        return fits
+
+    def _tuple(self, node: Schema) -> Check | None:
+        parts: list[Schema] = node["items_schema"]
+        checks = [check for part in parts if (check := self.build(part)) is not None]
+        if len(checks) != len(parts):
+            return None
+        if "variadic_item_index" in node:
+            return _each(tuple, checks[0], None) if len(checks) == 1 else None
+
+        def fits(value: Sequence[object]) -> bool:
+            kind = type(value)
+            if kind is not tuple or len(value) != len(checks):
+                return False
+            return all(check(part) for check, part in zip(checks, value, strict=True))
+
+        return fits
+
+    def _model(self, node: Schema) -> Check | None:
+        cls, fields = node["cls"], node["schema"]
+        special = [node.get(key) for key in ("custom_init", "root_model", "post_init")]
+        if any(special) or cls.__private_attributes__ or not _is_plain_config(node):
+            return None
+        if fields["type"] != "model-fields" or fields.keys() & {"extras_schema", "extra_behavior"}:
+            return None
+        checks = self._fields(fields["fields"])
+        return (
+            None if checks is None else lambda value: type(value) is cls and _all_fit(checks, value.__dict__)
+        )
+
+    def _dataclass(self, node: Schema) -> Check | None:
+        cls, arguments = node["cls"], node["schema"]
+        if node.get("post_init") or not _is_plain_config(node) or arguments["type"] != "dataclass-args":
+            return None
+        members: list[Schema] = arguments["fields"]
+        checks = self._fields({member["name"]: member for member in members})
+        if checks is None or node.get("slots") or not all(member.get("init", True) for member in members):
+            return None
+        return lambda value: type(value) is cls and _all_fit(checks, value.__dict__)
+
+    def _fields(self, fields: Mapping[str, Schema]) -> list[tuple[str, Check]] | None:
+        checks: list[tuple[str, Check]] = []
+        for name, field in fields.items():
+            check = self.build(field["schema"])
+            if check is None or field.keys() & _LOST_FIELD:
+                return None
+            checks.append((name, check))
+        return checks
 
 
 def _is_plain_config(node: Schema) -> bool:
-    """Whether a class has no setting that changes values when they are read."""
+    """Tell whether a class has no setting that changes values when they are read."""
     config: Schema = node.get("config", {})
     return _NO_CONFIG.issuperset(config) and config.get("extra_fields_behavior") != "allow"
 
 
-def _children(kind: str, node: Schema) -> Iterator[Schema]:
-    """Yield the schemas by which the parts of a value are read back from JSON."""
-    if kind == "json-or-python":
-        yield node["json_schema"]
-    elif kind == "lax-or-strict":
-        yield node["lax_schema"]
-    else:
-        for key in ("schema", "keys_schema", "values_schema", "items_schema", "fields", "choices", "steps"):
-            yield from _schemas(node.get(key))
+def _all_fit(checks: list[tuple[str, Check]], values: Mapping[str, object]) -> bool:
+    return all(name in values and check(values[name]) for name, check in checks)
 
 
-def _schemas(found: Any) -> Iterator[Schema]:
-    """Yield the schemas in a child: a schema, a list of them (perhaps with labels), or a mapping to them."""
-    if isinstance(found, dict):
-        child = cast("dict[str, Any]", found)
-        if isinstance(child.get("type"), str):
-            yield child
-        else:
-            for member in child.values():
-                yield from _schemas(member)
-    elif isinstance(found, (list, tuple)):
-        for member in cast("list[Any]", found):
-            yield from _schemas(member)
+def _of_types(types: frozenset[type]) -> Check:
+    if len(types) == 1:
+        (only,) = types
+        return lambda value: type(value) is only
+    return lambda value: type(value) in types
 
 
-def _is_secret(node: Schema) -> bool:
-    function: Any = node.get("function")
-    if isinstance(function, dict):
-        function = cast("Any", function["function"])
-    for found in (node.get("cls"), function):
-        if isinstance(found, type) and issubclass(found, (SecretStr, SecretBytes)):
-            return True
-    return isinstance(function, FunctionType) and function.__qualname__.startswith("Secret.__get_pydantic")
+def _or_none(check: Check | None) -> Check | None:
+    return None if check is None else lambda value: value is None or check(value)
+
+
+def _each(container: type, check: Check | None, types: frozenset[type] | None) -> Check | None:
+    if check is None:
+        return None
+    members = _members_check(check, types)
+    return lambda value: type(value) is container and members(value)
+
+
+def _members_check(check: Check, types: frozenset[type] | None) -> Check:
+    if types is None:
+        return lambda members: all(map(check, members))
+    accepts = types.issuperset
+    return lambda members: accepts(map(type, members))
+
+
+def _in_minutes(value: datetime) -> bool:
+    """Tell whether a time's offset is of whole minutes, as its text is; those of historic zones are not."""
+    offset = value.utcoffset()
+    return offset is None or (offset.microseconds == 0 and offset.seconds % 60 == 0)
+
+
+_CONTAINERS: dict[str, type] = {"list": list, "set": set, "frozenset": frozenset}
+_SINGLES: dict[str, Check] = {
+    "any": is_json,
+    "float": lambda value: type(value) is float and isfinite(value),
+    "decimal": lambda value: type(value) is Decimal and value.is_finite(),
+    "uuid": lambda value: type(value) is UUID,
+    "date": lambda value: type(value) is date,
+    "datetime": lambda value: type(value) is datetime and _in_minutes(value),
+}
+_SETTINGS: dict[str, frozenset[str]] = {
+    "list": frozenset({"items_schema"}),
+    "set": frozenset({"items_schema"}),
+    "frozenset": frozenset({"items_schema"}),
+    "tuple": frozenset({"items_schema", "variadic_item_index"}),
+    "dict": frozenset({"keys_schema", "values_schema"}),
+    "nullable": frozenset({"schema"}),
+    "default": frozenset(
+        {"schema", "default", "default_factory", "default_factory_takes_data", "copy_default"}
+    ),
+    "enum": frozenset({"cls", "members", "sub_type"}),
+    "model": frozenset(
+        {"cls", "schema", "config", "custom_init", "root_model", "post_init", "generic_origin"}
+    ),
+    "dataclass": frozenset(
+        {"cls", "schema", "config", "fields", "frozen", "post_init", "slots", "generic_origin"}
+    ),
+}
+"""The settings that each kind may have; one that is not listed may change values."""

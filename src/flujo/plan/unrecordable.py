@@ -4,8 +4,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 from flujo.plan.jsonvalues import first_odd
 
-FIX_UNDECLARED = "annotate its type (a return type, a field), so that it can be restored as what it was"
-FIX_NOT_JSON = "turn it into JSON values, or declare a more precise type for it"
+_FIX_UNDECLARED = "annotate its type (a return type, a field), so that it can be restored as what it was"
 _FIX_BYTES = 'give the model ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")'
 _FIXES = {
     "is of type": "declare the type that the value has (the subclass itself, or a union with it)",
@@ -40,10 +39,12 @@ def name_of(annotation: object) -> str:
     return str(annotation).replace("typing.", "")
 
 
-def not_json(value: Any, fix: str) -> Unrecordable:
+def not_json(value: Any) -> Unrecordable:
     """Say why a value is not JSON through and through."""
     place, reason = first_odd(value) or ("", "cannot be written")
-    return Unrecordable(f"a value without a declared type must be JSON, and {_at(place)} {reason}", fix)
+    return Unrecordable(
+        f"a value without a declared type must be JSON, and {_at(place)} {reason}", _FIX_UNDECLARED
+    )
 
 
 def does_not_fit(name: str, value: Any, error: str) -> Unrecordable:
@@ -68,7 +69,7 @@ def does_not_come_back(name: str, value: Any, place: str, reason: str) -> Unreco
     fixes = [fix for start, fix in _FIXES.items() if reason.startswith(start)]
     return Unrecordable(
         f"a {_kind(value)} recorded as {name} would not be restored as it was: {_at(place)} {reason}",
-        fixes[0] if fixes else FIX_NOT_JSON,
+        fixes[0],
     )
 
 
