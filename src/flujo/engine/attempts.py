@@ -117,7 +117,7 @@ class Attempts:
                 return self.pause(run, address, pause)
             except PASSES:
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # the step's own code
                 wait = self._wait(run, info.attempt, error)
                 tried = tried.after(info, error)
                 _note_failure(run, info, error, wait)

@@ -173,7 +173,8 @@ class Carrier:
 
     async def _record_end(self, opened: Opened, result: PipelineResult[Any]) -> None:
         recorder, frame = opened.run.recorder, opened.frame
-        assert recorder is not None and frame.tracker is not None
+        assert recorder is not None
+        assert frame.tracker is not None
         if result.status == "paused":
             if not recorder.pending:
                 recorder.append("run.paused", "", b"{}")

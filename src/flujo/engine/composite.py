@@ -38,7 +38,8 @@ class Composite:
         if not run.done or (known := run.done.get(address)) is None:
             return None
         if isinstance(known, bytes):
-            assert run.recorder is not None and self._codec is not None
+            assert run.recorder is not None
+            assert self._codec is not None
             memo = await run.recorder.recorded(known, self._codec)
             slots: dict[str, Any] = {
                 path: codec.load_parsed(memo.slots[path])

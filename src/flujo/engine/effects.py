@@ -125,8 +125,8 @@ def _check_same(address: str, recorded: Mapping[str, Any], call: Mapping[str, An
     )
     raise EffectDiverged(
         f"{address}: {what}",
-        fix="let a step ask for the same effects in the same order on every attempt: what it decides on must come "
-        "from its input, its context or another recorded effect",
+        fix="let a step ask for the same effects in the same order on every attempt: decide only on its "
+        "input, its context or another recorded effect",
     )
 
 

@@ -58,7 +58,7 @@ def compile_step(plan: PlanStep, build: Build, fallback: Walk | None) -> Walk:
             except asyncio.CancelledError as error:
                 raise_if_cancelled(error)
                 return attempts.fail_plain(run, address, CutOff("its own work was cancelled from inside"))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # the step's own code
                 return attempts.fail_plain(run, address, error)
         else:
             outcome = await attempts.run(frame, address, value)
@@ -81,7 +81,8 @@ def compile_reuse(plan: PlanStep, build: Build) -> Callable[[Frame, str, Memo | 
     async def reuse(frame: Frame, address: str, known: Memo | bytes) -> Any:
         run = frame.run
         if isinstance(known, bytes):
-            assert run.recorder is not None and codec is not None
+            assert run.recorder is not None
+            assert codec is not None
             known = await run.recorder.recorded(known, codec)
             if known.patch and frame.tracker is not None:
                 frame.tracker.apply(known.patch)

@@ -29,7 +29,8 @@ async def stored_result(plan: Plan, opener: Opener, known: Stored) -> PipelineRe
     """
     opened = await opener.stored(known, None, reads=True)
     run, frame = opened.run, opened.frame
-    assert run.recorder is not None and frame.tracker is not None
+    assert run.recorder is not None
+    assert frame.tracker is not None
     apart = tuple(path for path, node in plan.nodes.items() if isinstance(node, PlanParallel | PlanMap))
     usage, steps = Usage(), list[StepResult]()
     ended: Mapping[str, Any] = {}

@@ -253,7 +253,8 @@ class Opener:
         if not isinstance(context, model):
             raise InputError(
                 f"the context is {type(context).__name__}, but the pipeline's is {model.__name__}",
-                fix=f"pass context={model.__name__}(…), or give the runner context_model={type(context).__name__}",
+                fix=f"pass context={model.__name__}(…), or give the runner "
+                f"context_model={type(context).__name__}",
             )
         return context.model_copy(deep=True)
 
@@ -292,7 +293,8 @@ class Opener:
             f"{path} ({'added' if path not in before else what[path in now]})" for path in differing
         )
         return PlanChanged(
-            f"run {known.record.run_id} was made by another plan of {known.record.pipeline!r}: {listed or 'their order'}",
+            f"run {known.record.run_id} was made by another plan of {known.record.pipeline!r}: "
+            f"{listed or 'their order'}",
             addresses=differing,
             fix="resume it with the code that it began with, or start a new run",
         )

@@ -94,7 +94,10 @@ class Recorder:
         wait: Whether :meth:`commit` waits for the store.
     """
 
-    __slots__ = ("_cache", "_change", "_clock", "_given_up", "_last", "_payloads", "_wait", "head", "pending", "run_id", "seq", "store", "token")  # fmt: skip
+    __slots__ = (
+        "_cache", "_change", "_clock", "_given_up", "_last", "_payloads", "_wait", "head", "pending",
+        "run_id", "seq", "store", "token",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -165,7 +168,8 @@ class Recorder:
             if last is None:
                 return
             if last.done() and not last.cancelled():
-                return last.result()
+                last.result()
+                return
         # The future is this caller's own, so that its cancellation is nobody else's. What others
         # submitted is committed before: a store keeps the order.
         self.submit()

@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 
 from flujo.errors import FlujoError, RunCancelled
 from flujo.pipeline.context import PipelineContext
-from flujo.pipeline.info import Usage
+from flujo.pipeline.info import NO_USAGE, Usage
 from flujo.pipeline.waits import Approval
 
 Out = TypeVar("Out", covariant=True)
@@ -36,7 +36,7 @@ class StepResult:
     output: Any
     attempts: int = 1
     duration: float = 0.0
-    usage: Usage = Usage()
+    usage: Usage = NO_USAGE
     reused: bool = False
     cached: bool = False
 
@@ -96,7 +96,7 @@ class PipelineResult(Generic[Out]):
     output: Out | None
     steps: StepHistory
     context: PipelineContext
-    usage: Usage = Usage()
+    usage: Usage = NO_USAGE
     pending: tuple[Approval, ...] = ()
     error: FlujoError | None = None
     reason: str = ""

@@ -43,8 +43,8 @@ class Run:
     """
 
     __slots__ = (
-        "cache", "choices", "clock", "done", "id", "live_notes", "notes", "observe", "recorder", "steps", "threads",
-        "views", "yielded",
+        "cache", "choices", "clock", "done", "id", "live_notes", "notes", "observe", "recorder", "steps",
+        "threads", "views", "yielded",
     )  # fmt: skip
 
     def __init__(

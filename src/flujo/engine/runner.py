@@ -284,7 +284,8 @@ class Flujo(Generic[In, Out]):
     ) -> PipelineResult[Any]:
         if self._input_check is not None and not isinstance(value, self._input_check):
             raise InputError(
-                f"the input is {type_name(type(value))}, but the pipeline takes {type_name(self.plan.root.input_type)}",
+                f"the input is {type_name(type(value))}, but the pipeline takes "
+                f"{type_name(self.plan.root.input_type)}",
                 fix="convert it first, or change the annotation of the first step",
             )
         if run_id is not None:
@@ -334,7 +335,7 @@ class Flujo(Generic[In, Out]):
         live = None if isinstance(run, str) else run._live  # pyright: ignore[reportPrivateUsage]
         if isinstance(run, str) or not isinstance(live, Live):
             raise UnknownRun(
-                f"{run if isinstance(run, str) else run.run_id!r} cannot be resumed: this runner has no store",
+                f"{run if isinstance(run, str) else run.run_id} cannot be resumed: this runner has no store",
                 fix="pass the paused result itself, or make the runner with state='flujo_ops.db'",
             )
         opened = self._opener.live(run.run_id, live.again(), observe)

@@ -79,7 +79,7 @@ async def settled(value: Any) -> Any:
 def _perform(job: _Job) -> None:
     try:
         value = job.call()
-    except BaseException as error:  # the step's own: it is raised again where the call is awaited
+    except BaseException as error:  # noqa: BLE001  # the step's own, raised again where it is awaited
         outcome = _raise_in(job.future, error)
     else:
         outcome = _give_to(job.future, value)

@@ -56,7 +56,7 @@ class Undo:
         info = StepInfo(frame.run.id, f"{address}#undo", 1, (), StepEffects(frame.run))
         try:
             await bind(undo, {})(frame, output, info)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # the undo's own code
             return f"{type(error).__name__}: {error}"
         return ""
 

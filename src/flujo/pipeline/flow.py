@@ -144,7 +144,7 @@ class Parallel(Node[In, Out]):
         if branches and labeled:
             raise PipelineError(
                 "Parallel mixes branches with and without labels",
-                fix="label all (`Parallel(a=…, b=…)` gives a mapping) or none (`Parallel(…, …)` gives a tuple)",
+                fix="label all (`Parallel(a=…, b=…)`: a mapping) or none (`Parallel(…, …)`: a tuple)",
             )
         if on_failure not in ("cancel", "collect"):
             raise PipelineError(f"Parallel(on_failure={on_failure!r})", fix='use "cancel" or "collect"')
@@ -155,10 +155,6 @@ class Parallel(Node[In, Out]):
         object.__setattr__(self, "is_tuple", bool(branches))
         object.__setattr__(self, "on_failure", on_failure)
         object.__setattr__(self, "_name", check_name(name))
-
-    @property
-    def name(self) -> str:
-        return self._name
 
 
 @final
@@ -244,10 +240,6 @@ class Map(Node[In, Out]):
         object.__setattr__(self, "on_failure", on_failure)
         object.__setattr__(self, "_name", check_name(name))
 
-    @property
-    def name(self) -> str:
-        return self._name
-
 
 @final
 @dataclass(frozen=True, slots=True, init=False)
@@ -293,10 +285,6 @@ class Branch(Node[In, Out], Generic[In, Out]):
         object.__setattr__(self, "default", default)
         object.__setattr__(self, "_name", check_name(name))
 
-    @property
-    def name(self) -> str:
-        return self._name
-
 
 @final
 @dataclass(frozen=True, slots=True, init=False)
@@ -341,10 +329,6 @@ class Loop(Node[In, Out]):
         object.__setattr__(self, "max_turns", max_turns)
         object.__setattr__(self, "on_exhausted", on_exhausted)
         object.__setattr__(self, "_name", check_name(name))
-
-    @property
-    def name(self) -> str:
-        return self._name
 
 
 @final
@@ -398,10 +382,6 @@ class SubPipeline(Node[In, Out]):
         object.__setattr__(self, "input", input)
         object.__setattr__(self, "result", output)
         object.__setattr__(self, "_name", check_name(name or pipeline.name))
-
-    @property
-    def name(self) -> str:
-        return self._name
 
 
 def case_label(key: str | int | bool) -> str:

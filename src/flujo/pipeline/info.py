@@ -40,14 +40,21 @@ class Usage:
         return bool(self.requests or self.input_tokens or self.output_tokens or self.cost)
 
 
+NO_USAGE = Usage()
+
+
 class Effects(Protocol):
     """What the engine does for a step in progress."""
 
     async def do(
         self, info: StepInfo, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> Any: ...
+    ) -> Any:
+        """See :meth:`StepInfo.do`."""
+        ...
 
-    async def ask(self, info: StepInfo, prompt: str, schema: Any, subject: Any) -> Any: ...
+    async def ask(self, info: StepInfo, prompt: str, schema: Any, subject: Any) -> Any:
+        """See :meth:`StepInfo.ask`."""
+        ...
 
 
 @final
@@ -58,8 +65,6 @@ class StepInfo:
         run_id: The run.
         address: Where in the run the step stands.
         attempt: Which attempt this is, from 1.
-        idempotency_key: The same for every attempt and every resume of this step in this run; hand it
-            to what can tell a repeated call by it.
         feedback: What validators said of the rejected attempts before this one.
         usage: What this attempt has reported so far.
     """
@@ -79,6 +84,7 @@ class StepInfo:
 
     @property
     def idempotency_key(self) -> str:
+        """The same for every attempt and every resume of this step in this run."""
         return f"{self.run_id}:{self.address}"
 
     def report(self, usage: Usage) -> None:

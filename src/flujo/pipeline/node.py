@@ -24,16 +24,16 @@ class Node(Generic[In, Out]):
 
     Nodes are immutable data: they do nothing until a runner walks them, and one node may stand in
     any number of pipelines. ``a >> b`` is the pipeline that gives ``a``'s output to ``b``.
-
-    Attributes:
-        name: What the node is called in addresses; empty for a container that takes its kind's name.
     """
 
     __slots__ = ()
 
+    _name: str
+
     @property
     def name(self) -> str:
-        raise NotImplementedError
+        """What the node is called in addresses; empty for a container that takes its kind's name."""
+        return self._name
 
     @property
     def output(self) -> Output[Out]:
@@ -90,10 +90,6 @@ class Pipeline(Node[In, Out]):
         flat = tuple(part for node in nodes for part in _parts(node))
         object.__setattr__(self, "nodes", flat)
         object.__setattr__(self, "_name", check_name(name))
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     def named(self, name: str) -> Pipeline[In, Out]:
         """Return the same pipeline under another name."""

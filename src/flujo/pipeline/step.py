@@ -27,7 +27,9 @@ class Agent(Protocol[A_contra, B_co]):
     ``run`` may be ``async`` or not, and may ask for more by annotation: see :class:`Step`.
     """
 
-    def run(self, input: A_contra, /) -> Awaitable[B_co] | B_co: ...
+    def run(self, input: A_contra, /) -> Awaitable[B_co] | B_co:
+        """Return the output, or an awaitable of it."""
+        ...
 
 
 Work = Callable[..., object] | Agent[Any, object]
@@ -73,8 +75,8 @@ class Retry:
             )
         if self.backoff < 0 or self.longest < 0 or self.factor < 0 or not 0 <= self.jitter <= 1:
             raise PipelineError(
-                f"Retry(backoff={self.backoff}, factor={self.factor}, longest={self.longest}, jitter={self.jitter}): "
-                "waits cannot be negative and jitter is a share from 0 to 1"
+                f"Retry(backoff={self.backoff}, factor={self.factor}, longest={self.longest}, "
+                f"jitter={self.jitter}): waits cannot be negative and jitter is a share from 0 to 1"
             )
 
     def wait(self, failed: int, chance: float) -> float:
@@ -152,7 +154,8 @@ class Step(Node[In, Out]):
     """
 
     __slots__ = (
-        "_name", "agent", "cache", "effects", "fallback", "inputs", "resources", "retry", "timeout", "undo", "validators",
+        "_name", "agent", "cache", "effects", "fallback", "inputs", "resources", "retry", "timeout", "undo",
+        "validators",
     )  # fmt: skip
 
     _name: str
@@ -189,10 +192,6 @@ class Step(Node[In, Out]):
         given = _checked(agent, settings)
         for key, value in given.items():
             object.__setattr__(self, key, value)
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     def named(self, name: str) -> Step[In, Out]:
         """Return the same step under another name."""

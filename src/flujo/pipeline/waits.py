@@ -137,10 +137,6 @@ class HumanInput(Node[In, Out]):
         object.__setattr__(self, "on_deny", on_deny)
         object.__setattr__(self, "_name", check_name(name))
 
-    @property
-    def name(self) -> str:
-        return self._name
-
 
 @final
 @dataclass(frozen=True, slots=True, init=False)
@@ -162,10 +158,6 @@ class Sleep(Node[In, Out]):
             raise PipelineError(f"Sleep({duration!r}): a wait cannot be negative")
         object.__setattr__(self, "duration", duration)
         object.__setattr__(self, "_name", check_name(name))
-
-    @property
-    def name(self) -> str:
-        return self._name
 
 
 @final
@@ -229,10 +221,6 @@ class WaitForEvent(Node[In, Out]):
         object.__setattr__(self, "timeout", timeout)
         object.__setattr__(self, "on_timeout", on_timeout)
         object.__setattr__(self, "_name", check_name(name or event))
-
-    @property
-    def name(self) -> str:
-        return self._name
 
 
 class PauseForHumanInput(Exception):

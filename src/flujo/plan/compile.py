@@ -63,7 +63,8 @@ def _context_model(placement: Placement, given: type[PipelineContext] | None) ->
                 Problem(
                     path,
                     f"it asks for the context {asked.__name__}, but runs have {model.__name__}",
-                    f"pass Flujo(…, context_model={asked.__name__}), or ask for a class that {model.__name__} derives from",
+                    f"pass Flujo(…, context_model={asked.__name__}), or ask for a class that "
+                    f"{model.__name__} derives from",
                 )
             )
     return model

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from flujo.pipeline.flow import Branch, Loop, Map, Parallel, SubPipeline
 from flujo.pipeline.node import Node
 from flujo.pipeline.step import Step
@@ -59,6 +61,7 @@ class PlanStep(PlanNode):
     fallback: PlanNode | None
 
     @property
+    @override
     def children(self) -> Mapping[str, PlanNode]:
         return {} if self.fallback is None else {"fallback": self.fallback}
 
@@ -70,6 +73,7 @@ class PlanSequence(PlanNode):
     nodes: tuple[PlanNode, ...]
 
     @property
+    @override
     def children(self) -> Mapping[str, PlanNode]:
         return {node.label: node for node in self.nodes}
 
@@ -82,6 +86,7 @@ class PlanParallel(PlanNode):
     branches: Mapping[str, PlanNode]
 
     @property
+    @override
     def children(self) -> Mapping[str, PlanNode]:
         return self.branches
 
@@ -95,6 +100,7 @@ class PlanMap(PlanNode):
     body: PlanNode
 
     @property
+    @override
     def children(self) -> Mapping[str, PlanNode]:
         return {"each": self.body}
 
@@ -108,6 +114,7 @@ class PlanBranch(PlanNode):
     cases: Mapping[str, PlanNode]
 
     @property
+    @override
     def children(self) -> Mapping[str, PlanNode]:
         return self.cases
 
@@ -121,6 +128,7 @@ class PlanLoop(PlanNode):
     body: PlanNode
 
     @property
+    @override
     def children(self) -> Mapping[str, PlanNode]:
         return {"each turn": self.body}
 
@@ -135,6 +143,7 @@ class PlanSub(PlanNode):
     body: PlanNode
 
     @property
+    @override
     def children(self) -> Mapping[str, PlanNode]:
         return {"": self.body}
 
@@ -149,6 +158,7 @@ class PlanHuman(PlanNode):
     on_deny: PlanNode | None
 
     @property
+    @override
     def children(self) -> Mapping[str, PlanNode]:
         return {} if self.on_deny is None else {"denied": self.on_deny}
 
@@ -161,6 +171,7 @@ class PlanEvent(PlanNode):
     on_timeout: PlanNode | None
 
     @property
+    @override
     def children(self) -> Mapping[str, PlanNode]:
         return {} if self.on_timeout is None else {"timed out": self.on_timeout}
 

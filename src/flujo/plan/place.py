@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any, Union
+from typing import Any
 
 from flujo.errors import Problem
 from flujo.pipeline.context import PipelineContext
@@ -26,9 +26,9 @@ from flujo.plan.nodes import (
     PlanSub,
 )
 from flujo.plan.scope import Scope, Source
-from flujo.plan.signature import Signature, SignatureProblem, read_signature
 from flujo.plan.shapes import asked_of, closed_values, either, item_type, may_iterate, record_type
-from flujo.plan.types import Type, assignable, type_name
+from flujo.plan.signature import Signature, SignatureProblem, read_signature
+from flujo.plan.types import Type, assignable, type_name, union
 
 AnyNode = Node[Any, Any]
 
@@ -70,7 +70,7 @@ class Placement:
     def _place(
         self, node: AnyNode, prefix: str, label: str, given: Type, scope: Scope, *, first: bool = False
     ) -> PlanNode:
-        """Place one node that is given a value of a type; ``first`` where the type is the pipeline's own input."""
+        """Place one node that is given a value of a type; ``first`` where it takes the pipeline's input."""
         if isinstance(node, Pipeline):
             return self._place_sequence(node, prefix, given, scope, first=first)
         label = label or node.name or _DEFAULT_LABELS[type(node)]
@@ -208,7 +208,7 @@ class Placement:
         collects = node.on_failure == "collect"
         scope.join(scopes, f"its branch of {path!r} may fail, and is then collected" if collects else "")
         outputs: dict[str, Any] = {
-            name: Union[branch.output_type, Failure] if collects else branch.output_type
+            name: union(branch.output_type, Failure) if collects else branch.output_type
             for name, branch in branches.items()
         }
         output: Any = record_type(label, outputs) if not node.is_tuple else tuple[tuple(outputs.values())]
@@ -235,7 +235,7 @@ class Placement:
                 )
             )
         scope.take(inner, f"it runs once for each item of {path!r}: name the map's own output instead")
-        each: Any = Union[body.output_type, Failure] if node.on_failure == "collect" else body.output_type
+        each: Any = union(body.output_type, Failure) if node.on_failure == "collect" else body.output_type
         asked = over.input_type if over is not None else Iterable[body.input_type]
         return PlanMap(
             path=path,
@@ -303,7 +303,8 @@ class Placement:
             self.problems.append(
                 Problem(
                     path,
-                    f"its body gives {type_name(body.output_type)}, but the next turn takes {type_name(body.input_type)}",
+                    f"its body gives {type_name(body.output_type)}, but the next turn takes "
+                    f"{type_name(body.input_type)}",
                     "let the body give what it takes",
                 )
             )
@@ -370,7 +371,8 @@ class Placement:
             self.problems.append(
                 Problem(
                     aside.path,
-                    f"it gives {type_name(aside.output_type)} in the place of {path!r}, which gives {type_name(wanted)}",
+                    f"it gives {type_name(aside.output_type)} in the place of {path!r}, which gives "
+                    f"{type_name(wanted)}",
                     "let both give one type",
                 )
             )
@@ -383,7 +385,7 @@ class Placement:
             return _NOTHING
 
     def _judge(self, function: Any, path: str, given: Type, role: str) -> Signature:
-        """Read a function of a value that stands beside a node: a condition, a validator, …"""
+        """Read a function that stands beside a node: a condition, a validator and the like."""
         signature = self._signature(function, path, {})
         if signature.context:
             self.contexts.append((path, signature.context_type))

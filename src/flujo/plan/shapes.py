@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, Union, cast, get_args, get_origin
+from typing import Any, Literal, cast, get_args, get_origin
 
 from typing_extensions import TypedDict
 
 from flujo.plan.nodes import PlanNode
-from flujo.plan.types import Type, assignable, members, plain
+from flujo.plan.types import Type, assignable, members, plain, union
 
 
 def asked_of(given: Type, inside: Iterable[PlanNode]) -> Type:
@@ -26,7 +26,7 @@ def either(one: Type, other: Type) -> Type:
         return Any
     if assignable(other, one):
         return one
-    return other if assignable(one, other) else Union[one, other]
+    return other if assignable(one, other) else union(one, other)
 
 
 def item_type(items: Type) -> Type:

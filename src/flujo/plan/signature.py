@@ -92,7 +92,7 @@ def read_signature(agent: Any, inputs: Mapping[str, str] = MappingProxyType({}))
     if missing and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         raise SignatureProblem(
             f"inputs names {', '.join(map(repr, missing))}, which the function does not take",
-            fix=f"choose from {', '.join(parameter.name for parameter in parameters) or 'no parameter at all'}",
+            fix=f"choose from {', '.join(parameter.name for parameter in parameters) or 'nothing'}",
         )
     for index, parameter in enumerate(parameters):
         _assign(parameter, index, hints.get(parameter.name, Any), found)
@@ -134,7 +134,8 @@ def _assign(parameter: inspect.Parameter, index: int, hint: Type, found: dict[st
     elif parameter.default is parameter.empty:
         raise SignatureProblem(
             f"parameter {name!r} has no source",
-            fix=f'name one: inputs={{"{name}": step.output}}, or annotate it with From("step"), PipelineContext or StepInfo',
+            fix=f'name one: inputs={{"{name}": step.output}}, or annotate it: From("step"), PipelineContext or '
+            "StepInfo",
         )
 
 

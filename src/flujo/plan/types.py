@@ -43,6 +43,11 @@ def members(annotation: Type) -> tuple[Type, ...]:
     return (annotation,)
 
 
+def union(one: Type, other: Type) -> Type:
+    """Return the type of what is one or the other."""
+    return Union[one, other]  # noqa: UP007  # the types are values here, and not every one has `|`
+
+
 def assignable(source: Type, target: Type) -> bool:
     """Say whether every value of ``source`` may be given for ``target``.
 
