@@ -436,7 +436,7 @@ def test_a_serializer_that_raises_is_an_ordinary_refusal() -> None:
         (Secret[int], "holds a secret"),
         (dict[str, list[SecretStr]], "holds a secret"),
         ("Unknown", "Unknown"),
-        (list["Unknown"], "Unknown"),  # type: ignore[name-defined]  # noqa: F821
+        (list["Unknown"], "Unknown"),  # noqa: F821
     ],
 )
 def test_a_type_that_cannot_be_recorded_is_refused_at_plan_time(annotation: object, reason: str) -> None:
