@@ -130,7 +130,7 @@ def main() -> None:
     try:
         found: dict[str, object] = {"version": _version(arguments.system, system)}
         if arguments.workload == "import":
-            found |= measure_import(system.statement)
+            found |= measure_import(system)
         else:
             found |= measure(arguments)
     except Unsupported as reason:
@@ -173,8 +173,20 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     return found
 
 
-def measure_import(statement: str) -> dict[str, object]:
-    """Time new interpreters that run one import statement, with the CPU of each from beginning to end."""
+def measure_import(system: System) -> dict[str, object]:
+    """Time new interpreters that import what users begin with, and the bare package beside it."""
+    begun = _start(system.statement)
+    bare = _start(system.package)
+    return {
+        "units": IMPORTS_PER_PROCESS,
+        **begun,
+        "bare_cpu_us": bare["cpu_us"],
+        "bare_modules": bare["modules"],
+    }
+
+
+def _start(statement: str) -> dict[str, float]:
+    """The whole life of an interpreter that runs one statement: CPU and wall time, most memory, modules."""
     command = [sys.executable, "-c", statement]
     cpu = wall = peak = 0.0
     for number in range(IMPORTS_PER_PROCESS + 1):
@@ -187,17 +199,18 @@ def measure_import(statement: str) -> dict[str, object]:
             wall += time.perf_counter() - begin
             cpu += usage.ru_utime + usage.ru_stime
             peak = max(peak, _megabytes(usage))
-    probe = f"{statement}; import sys; print(len(sys.modules)); print(*open('/proc/self/status'))"
-    printed = subprocess.run(
-        [sys.executable, "-c", probe], capture_output=True, text=True
-    ).stdout.splitlines()
+    probe = f"{statement}\nimport os, sys\nprint(len(sys.modules))\n{_PRINT_STATUS}"
+    printed = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    modules, *status_lines = printed.stdout.splitlines()
     return {
-        "units": IMPORTS_PER_PROCESS,
         "cpu_us": cpu / IMPORTS_PER_PROCESS * 1e6,
         "wall_us": wall / IMPORTS_PER_PROCESS * 1e6,
-        "peak_rss_mb": _high_water(printed) or peak,
-        "modules": int(printed[0]),
+        "peak_rss_mb": _high_water(status_lines) or peak,
+        "modules": int(modules),
     }
+
+
+_PRINT_STATUS = "if os.path.exists('/proc/self/status'): print(*open('/proc/self/status'))"
 
 
 def peak_rss_mb() -> float:

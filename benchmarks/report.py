@@ -46,7 +46,8 @@ def print_results(rows: Sequence[Found]) -> None:
 
 def print_details(details: Sequence[Found]) -> None:
     """What was counted, per unit."""
-    keys = ("calls", "fsyncs", "bytes", "rows", "disk_cpu_us", "modules")
+    keys = ("calls", "fsyncs", "bytes", "rows", "disk_cpu_us", "modules", "bare_modules", "bare_cpu_us")
+    keys = tuple(key for key in keys if any(key in row for row in details))
     counted = [row for row in details if any(key in row for key in keys)]
     if counted:
         print()

@@ -36,8 +36,8 @@ from benchmarks.workloads import SCALING, SYSTEMS, WORKLOADS  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
 MEMORY = Path("/dev/shm")
-SLOW = 15.0
-"""A process that takes longer than these seconds is repeated once only."""
+SLOW, VERY_SLOW = 6.0, 30.0
+"""A repeat that takes longer than these seconds is followed by one more, or by none."""
 DISK_REPEATS = 3
 SCALING_SIZES = (50, 500, 5_000)
 SCALING_KILOBYTES = (10, 100, 1_000)
@@ -94,7 +94,7 @@ def measure_all(options: argparse.Namespace) -> tuple[list[Row], list[Found], li
         repeats: dict[str, list[Found]] = {system: [] for system in options.only}
         for number in range(options.repeats):
             for system in list(repeats):
-                if number >= 2 and repeats[system][0]["seconds"] > SLOW:
+                if number >= _most_repeats(repeats[system]):
                     continue
                 try:
                     found = _measure(system, workload, options, also_on_disk=number < DISK_REPEATS)
@@ -114,6 +114,12 @@ def measure_all(options: argparse.Namespace) -> tuple[list[Row], list[Found], li
             if options.details:
                 details.append(_details(row, found, options))
     return rows, details, left_out, failures
+
+
+def _most_repeats(so_far: list[Found]) -> int:
+    if not so_far or so_far[0]["seconds"] <= SLOW:
+        return sys.maxsize
+    return 2 if so_far[0]["seconds"] <= VERY_SLOW else 1
 
 
 def _measure(system: str, workload: str, options: argparse.Namespace, *, also_on_disk: bool) -> Found:
@@ -152,7 +158,7 @@ def _details(row: Row, repeats: list[Found], options: argparse.Namespace) -> Fou
     """What is counted instead of timed; `None` where it cannot be."""
     system, workload = row["system"], row["workload"]
     details: Found = {"workload": workload, "system": system, "unit": WORKLOADS[workload].unit}
-    for key in ("disk_cpu_us", "memory_wall_us", "modules"):
+    for key in ("disk_cpu_us", "memory_wall_us", "modules", "bare_cpu_us", "bare_modules"):
         if key in repeats[0]:
             details[key] = round(_middle(repeats, key), 3)
     details["cpu_us_of_each"] = [round(each["cpu_us"], 3) for each in repeats]
@@ -161,7 +167,7 @@ def _details(row: Row, repeats: list[Found], options: argparse.Namespace) -> Fou
     _tell(f"{workload} {system}: counting")
     try:
         # Where a process takes long, a tenth of the size tells as much.
-        size = WORKLOADS[workload].size // (10 if repeats[0]["seconds"] > SLOW / 3 else 1)
+        size = WORKLOADS[workload].size // (10 if repeats[0]["seconds"] > SLOW else 1)
         details["calls"] = round(
             _worker(system, workload, "--calls", rounds=1, size=size)["calls"]["per_unit"], 1
         )

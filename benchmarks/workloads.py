@@ -52,9 +52,16 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A library to measure: its distribution's name, and the import that its users begin with."""
+    """A library to measure.
+
+    Args:
+        distribution: the name that its version is found by; None for the interpreter itself.
+        package: the import of its bare package, which may load next to nothing.
+        statement: the import that its users begin with.
+    """
 
     distribution: str | None
+    package: str
     statement: str
 
 
@@ -72,12 +79,14 @@ WORKLOADS: dict[str, Workload] = {
 }
 
 SYSTEMS: dict[str, System] = {
-    "flujo": System("flujo", "from flujo import Flujo, step"),
-    "raw": System(None, "pass"),
-    "burr": System("apache-burr", "from burr.core import ApplicationBuilder, action"),
-    "pydantic_graph": System("pydantic-graph", "from pydantic_graph import GraphBuilder"),
-    "langgraph": System("langgraph", "from langgraph.graph import StateGraph"),
-    "dbos": System("dbos", "from dbos import DBOS"),
+    "flujo": System("flujo", "import flujo", "from flujo import Flujo, step"),
+    "raw": System(None, "pass", "pass"),
+    "burr": System("apache-burr", "import burr", "from burr.core import ApplicationBuilder, action"),
+    "pydantic_graph": System(
+        "pydantic-graph", "import pydantic_graph", "from pydantic_graph import GraphBuilder"
+    ),
+    "langgraph": System("langgraph", "import langgraph", "from langgraph.graph import StateGraph"),
+    "dbos": System("dbos", "import dbos", "from dbos import DBOS"),
 }
 
 SCALING: dict[str, Workload] = {
