@@ -1,0 +1,272 @@
+"""Scenarios of single steps: plain, retried, judged, limited, cached, undone, in doubt."""
+
+import asyncio
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel
+
+from flujo import Decision, From, Hook, Replace, Retry, Step, StepInfo, StepResult, StopPipeline, Usage, step
+from tests.crash.scenario import Notes, Scenario
+from tests.crash.witness import acts, did
+
+LARGE = "x" * 100_000
+SWIFT = Retry(attempts=4, backoff=1.0, jitter=0.0)
+
+
+class Invoice(BaseModel):
+    number: str
+    due: date
+    gross: Decimal
+
+
+@step
+async def plus_one(number: int) -> int:
+    did("step", "plus_one")
+    return number + 1
+
+
+@step
+def in_a_thread(number: int) -> int:
+    did("step", "in_a_thread")
+    return number * 10
+
+
+@step
+async def noted(number: int, context: Notes, info: StepInfo) -> int:
+    acts(info)
+    context.title = f"{info.address} of {number}"
+    context.lines.append(info.address)
+    context.total += number
+    context.facts.setdefault("seen", {})[info.address] = number
+    info.report(Usage(1, number, 2 * number, Decimal("0.001") * number))
+    return number + 1
+
+
+@step
+async def invoice(number: int, info: StepInfo) -> Invoice:
+    acts(info)
+    return Invoice(number=f"A-{number}", due=date(2027, 1, 31), gross=Decimal("19.90"))
+
+
+@step
+async def gross(given: Invoice, info: StepInfo, first: Annotated[int, From("plus_one")]) -> Decimal:
+    acts(info)
+    return given.gross + first
+
+
+async def flaky_agent(number: int, info: StepInfo) -> int:
+    acts(info)
+    info.report(Usage(1, 10, info.attempt))
+    if info.attempt < 3:
+        raise ConnectionError(f"attempt {info.attempt}")
+    return number + info.attempt
+
+
+flaky = Step(flaky_agent, name="flaky", retry=SWIFT)
+
+
+async def messy_agent(number: int, context: Notes, info: StepInfo) -> int:
+    acts(info)
+    context.lines.append(f"attempt {info.attempt}")
+    context.total += 1
+    if info.attempt < 3:
+        raise ConnectionError
+    return number
+
+
+async def wordy_agent(number: int, info: StepInfo) -> str:
+    acts(info)
+    return f"{number}: " + "; ".join(info.feedback)
+
+
+def long_enough(text: str) -> str | None:
+    did("validator", "wordy")
+    return None if len(text) > 40 else f"only {len(text)} characters"
+
+
+wordy = Step(wordy_agent, name="wordy", retry=SWIFT, validators=[long_enough])
+
+
+async def hopeless_agent(number: int, info: StepInfo) -> int:
+    acts(info)
+    info.report(Usage(1))
+    raise ValueError(f"cannot do {number}")
+
+
+async def wrong_at_once_agent(number: int, info: StepInfo) -> int:
+    acts(info)
+    raise TypeError("no attempt can mend this")
+
+
+async def silent_agent(number: int, info: StepInfo) -> int:
+    acts(info)
+    raise KeyError
+
+
+async def slow_agent(number: int, info: StepInfo) -> int:
+    acts(info)
+    await asyncio.sleep(60)
+    return number
+
+
+async def never_right_agent(number: int, info: StepInfo) -> str:
+    acts(info)
+    return f"attempt {info.attempt}"
+
+
+def never_right(text: str) -> str:
+    did("validator", "never_right")
+    return f"not {text}"
+
+
+async def backup_agent(number: int, context: Notes, info: StepInfo) -> int:
+    acts(info)
+    info.report(Usage(2))
+    context.lines.append("backup")
+    return -number
+
+
+hopeless = Step(hopeless_agent, name="hopeless", retry=Retry(attempts=2, backoff=0.0))
+saved = Step(
+    hopeless_agent,
+    name="saved",
+    retry=Retry(attempts=2, backoff=0.0),
+    fallback=Step(backup_agent, name="backup"),
+)
+
+
+async def thrifty_agent(number: int, info: StepInfo) -> int:
+    acts(info)
+    return number * number
+
+
+thrifty = Step(thrifty_agent, name="thrifty", cache=lambda number: f"square {number}")
+
+async def half_agent(number: int) -> int:
+    return number // 2
+
+
+async def risky_agent(number: int, info: StepInfo) -> int:
+    acts(info)
+    return number + 100
+
+
+async def risky_flaky_agent(number: int, info: StepInfo) -> int:
+    acts(info)
+    if info.attempt < 2:
+        raise ConnectionError("refused, nothing was done")
+    return number + 200
+
+
+risky = Step(risky_agent, name="risky", effects="at_most_once")
+risky_flaky = Step(risky_flaky_agent, name="risky_flaky", effects="at_most_once", retry=SWIFT)
+
+
+async def booked_agent(number: int, context: Notes, info: StepInfo) -> int:
+    acts(info)
+    context.lines.append(f"booked {info.address}")
+    return number + 1
+
+
+async def unbook(number: int, context: Notes) -> None:
+    did("undo", f"book_{number - 1}")
+    context.lines.append(f"unbooked {number}")
+
+
+async def cannot_unbook(number: int) -> None:
+    did("undo", f"book_{number - 1}")
+    raise RuntimeError("the other side does not answer")
+
+
+book_0 = Step(booked_agent, name="book_0", undo=unbook)
+book_1 = Step(booked_agent, name="book_1", undo=cannot_unbook)
+book_2 = Step(booked_agent, name="book_2", undo=unbook)
+
+
+def charge(amount: int, card: str) -> str:
+    did("effect", f"pay#charge{'' if amount == 1 else f'-{amount}'}")
+    return f"{card} charged {amount}"
+
+
+async def receipt(amount: int) -> Invoice:
+    did("effect", "pay#receipt")
+    return Invoice(number=str(amount), due=date(2027, 2, 1), gross=Decimal(amount))
+
+
+async def pay_agent(number: int, context: Notes, info: StepInfo) -> str:
+    acts(info)
+    first = await info.do("charge", charge, 1, "visa")
+    second = await info.do("charge", charge, 2, card="amex")
+    if info.attempt == 1:
+        raise ConnectionError("after two effects")
+    printed = await info.do("receipt", receipt, number)
+    context.facts["receipt"] = printed.number
+    return f"{first}, {second}, {printed.gross}"
+
+
+pay = Step(pay_agent, name="pay", retry=SWIFT)
+
+
+@step
+async def heavy(number: int, context: Notes, info: StepInfo) -> str:
+    acts(info)
+    context.facts["large"] = LARGE[:10_000]
+    return LARGE + str(number)
+
+
+@step
+async def weigh(text: str, info: StepInfo) -> int:
+    acts(info)
+    return len(text)
+
+
+@step
+async def stops(number: int, info: StepInfo) -> int:
+    acts(info)
+    raise StopPipeline(f"{number} is enough")
+
+
+class Doubling(Hook):
+    """Replaces what steps give, and notes in the context that it saw them."""
+
+    async def post_step_execution(self, step_result: StepResult, context: Any) -> Any:
+        did("hook", step_result.address)
+        context.lines.append(f"saw {step_result.name}")
+        return Replace(
+            StepResult(step_result.name, step_result.address, step_result.output * 2, usage=Usage(1))
+        )
+
+
+STEPS = [
+    Scenario("chain", plus_one >> in_a_thread >> noted >> noted.named("noted_again"), 1),
+    Scenario("values", plus_one >> invoice >> gross, 1),
+    Scenario("retry", noted >> flaky >> noted.named("after"), 1),
+    Scenario("retry_with_context", Step(messy_agent, name="messy", retry=SWIFT) >> noted, 1),
+    Scenario("validators", noted >> wordy >> weigh, 1),
+    Scenario("fallback", noted >> saved >> noted.named("after"), 1),
+    Scenario("cache", thrifty >> Step(half_agent, name="half") >> thrifty.named("again"), 2),
+    Scenario(
+        "doubt_settled",
+        noted >> risky >> noted.named("after"),
+        1,
+        in_doubt={"risky": Decision("edit", 102)},
+    ),
+    Scenario(
+        "doubt_run_again",
+        noted >> risky_flaky >> noted.named("after"),
+        1,
+        in_doubt={"risky_flaky": Decision("approve")},
+    ),
+    Scenario("undo", book_0 >> book_1 >> book_2 >> hopeless, 0),
+    Scenario("effects", noted >> pay >> weigh, 7),
+    Scenario("large", heavy >> weigh >> heavy.named("heavier") >> weigh.named("weigh_again"), 7),
+    Scenario("hooks", noted >> noted.named("twice"), 1, hooks=[Doubling()]),
+    Scenario("stopped", noted >> stops >> noted.named("never"), 1),
+    Scenario("failed", noted >> hopeless >> noted.named("never"), 1),
+    Scenario("failed_at_once", noted >> Step(wrong_at_once_agent, name="wrong", retry=Retry(4, on=(OSError,))), 1),
+    Scenario("failed_silently", noted >> Step(silent_agent, name="silent"), 1),
+    Scenario("rejected", noted >> Step(never_right_agent, name="never_right", retry=2, validators=[never_right]), 1),
+    Scenario("timed_out", noted >> Step(slow_agent, name="slow", timeout=timedelta(milliseconds=1)), 1),
+]

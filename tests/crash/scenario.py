@@ -1,0 +1,127 @@
+"""A scenario: a pipeline, what goes in, and what people answer on the way."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, NamedTuple
+
+from flujo import Add, Append, Decision, Flujo, Hook, PipelineContext, PipelineResult, Usage
+from flujo.errors import FlujoError, StepFailed
+from flujo.journal.store import JournalStore
+
+RUN = "run-1"
+BEGIN = 1_800_000_000_000_000
+
+
+class Notes(PipelineContext):
+    """The context of most scenarios."""
+
+    title: str = ""
+    lines: Annotated[list[str], Append()] = []
+    total: Annotated[int, Add()] = 0
+    facts: dict[str, Any] = {}
+
+
+class Signal(NamedTuple):
+    """An event from outside."""
+
+    name: str
+    payload: Any
+
+
+class Late(NamedTuple):
+    """Nobody answers until the deadline has passed."""
+
+    seconds: float
+
+
+Answer = Decision | Signal | Late
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What the harness needs to carry one pipeline to its end.
+
+    Attributes:
+        name: Its name.
+        pipeline: The pipeline.
+        input: What goes in.
+        answers: What people and events answer, by the address of the request.
+        in_doubt: What a person decides about at-most-once steps, by address; only a disturbed run asks.
+        width: How many steps may be in flight at once: so many may run again after one death.
+        exact: Whether the journal holds the same facts however tasks are timed.
+        hooks: What looks on.
+    """
+
+    name: str
+    pipeline: Any
+    input: Any
+    answers: Mapping[str, Answer] = field(default_factory=dict[str, Answer])
+    in_doubt: Mapping[str, Decision] = field(default_factory=dict[str, Decision])
+    width: int = 1
+    exact: bool = True
+    hooks: Sequence[Hook] = ()
+
+    def runner(
+        self, store: JournalStore | None, clock: "VirtualClock", durability: str = "sync"
+    ) -> Flujo[Any, Any]:
+        """Return a runner as a new process would make it."""
+        return Flujo(
+            self.pipeline,
+            context_model=Notes,
+            state=store,
+            clock=clock,
+            hooks=self.hooks,
+            durability="sync" if durability == "sync" else "async",
+        )
+
+
+class VirtualClock:
+    """Time that passes only by being waited for, and a microsecond whenever it is looked at."""
+
+    def __init__(self, now: int = BEGIN) -> None:
+        self.time = now
+        self.slept: list[float] = []
+
+    def now(self) -> int:
+        self.time += 1
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += int(seconds * 1e6)
+
+    def chance(self) -> float:
+        return 0.5
+
+
+class Outcome(NamedTuple):
+    """All that a caller can see of how a run came out, except what depends on time or on the process."""
+
+    status: str
+    output: Any
+    context: dict[str, Any]
+    usage: Usage
+    error: tuple[Any, ...] | None
+    reason: str
+
+    @staticmethod
+    def of(result: PipelineResult[Any]) -> "Outcome":
+        return Outcome(
+            result.status,
+            result.output,
+            result.context.model_dump(),
+            result.usage,
+            None if result.error is None else error_facts(result.error),
+            result.reason,
+        )
+
+    def differing(self, other: "Outcome") -> dict[str, tuple[Any, Any]]:
+        """Return the fields that differ, each with both values."""
+        pairs = zip(self._fields, self, other, strict=True)
+        return {name: (mine, theirs) for name, mine, theirs in pairs if mine != theirs}
+
+
+def error_facts(error: FlujoError) -> tuple[Any, ...]:
+    """Return what a caller may rely on in an error."""
+    place = (error.step, error.address, error.attempt) if isinstance(error, StepFailed) else ()
+    return (type(error).__name__, error.message, error.fix, *place, *getattr(error, "__notes__", ()))

@@ -1,0 +1,7 @@
+"""Every scenario, by name."""
+
+from tests.crash.of_flow import FLOW
+from tests.crash.of_steps import STEPS
+from tests.crash.of_waits import WAITS
+
+SCENARIOS = {scenario.name: scenario for scenario in (*STEPS, *FLOW, *WAITS)}
