@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 #: Signs that name one currency.
 _ONE = {
-    "€": "EUR", "£": "GBP", "₹": "INR", "₽": "RUB", "₺": "TRY", "₩": "KRW", "₪": "ILS", "฿": "THB", "₫": "VND",
-    "₴": "UAH", "₦": "NGN", "US$": "USD", "USD$": "USD", "$US": "USD", "A$": "AUD", "AU$": "AUD", "C$": "CAD",
-    "CA$": "CAD", "HK$": "HKD", "S$": "SGD", "NZ$": "NZD", "R$": "BRL", "MX$": "MXN", "NT$": "TWD", "zł": "PLN",
-    "Kč": "CZK", "Rs.": "INR", "Rs": "INR", "SFr.": "CHF", "sFr.": "CHF", "Fr.": "CHF", "Ft": "HUF", "lei": "RON",
-    "Euro": "EUR", "Euros": "EUR", "EURO": "EUR", "euro": "EUR", "euros": "EUR", "лв": "BGN", "INR.": "INR",
-    "Eur": "EUR", "Dollars": "USD", "RM": "MYR",
+    "€": "EUR", "£": "GBP", "₹": "INR", "₽": "RUB", "₺": "TRY", "₩": "KRW", "₪": "ILS", "฿": "THB",
+    "₫": "VND", "₴": "UAH", "₦": "NGN", "US$": "USD", "USD$": "USD", "$US": "USD", "A$": "AUD",
+    "AU$": "AUD", "C$": "CAD", "CA$": "CAD", "HK$": "HKD", "S$": "SGD", "NZ$": "NZD", "R$": "BRL",
+    "MX$": "MXN", "NT$": "TWD", "zł": "PLN", "Kč": "CZK", "Rs.": "INR", "Rs": "INR", "SFr.": "CHF",
+    "sFr.": "CHF", "Fr.": "CHF", "Ft": "HUF", "lei": "RON", "Euro": "EUR", "Euros": "EUR",
+    "EURO": "EUR", "euro": "EUR", "euros": "EUR", "лв": "BGN", "INR.": "INR", "Eur": "EUR",
+    "Dollars": "USD", "RM": "MYR",
 }  # fmt: skip
 
 #: Signs shared by several currencies, with the countries that decide.
@@ -36,9 +37,10 @@ _SHARED = {
 
 CODES = frozenset(
     (
-        "EUR", "USD", "GBP", "INR", "CHF", "JPY", "CNY", "AUD", "CAD", "NZD", "HKD", "SGD", "SEK", "NOK", "DKK", "PLN", "CZK", "HUF",
-        "RON", "BGN", "TRY", "RUB", "BRL", "MXN", "ZAR", "AED", "SAR", "ILS", "KRW", "THB", "MYR", "IDR", "PHP", "VND", "TWD", "UAH",
-        "ISK", "CLP", "COP", "ARS", "PEN", "EGP", "KES", "NGN", "PKR", "BDT", "LKR", "NPR", "QAR", "KWD",
+        "EUR", "USD", "GBP", "INR", "CHF", "JPY", "CNY", "AUD", "CAD", "NZD", "HKD", "SGD", "SEK",
+        "NOK", "DKK", "PLN", "CZK", "HUF", "RON", "BGN", "TRY", "RUB", "BRL", "MXN", "ZAR", "AED",
+        "SAR", "ILS", "KRW", "THB", "MYR", "IDR", "PHP", "VND", "TWD", "UAH", "ISK", "CLP", "COP",
+        "ARS", "PEN", "EGP", "KES", "NGN", "PKR", "BDT", "LKR", "NPR", "QAR", "KWD",
     )
 )  # fmt: skip
 
@@ -49,8 +51,8 @@ SIGN = "|".join(
 
 _EURO_COUNTRIES = frozenset(
     (
-        "AT", "BE", "CY", "DE", "EE", "ES", "FI", "FR", "GR", "HR", "IE", "IT", "LT", "LU", "LV", "MT", "NL", "PT",
-        "SI", "SK",
+        "AT", "BE", "CY", "DE", "EE", "ES", "FI", "FR", "GR", "HR", "IE", "IT", "LT", "LU", "LV", "MT",
+        "NL", "PT", "SI", "SK",
     )
 )  # fmt: skip
 _NATIONAL = {
@@ -59,7 +61,8 @@ _NATIONAL = {
 }  # fmt: skip
 
 _IN_WORDS = (
-    (r"\bu\.?s\.?(?:a\.?)? dollars?\b", "USD"), (r"\baustralian dollars?\b", "AUD"), (r"\bcanadian dollars?\b", "CAD"),
+    (r"\bu\.?s\.?(?:a\.?)? dollars?\b", "USD"),
+    (r"\baustralian dollars?\b", "AUD"), (r"\bcanadian dollars?\b", "CAD"),
     (r"\bhong kong dollars?\b", "HKD"), (r"\bsingapore dollars?\b", "SGD"), (r"\bpounds? sterling\b", "GBP"),
     (r"\bindian rupees?\b|\brupees\b", "INR"), (r"\bswiss francs?\b|\bschweizer franken\b", "CHF"),
 )  # fmt: skip

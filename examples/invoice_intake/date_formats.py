@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
+from itertools import combinations
 from typing import Literal
 
 from babel import Locale
@@ -101,7 +102,8 @@ def _patterns() -> tuple[re.Pattern[str], ...]:
     year = r"(?P<y>(?:19|20)\d\d|'?\d\d(?![\d:]))"
     return (
         re.compile(
-            rf"(?<![\w.,/-]){day}{gap}{{1,2}}(?:of |de |di |d')?(?P<m>{month})\.?{gap}{{1,2}}(?:de |del |of )?{year}(?!\w)"
+            rf"(?<![\w.,/-]){day}{gap}{{1,2}}(?:of |de |di |d')?(?P<m>{month})\.?"
+            rf"{gap}{{1,2}}(?:de |del |of )?{year}(?!\w)"
         ),
         re.compile(rf"(?<!\w)(?P<m>{month})\.?{gap}{{1,2}}{day}[ \t]{{0,2}}[,. ]?[ \t]{{1,3}}{year}(?!\w)"),
         re.compile(rf"(?<!\w){day}(?P<m>{month}){year}(?!\w)"),
@@ -113,13 +115,14 @@ _ISO = re.compile(
     r"(?<![\w/.-])((?:19|20)\d\d)([-/.])(0?[1-9]|1[0-2])\2[ ]?(0?[1-9]|[12]\d|3[01])(?![\d/-])(?!\.\d)"
 )
 _NUMERIC = re.compile(
-    r"(?<![\w/.,-])(0?[1-9]|[12]\d|3[01])[ ]?([-/.])[ ]?(0?[1-9]|[12]\d|3[01])[ ]?\2[ ]?((?:19|20)\d\d|\d\d)(?![\d/])(?!\.\d)"
+    r"(?<![\w/.,-])(0?[1-9]|[12]\d|3[01])[ ]?([-/.])[ ]?(0?[1-9]|[12]\d|3[01])"
+    r"[ ]?\2[ ]?((?:19|20)\d\d|\d\d)(?![\d/])(?!\.\d)"
 )
 _COMPACT = re.compile(r"(?<![\w/.,-])(20[0-3]\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?![\w/.,-])")
 
 
 def printed_dates(document: Document) -> list[PrintedDate]:
-    """Every date of the document in reading order, with the order of day and month settled where it can be."""
+    """Every date of the document in reading order, day and month told apart where they can be."""
     dates = [found for index, line in enumerate(document.lines) for found in dates_of(line, index)]
     return [replace(found, readings=_settle(found, dates, document)) for found in dates]
 
@@ -229,8 +232,9 @@ def _by_terms(dates: list[PrintedDate], document: Document) -> Order | None:
         return None
     fits: list[Order] = []
     for position, order in enumerate[Order](("day first", "month first")):
-        days = {one.readings[min(position, len(one.readings) - 1)] for one in dates}
-        if any((later - earlier).days == int(terms[1]) for earlier in days for later in days):
+        days = [one.readings[min(position, len(one.readings) - 1)] for one in dates]
+        # The day of payment is printed behind the day of issue.
+        if any((later - earlier).days == int(terms[1]) for earlier, later in combinations(days, 2)):
             fits.append(order)
     return fits[0] if len(fits) == 1 else None
 
@@ -252,7 +256,7 @@ def _by_file(dates: list[PrintedDate], document: Document) -> Order | None:
 
 
 def _by_place(document: Document) -> Order | None:
-    """Language and country: only American English puts the month first; elsewhere English must show its country."""
+    """Language and country: only American English puts the month first."""
     clues = document.clues
     if "en" not in clues.languages:
         return "day first"

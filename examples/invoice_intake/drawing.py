@@ -30,7 +30,7 @@ _CELL = re.compile(r"(?P<x>[\d.]+)(?P<right>>)?(?P<bold>\*)?(?:/(?P<size>[\d.]+)
 
 
 class Text(NamedTuple):
-    """A piece of text; `x` is its left end, or its right end if `right`, and `y` the place of its base line."""
+    """A piece of text; `x` is its left end, or its right end if `right`; `y` is its base line."""
 
     x: float
     y: float

@@ -21,7 +21,7 @@ def read_facts(reading: Reading) -> Facts:
 def gather(
     reading: Reading, supplier: SupplierFacts, dates: DateFacts, amounts: AmountFacts, lines: LineFacts
 ) -> Facts:
-    """Join what the four readers found; the amounts of a credit note become negative, however they are printed."""
+    """Join what the four readers found; the amounts of a credit note become negative."""
     kind, reason = document_kind(reading)
     if kind == "credit_note":
         amounts, lines = _negative(amounts), _negative_lines(amounts, lines)

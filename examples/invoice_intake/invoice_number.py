@@ -21,10 +21,12 @@ _INVOICE = (
     r"|gutschrift|avoir|nota de credito|nota di credito"
     r"|creditnota|documento|fatura-recibo|fatura/recibo|nota fiscal|facture/avoir)"
 )
+_COMPOUND = r"(?:rechnungs|beleg|factuur|faktura|fakturen|lasku|szamla|gutschrifts?)"
+_NUMBER_OF = r"(?:numero|n[°or.]+|nr\.?|num\.?|number|nummer|numer) ?(?:de |of |di |da |del |della |of the )?"
 _LABELS: tuple[tuple[re.Pattern[str], float], ...] = (
     (re.compile(rf"(?<![a-z]){_INVOICE}(?: ?s)?[ -]{{0,2}}(?:de (?:la )?)?{_NUMBER_WORD}"), 4.0),
-    (re.compile(r"(?<![a-z])(?:rechnungs|beleg|factuur|faktura|fakturen|lasku|szamla|gutschrifts?)-?(?:nummer|nr\b\.?|numer\w*|nro|szam)"), 4.0),
-    (re.compile(rf"(?<![a-z])(?:numero|n[°or.]+|nr\.?|num\.?|number|nummer|numer) ?(?:de |of |di |da |del |della |of the )?(?:la |l')?{_INVOICE}"), 4.0),
+    (re.compile(rf"(?<![a-z]){_COMPOUND}-?(?:nummer|nr\b\.?|numer\w*|nro|szam)"), 4.0),
+    (re.compile(rf"(?<![a-z]){_NUMBER_OF}(?:la |l')?{_INVOICE}"), 4.0),
     (re.compile(rf"(?<![a-z]){_INVOICE}[ \t]*(?:[:#-]|n°)"), 2.6),
     (re.compile(rf"(?<![a-z]){_INVOICE}(?=[ \t]+(?:[a-z]{{1,4}} )?[a-z]{{0,8}}[-/#]?\d)"), 2.2),
     (re.compile(r"^(?:number|nummer|numero|nr\.?|no\.?|n°|doc(?:ument)? no\.?)[ :]*$"), 1.2),

@@ -75,7 +75,7 @@ class Labelled:
 def labelled_amounts(document: Document) -> list[Labelled]:
     """Every amount of the document that some label names, in reading order."""
     numbers = printed_numbers(document)
-    # Whole numbers are amounts only in documents without decimals; elsewhere they are counts, codes and years.
+    # Whole numbers are amounts only where no decimals are printed; elsewhere they are counts and codes.
     bare = sum(number.monetary for number in numbers) < 2
     rows: dict[int, list[Printed]] = {}
     for number in numbers:

@@ -17,26 +17,48 @@ from .roles import Role, role_of
 Kind = Literal["text", "quantity", "price", "total", "tax", "number"]
 
 _HEADS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
-    ("tax", re.compile(r"\b(?:vat|tax|gst|[cis]gst|mwst|ust|tva|iva|btw|moms|mva|dph|alv|%|rabatt|discount|remise|korting)\b|%")),
-    ("quantity", re.compile(
-        r"\b(?:qty|quantity|quant|hours|hrs|units?|nights?|menge|anzahl|stk|stuck|std|qte|quantite|nombre"
-        r"|cantidad|cant|uds?|quantita"
-        r"|q\.ta|qta|aantal|stuks|quantidade|qtd|antal|ilosc|mnozstvi|maara|mennyiseg|cant|no of units)\b")),
-    ("price", re.compile(
-        r"\b(?:unit price|price|rate|unit cost|cost|each|einzelpreis|e-?preis|vk-preis|stuckpreis|preis|ep"
-        r"|prix unitaire|prix|p\.?u\.?"
-        r"|precio|p\. unit|prezzo|prijs|stuksprijs|preco|a-?pris|pris|cena|hinta|egysegar|pret|tarif|unitario)\b")),
-    ("total", re.compile(
-        r"\b(?:total|amount|line total|sum|gesamt|gesamtpreis|betrag|summe|zeilenbetrag|gp|montant|importe"
-        r"|importo|totale|totaal|bedrag"
-        r"|valor|belopp|belob|belop|wartosc|celkem|yhteensa|osszesen|valoare|value|subtotal|price|preis|prix|netto|net|ht|charges?)\b")),
-    ("text", re.compile(
-        r"\b(?:description|item|items|article|product|service|services|particulars|details|title|activity"
-        r"|beschreibung|bezeichnung"
-        r"|artikel|leistung|position|text|designation|libelle|descripcion|concepto|articulo|descrizione"
-        r"|articolo|omschrijving"
-        r"|product|descricao|designacao|beskrivning|beskrivelse|benamning|nazwa|popis|kuvaus|tuote|megnevezes|denumire)\b")),
-)  # fmt: skip
+    (
+        "tax",
+        re.compile(
+            r"\b(?:vat|tax|gst|[cis]gst|mwst|ust|tva|iva|btw|moms|mva|dph|alv|%|rabatt|discount"
+            r"|remise|korting)\b|%"
+        ),
+    ),
+    (
+        "quantity",
+        re.compile(
+            r"\b(?:qty|quantity|quant|hours|hrs|units?|nights?|menge|anzahl|stk|stuck|std|qte"
+            r"|quantite|nombre|cantidad|cant|uds?|quantita|q\.ta|qta|aantal|stuks|quantidade|qtd"
+            r"|antal|ilosc|mnozstvi|maara|mennyiseg|cant|no of units)\b"
+        ),
+    ),
+    (
+        "price",
+        re.compile(
+            r"\b(?:unit price|price|rate|unit cost|cost|each|einzelpreis|e-?preis|vk-preis"
+            r"|stuckpreis|preis|ep|prix unitaire|prix|p\.?u\.?|precio|p\. unit|prezzo|prijs"
+            r"|stuksprijs|preco|a-?pris|pris|cena|hinta|egysegar|pret|tarif|unitario)\b"
+        ),
+    ),
+    (
+        "total",
+        re.compile(
+            r"\b(?:total|amount|line total|sum|gesamt|gesamtpreis|betrag|summe|zeilenbetrag|gp"
+            r"|montant|importe|importo|totale|totaal|bedrag|valor|belopp|belob|belop|wartosc|celkem"
+            r"|yhteensa|osszesen|valoare|value|subtotal|price|preis|prix|netto|net|ht|charges?)\b"
+        ),
+    ),
+    (
+        "text",
+        re.compile(
+            r"\b(?:description|item|items|article|product|service|services|particulars|details"
+            r"|title|activity|beschreibung|bezeichnung|artikel|leistung|position|text|designation"
+            r"|libelle|descripcion|concepto|articulo|descrizione|articolo|omschrijving|product"
+            r"|descricao|designacao|beskrivning|beskrivelse|benamning|nazwa|popis|kuvaus|tuote"
+            r"|megnevezes|denumire)\b"
+        ),
+    ),
+)
 _STOP: frozenset[Role] = frozenset({"gross", "due", "net", "total", "carried", "paid"})
 
 
@@ -202,9 +224,9 @@ def _quantity_and_price(
     """The pair that multiplies to the total; else what stands under the heads for quantity and price."""
     for quantity in others:
         for price in others:
-            if quantity is not price and price.monetary | (price.decimals >= 2):
-                if abs(quantity.value * price.value - total.value) <= Decimal("0.005"):
-                    return quantity.value, price.value
+            exact = abs(quantity.value * price.value - total.value) <= Decimal("0.005")
+            if exact and quantity is not price and (price.monetary or price.decimals >= 2):
+                return quantity.value, price.value
     named: dict[Kind, Decimal] = {}
     for kind, x0, x1 in head.columns:
         for one in others:

@@ -1,4 +1,4 @@
-"""Make the sample invoices out of `sample_pages/`: `python -m invoice_intake.make_samples` in the folder above.
+"""Make the sample invoices out of `sample_pages/`: `python -m invoice_intake.make_samples`.
 
 All of them are invented and say so on the page. They differ in layout, language, currency and number format;
 one has a wrong sum, one repeats another, one is a scan without text and one is no invoice. `expected.json`

@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date as Day  # noqa: N812 -- the field is called date
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
@@ -21,16 +21,17 @@ from .proof import Proof
 
 DecisionWord = Literal["posted", "approved", "edited", "rejected"]
 COLUMNS = (
-    "file", "supplier", "number", "date", "currency", "net", "tax", "gross", "proved", "decision", "decided_by", "run_id",
-)  # fmt: skip
+    *("file", "supplier", "number", "date", "currency", "net", "tax", "gross"),
+    *("proved", "decision", "decided_by", "run_id"),
+)
 
 
 class Entry(Frozen):
-    """What is posted: the facts of an invoice without their evidence. A person sees it, approves or edits it."""
+    """What is posted: the facts without their evidence. A person sees it, approves or edits it."""
 
     supplier: str | None = None
     number: str | None = None
-    date: date | None = None
+    date: Day | None = None
     currency: str | None = None
     net: Decimal | None = None
     tax: Decimal | None = None
@@ -168,8 +169,8 @@ class AlreadyPosted(Exception):
 
     def __init__(self, before: ResultRow) -> None:
         super().__init__(
-            f"Invoice {before.number} of {before.supplier} over {before.gross} {before.currency} was posted by run"
-            f" {before.run_id}; reject this one, or correct what was misread."
+            f"Invoice {before.number} of {before.supplier} over {before.gross} {before.currency} was posted"
+            f" by run {before.run_id}; reject this one, or correct what was misread."
         )
         self.before = before
 

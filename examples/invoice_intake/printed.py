@@ -76,7 +76,6 @@ def printed_numbers(document: Document) -> list[Printed]:
 def numbers_of(line: Line, index: int, clues: Clues) -> Iterator[Printed]:
     """The numbers of one line; parts of dates, telephone numbers and codes are left out."""
     text = line.text
-    # A decimal point may stand apart from its digits ("1 .50") or a sign be glued to a label: keep to what is clear.
     for match in _TOKEN.finditer(text):
         found = _printed(line, index, match, clues)
         if found is not None:

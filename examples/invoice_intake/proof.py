@@ -72,9 +72,9 @@ def _arithmetic(
 ) -> tuple[Check, ...]:
     return (
         sum_check(facts, labelled, gross),
-        lines_check(document, facts, labelled, gross),
+        lines_check(facts, labelled, gross),
         rate_check(facts, labelled, gross),
-        zero_tax_check(facts, labelled, gross),
+        zero_tax_check(document, facts, labelled),
     )
 
 
@@ -95,7 +95,8 @@ def _surroundings(
 CONFIRMING: tuple[str, ...] = ("sum", "lines", "included tax")
 #: What must have passed besides; an unknown outcome here means that a person decides.
 REQUIRED: tuple[str, ...] = (
-    "kind", "reading", "gross", "no tax", "printed", "totals", "larger amounts", "currency", "date", "identity",
+    "kind", "reading", "gross", "no tax", "printed", "totals", "larger amounts", "currency", "date",
+    "identity",
 )  # fmt: skip
 
 
@@ -116,7 +117,7 @@ def _conclude(checks: tuple[Check, ...]) -> Proof:
 
 
 def _same_sign(labelled: Sequence[Labelled], gross: Decimal) -> list[Labelled]:
-    """The labelled amounts with the sign of the facts: a credit note may print its amounts without a minus."""
+    """The labelled amounts with the sign of the facts: a credit note may print no minus."""
     values = [one.value for one in labelled if one.role in ("gross", "due", "total")]
     if gross >= 0 or gross in values:
         return list(labelled)

@@ -50,15 +50,13 @@ def read_pdf(path: str | Path) -> Reading:
             width = float(pages[0].width) if pages else 0.0
     except PdfminerException as error:
         return _unreadable(path, error.args[0] if error.args else error)
-    except (
-        Exception
-    ) as error:  # the parser meets hostile bytes and raises anything, from KeyError to RecursionError
+    except Exception as error:  # noqa: BLE001 -- hostile bytes make the parser raise anything
         return _unreadable(path, error)
     if sum(len(word.text) for line in lines for word in line.words) < 12:
         return Unreadable(
             file=path.name,
             problem="no_text",
-            reason=f"{path.name} has no text layer: it is probably a scan. Read it by eye, or run OCR on it first.",
+            reason=f"{path.name} has no text layer: probably a scan. Read it by eye, or run OCR on it first.",
         )
     document = Document(
         file=path.name,

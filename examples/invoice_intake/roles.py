@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Literal
 
 Role = Literal[
-    "gross", "due", "total", "net", "tax", "base", "discount", "shipping", "paid", "previous", "rounding", "carried",
-    "saved", "noise",
+    "gross", "due", "total", "net", "tax", "base", "discount", "shipping", "paid", "previous", "rounding",
+    "carried", "saved", "noise",
 ]  # fmt: skip
 
 
@@ -219,7 +219,7 @@ def _total_role(phrase: str) -> tuple[Role, int] | None:
 
 
 def _leads(phrase: str) -> bool:
-    """Whether a word for a total comes before the word for *including*: "total incl. tax", not "incl. tax amount"."""
+    """Whether a word for a total comes before the word for *including*: "total incl. tax"."""
     total = min(
         (m.start() for m in (_TOTAL.search(phrase), _DUE.search(phrase), _BRUTTO.search(phrase)) if m),
         default=999,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 
-from .amounts import CENT, Sum, signed, sums
+from .amounts import CENT, Sum, sums
 from .checks import Check
 from .document import Document
 from .facts import Facts
@@ -82,7 +82,7 @@ def _fits(net: Decimal, rate: Decimal, tax: Decimal) -> bool:
     return abs(net * rate / 100 - tax) <= max(CENT * 2, abs(tax) * Decimal("0.001"))
 
 
-def lines_check(document: Document, facts: Facts, labelled: Sequence[Labelled], gross: Decimal) -> Check:
+def lines_check(facts: Facts, labelled: Sequence[Labelled], gross: Decimal) -> Check:
     """The positions add up to the gross amount, or to a net amount that the tax completes."""
     total = facts.lines.total
     if total is None:
@@ -120,11 +120,13 @@ def _printed_tax(labelled: Sequence[Labelled], tax: Decimal) -> bool:
 
 
 def _multiplies_wrong(facts: Facts) -> bool:
-    """Whether a position's quantity times its unit price is not its total (a discount column, a misread row)."""
+    """Whether a position's quantity times its unit price is not its total (a discount, a misread row)."""
     for item in facts.lines.items:
-        if item.quantity is not None and item.unit_price is not None:
-            if abs(item.quantity * item.unit_price - item.total) > CENT and item.total != 0:
-                return True
+        quantity, price = item.quantity, item.unit_price
+        if quantity is None or price is None or item.total == 0:
+            continue
+        if abs(quantity * price - item.total) > CENT:
+            return True
     return False
 
 
@@ -178,7 +180,7 @@ _PLUS_TAX = re.compile(
 )
 
 
-def zero_tax_check(facts: Facts, labelled: Sequence[Labelled], gross: Decimal) -> Check:
+def zero_tax_check(document: Document, facts: Facts, labelled: Sequence[Labelled]) -> Check:
     """Where no tax was read, nothing on the page may speak of one that is not zero."""
     name = "no tax"
     tax = facts.amounts.tax.value
@@ -190,17 +192,17 @@ def zero_tax_check(facts: Facts, labelled: Sequence[Labelled], gross: Decimal) -
         return Check(name=name, outcome="unknown", sentence=sentence)
     if tax == ZERO:
         return Check(name=name, outcome="passed", sentence="A tax of zero is printed.")
+    words = speaks_of_tax(document.folded)
+    if words is not None:
+        return Check(name=name, outcome="unknown", sentence=f'"{words}" is printed, but no tax was read.')
     return Check(name=name, outcome="passed", sentence="No tax is printed.")
 
 
 def speaks_of_tax(folded: str) -> str | None:
-    """The words that name a rate of tax above zero or say that tax is still to be added; None if there are none."""
+    """The words that name a rate above zero or say that tax is still to be added; None if there are none."""
     for match in _TAX_WITH_RATE.finditer(folded):
         rate = (match[1] or match[2]).replace(",", ".")
         if Decimal(rate) > 0:
             return match[0]
     plus = _PLUS_TAX.search(folded)
     return plus[0] if plus else None
-
-
-__all__ = ["lines_check", "rate_check", "signed", "speaks_of_tax", "sum_check", "zero_tax_check"]

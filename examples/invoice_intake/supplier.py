@@ -215,7 +215,7 @@ def _company(line: Line, index: int, cell: Cell) -> Iterator[_Name]:
 
 
 def _letterhead(document: Document, index: int, cell: Cell) -> Iterator[_Name]:
-    """What stands at the top of the first page, or a title that carries the name ("Amazon Web Services Invoice")."""
+    """What stands at the top of the first page, or a title that carries the name."""
     line = document.lines[index]
     if line.page != 1 or index > 8:
         return
