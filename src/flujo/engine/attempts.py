@@ -26,7 +26,7 @@ from flujo.errors import (
     StepTimedOut,
     StoreError,
 )
-from flujo.pipeline.info import StepInfo, Usage
+from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
 from flujo.pipeline.waits import PauseForHumanInput, StopPipeline
 from flujo.plan.codec import Unrecordable, codec_for
 from flujo.plan.nodes import PlanStep
@@ -49,7 +49,7 @@ class Attempted(NamedTuple):
 
     output: Any
     attempts: int = 1
-    usage: Usage = Usage()
+    usage: Usage = NO_USAGE
     cached: bool = False
     fallback: Frame | None = None
 
@@ -309,7 +309,7 @@ class Tried(NamedTuple):
     """What failed attempts came to."""
 
     failed: int = 0
-    usage: Usage = Usage()
+    usage: Usage = NO_USAGE
     feedback: tuple[str, ...] = ()
     error: Exception | None = None
 

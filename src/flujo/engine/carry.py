@@ -20,7 +20,7 @@ from flujo.engine.undo import Undo
 from flujo.engine.walk import compile_walk
 from flujo.errors import FlujoError, HookFailed, RecordError, RunCancelled, RunError, StepFailed
 from flujo.journal.store import StatusChange
-from flujo.pipeline.info import Usage
+from flujo.pipeline.info import NO_USAGE
 from flujo.pipeline.waits import Approval, StopPipeline
 from flujo.plan.codec import Unrecordable
 
@@ -155,7 +155,7 @@ class Carrier:
             output=ending.output,
             steps=StepHistory(run.steps),
             context=frame.context,
-            usage=frame.usage or Usage(),
+            usage=frame.usage or NO_USAGE,
             pending=ending.pending,
             error=ending.error,
             reason=ending.reason,

@@ -7,15 +7,17 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
+from pydantic_core import from_json
+
 from flujo.engine.attempts import Attempted, Attempts, CutOff, raise_if_cancelled
 from flujo.engine.build import Build
 from flujo.engine.hooks import shown
 from flujo.engine.patch import compose
-from flujo.engine.record import Memo, write_usage
+from flujo.engine.record import Memo, read_usage, write_usage
 from flujo.engine.result import StepCompleted, StepResult, StepStarted
 from flujo.engine.run import Frame, Suspended, Walk
 from flujo.errors import HookFailed, RecordError
-from flujo.pipeline.info import Usage
+from flujo.pipeline.info import NO_USAGE, Usage
 from flujo.plan.codec import Unrecordable
 from flujo.plan.nodes import PlanStep
 
@@ -80,21 +82,29 @@ def compile_reuse(plan: PlanStep, build: Build) -> Callable[[Frame, str, Memo | 
 
     async def reuse(frame: Frame, address: str, known: Memo | bytes) -> Any:
         run = frame.run
-        if isinstance(known, bytes):
+        if isinstance(known, Memo):
+            output, usage = known.output, known.usage
+            run.steps.append(StepResult(label, address, output, known.attempts, known.duration, usage, True))
+        else:
             assert run.recorder is not None
             assert codec is not None
-            known = await run.recorder.recorded(known, codec)
-            if known.patch and frame.tracker is not None:
-                frame.tracker.apply(known.patch)
-                frame.changed(known.patch)
-        if known.usage:
-            frame.used(known.usage)
+            facts: dict[str, Any] = from_json(known)
+            output = (
+                codec.load_parsed(facts["output"])
+                if "output" in facts
+                else await run.recorder.value(facts, codec)
+            )
+            usage = read_usage(facts["usage"]) if "usage" in facts else NO_USAGE
+            took = facts.get("took", 0) / 1e6
+            run.steps.append(StepResult(label, address, output, facts.get("attempts", 1), took, usage, True))
+            if "patch" in facts and frame.tracker is not None:
+                frame.tracker.apply(facts["patch"])
+                frame.changed(facts["patch"])
+        if usage is not NO_USAGE:
+            frame.used(usage)
         if kept:
-            frame.slots[path] = known.output
-        run.steps.append(
-            StepResult(label, address, known.output, known.attempts, known.duration, known.usage, reused=True)
-        )
-        return known.output
+            frame.slots[path] = output
+        return output
 
     return reuse
 
@@ -134,7 +144,7 @@ def compile_record(plan: PlanStep, build: Build) -> Complete:
                     "step.completed", result.address, _body(written, result, result.usage, patch)
                 )
             else:
-                usage = result.usage + (fallback.usage or Usage())
+                usage = result.usage + (fallback.usage or NO_USAGE)
                 both = compose(fallback.patch, patch) if fallback.patch and patch else fallback.patch or patch
                 run.recorder.append("node.completed", result.address, _body(written, result, usage, both))
         if result.usage:

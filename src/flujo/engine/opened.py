@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from flujo.engine.clock import Clock
-from flujo.engine.identity import is_alive, new_run_id, owner_of
+from flujo.engine.identity import is_alive, new_run_id, new_token, owner_of
 from flujo.engine.patch import Tracker, restore, snapshot
 from flujo.engine.record import Recall, Recorder
 from flujo.engine.result import RunEvent
@@ -143,7 +143,7 @@ class Opener:
         started = self._context(context)
         recorder = None
         if self._store is not None:
-            recorder = Recorder(self._store, run_id, new_run_id(), self._clock.now, wait=self._waits)
+            recorder = Recorder(self._store, run_id, new_token(), self._clock.now, wait=self._waits)
         run = self._run(run_id, Recall({}, {}), recorder, observe)
         if recorder is not None:
             self._dumped(value)
@@ -171,7 +171,7 @@ class Opener:
         recorder = Recorder(
             self._store,
             known.record.run_id,
-            new_run_id(),
+            new_token(),
             self._clock.now,
             seq=last.seq,
             head=last.hash,

@@ -14,7 +14,7 @@ from pydantic_core import from_json, to_json
 from flujo.errors import RunTaken
 from flujo.journal.events import GENESIS, Event, EventKind, link
 from flujo.journal.store import Batch, JournalStore, StatusChange
-from flujo.pipeline.info import Usage
+from flujo.pipeline.info import NO_USAGE, Usage
 from flujo.plan.codec import Codec
 
 INLINE = 4096
@@ -38,7 +38,7 @@ class Memo(NamedTuple):
     """
 
     output: Any
-    usage: Usage = Usage()
+    usage: Usage = NO_USAGE
     attempts: int = 1
     duration: float = 0.0
     patch: Any = None
@@ -235,5 +235,5 @@ def write_usage(usage: Usage) -> bytes:
 def read_usage(written: Sequence[Any] | None) -> Usage:
     """Return a usage from its JSON."""
     if not written:
-        return Usage()
+        return NO_USAGE
     return Usage(written[0], written[1], written[2], Decimal(written[3]))
