@@ -93,14 +93,15 @@ def run(
     from flujo.cli.carry import Show, run_target
     from flujo.cli.config import load_config
 
+    config = load_config(store=store, durability=durability, trace=trace or None)
     return run_target(
         target,
-        load_config(store=store, durability=durability),
+        config,
         given=input,
         file=input_file,
         context=context,
         run_id=run_id,
-        show=Show(as_json or stream, stream, quiet),
+        show=Show.of(config, as_json=as_json, stream=stream, quiet=quiet),
     )
 
 

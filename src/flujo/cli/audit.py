@@ -21,7 +21,7 @@ def verify_store(config: Config, typed: str | None, *, as_json: bool) -> int:
         return report(
             Fault(error, fault.code, fault.message, fault.fix, max(BROKEN, exit_code(error))),
             as_json=as_json,
-            trace=False,
+            line=False,
         )
     broken = [one for one in reports if not one.sound]
     events = sum(one.events for one in reports)
@@ -41,7 +41,7 @@ def verify_store(config: Config, typed: str | None, *, as_json: bool) -> int:
         emit(f"broken  {one.run_id}  event {one.finding.seq}{where}: {one.finding.message}")
     if broken:
         note(f"{counted(len(broken), 'run')} of {len(reports)} broken")
-        note("  to fix: do not resume what is broken; compare it with a backup of the store")
+        note("  To fix: do not resume what is broken; compare it with a backup of the store")
         return BROKEN
     emit(f"sound: {counted(len(reports), 'run')}, {counted(events, 'event')}")
     return DONE

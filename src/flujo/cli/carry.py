@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from flujo.cli.config import Config
 from flujo.cli.outcome import command, outcome_code, tell
-from flujo.cli.output import colored, note, user_code
+from flujo.cli.output import colored, note, traced, user_code
 from flujo.cli.targets import Target, load_target
 from flujo.engine.identity import new_run_id
 from flujo.engine.result import Finished, PipelineResult, RunEvent
@@ -30,11 +30,17 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """How a run is shown: as JSON, as JSON lines, or for people, with progress or without."""
+    """How a run is shown: as JSON, as JSON lines, or for people, with progress or without; traced or not."""
 
     as_json: bool = False
     stream: bool = False
     quiet: bool = False
+    trace: bool = False
+
+    @staticmethod
+    def of(config: Config, *, as_json: bool, stream: bool, quiet: bool) -> Show:
+        """Return what options and settings ask for; lines of events are JSON in any case."""
+        return Show(as_json or stream, stream, quiet, config.values["trace"].value is True)
 
 
 Start = Callable[[Flujo[Any, Any]], AsyncIterator[RunEvent]]
@@ -138,13 +144,10 @@ def carry(
         else:
             note(f"interrupted: what was done is kept\nto go on: {command('runs', 'resume', run_id, *tail)}")
         return INTERRUPTED
+    if show.trace and result.error is not None:
+        note(traced(result.error))
     tell(
-        result,
-        as_json=show.as_json,
-        line=show.stream,
-        quiet=show.quiet,
-        took=monotonic() - begun,
-        tail=tail,
+        result, as_json=show.as_json, line=show.stream, quiet=show.quiet, took=monotonic() - begun, tail=tail
     )
     return outcome_code(result)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 from flujo.cli.config import Config
@@ -44,6 +45,10 @@ def show(text: str, config: Config, *, form: str, file: Path | None) -> int:
         ConfigError: The file cannot be written.
         PlanError: The target has problems.
     """
+    if form not in FORMATS:
+        close = difflib.get_close_matches(form, FORMATS, n=1)
+        fix = f"did you mean {close[0]}?" if close else f"use {', '.join(FORMATS)}"
+        raise ConfigError(f"--format {form!r} is none that flujo draws", fix=fix)
     plan = _plan(text, config)
     picture = _picture(plan, form)
     if file is None:

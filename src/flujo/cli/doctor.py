@@ -54,7 +54,7 @@ def examine(store: str | None, *, as_json: bool) -> int:
     for one in findings:
         emit(f"{marks[one.verdict]} {one.name:<{width}}  {one.said}")
         if one.fix:
-            emit(f"  {'':<{width}}  to fix: {one.fix}")
+            emit(f"  {'':<{width}}  To fix: {one.fix}")
     emit("all is well" if not bad else f"{counted(len(bad), 'thing')} to mend")
     return FAILED if bad else DONE
 

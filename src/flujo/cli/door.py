@@ -42,7 +42,12 @@ class Door(TyperGroup):
                 **extra,
             )
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # no traceback unless asked for
-            code = report(self._fault(error, words), as_json="--json" in options, trace=_trace(options))
+            code = report(
+                self._fault(error, words),
+                as_json=bool({"--json", "--stream"} & set(options)),
+                line="--stream" in options,
+                trace=_trace(options),
+            )
         silence_closed_stdout()
         sys.exit(code if isinstance(code, int) else 0)
 

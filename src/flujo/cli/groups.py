@@ -122,8 +122,9 @@ def runs_resume(
     from flujo.cli.config import load_config
     from flujo.cli.runs import resume_run
 
+    config = load_config(store=store, trace=trace or None)
     return resume_run(
-        load_config(store=store), run, target=target, show=Show(as_json or stream, stream, quiet)
+        config, run, target=target, show=Show.of(config, as_json=as_json, stream=stream, quiet=quiet)
     )
 
 
@@ -194,15 +195,16 @@ def approvals_answer(
     from flujo.cli.carry import Show
     from flujo.cli.config import load_config
 
+    config = load_config(store=store, actor=actor, trace=trace or None)
     return decide(
-        load_config(store=store, actor=actor),
+        config,
         request,
         action="edit",
         value=value,
         reason=reason,
         resume=resume,
         target=target,
-        show=Show(as_json or stream, stream, quiet),
+        show=Show.of(config, as_json=as_json, stream=stream, quiet=quiet),
     )
 
 
@@ -224,15 +226,16 @@ def approvals_approve(
     from flujo.cli.carry import Show
     from flujo.cli.config import load_config
 
+    config = load_config(store=store, actor=actor, trace=trace or None)
     return decide(
-        load_config(store=store, actor=actor),
+        config,
         request,
         action="approve",
         value=None,
         reason=reason,
         resume=resume,
         target=target,
-        show=Show(as_json or stream, stream, quiet),
+        show=Show.of(config, as_json=as_json, stream=stream, quiet=quiet),
     )
 
 
@@ -254,15 +257,16 @@ def approvals_deny(
     from flujo.cli.carry import Show
     from flujo.cli.config import load_config
 
+    config = load_config(store=store, actor=actor, trace=trace or None)
     return decide(
-        load_config(store=store, actor=actor),
+        config,
         request,
         action="deny",
         value=None,
         reason=reason,
         resume=resume,
         target=target,
-        show=Show(as_json or stream, stream, quiet),
+        show=Show.of(config, as_json=as_json, stream=stream, quiet=quiet),
     )
 
 

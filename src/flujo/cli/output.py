@@ -13,9 +13,9 @@ from flujo.errors import (
     AnswerRejected,
     ChainBroken,
     ConfigError,
+    DefinitionError,
     FlujoError,
     InputError,
-    PipelineError,
     PlanChanged,
     PlanError,
     RequestDenied,
@@ -34,8 +34,7 @@ _CODES: tuple[tuple[type[FlujoError], int], ...] = (
     (AnswerRejected, DENIED),
     (ConfigError, USAGE),
     (InputError, USAGE),
-    (PlanError, INVALID),
-    (PipelineError, INVALID),
+    (DefinitionError, INVALID),
     (PlanChanged, INVALID),
     (RunBusy, FAILED),
     (RunTaken, FAILED),
@@ -87,21 +86,26 @@ def exit_code(error: FlujoError) -> int:
     return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
 
 
-def report(fault: Fault, *, as_json: bool, trace: bool) -> int:
+def report(fault: Fault, *, as_json: bool, line: bool = False, trace: bool = False) -> int:
     """Print a fault, and return what the command exits with."""
     if trace:
-        note("".join(traceback.format_exception(fault.error)).rstrip())
+        note(traced(fault.error))
     if as_json:
-        emit_json({"error": fault.envelope()})
+        emit_json({"error": fault.envelope()}, line=line)
     else:
         note(told(fault))
     return fault.exit_code
 
 
+def traced(error: BaseException) -> str:
+    """Return an error with where it was raised, and what caused it."""
+    return "".join(traceback.format_exception(error)).rstrip()
+
+
 def told(fault: Fault) -> str:
     """Return a fault in words for people."""
     word = "\x1b[1;31merror:\x1b[0m" if colored(sys.stderr) else "error:"
-    fix = "\n".join(f"  {line}" for line in f"to fix: {fault.fix}".splitlines()) if fault.fix else ""
+    fix = "\n".join(f"  {line}" for line in f"To fix: {fault.fix}".splitlines()) if fault.fix else ""
     return f"{word} {clean(fault.message)}" + (f"\n{clean(fix)}" if fix else "")
 
 

@@ -62,7 +62,7 @@ async def find_run(store: JournalStore, typed: str) -> RunRecord:
 
 async def _near_run(store: JournalStore, typed: str) -> str:
     recent = [record.run_id for record in (await store.runs(RunQuery(limit=200))).runs]
-    close = difflib.get_close_matches(typed, recent, n=1)
+    close = difflib.get_close_matches(typed, recent, n=1, cutoff=0.5)
     if not close:
         close = [one for one in recent if len(typed) > 3 and one.endswith(typed)][:1]
     return f"did you mean {close[0]}?" if close else UnknownRun.fix

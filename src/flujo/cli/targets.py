@@ -87,7 +87,7 @@ def load_target(text: str, *, names: Mapping[str, str], folder: Path) -> Target:
         file = (folder if text in names else Path.cwd()) / Path(place).expanduser()
         module, name = _import_file(file.resolve(), given), str(file.resolve())
     else:
-        module, name = _import_module(place, folder, names), place
+        module, name = _import_module(place, path, folder, names), place
     if not path:
         raise TargetError(f"{given!r} does not say which object of it to run", fix=_choices(module, place))
     return Target(f"{name}:{path}", str(folder), _pipeline(_object(module, place, path), given))
@@ -117,12 +117,12 @@ def _import_file(file: Path, given: str) -> ModuleType:
     return module
 
 
-def _import_module(name: str, folder: Path, names: Mapping[str, str]) -> ModuleType:
+def _import_module(name: str, path: str, folder: Path, names: Mapping[str, str]) -> ModuleType:
     for entry in dict.fromkeys((str(folder), str(Path.cwd()))):
         if entry not in sys.path:
             sys.path.insert(0, entry)
     if not all(part.isidentifier() for part in name.split(".")):
-        raise TargetError(f"{name!r} is no module's name", fix=_near_names(name, folder, names))
+        raise TargetError(f"{name!r} is no module's name", fix=_near_names(name, path, folder, names))
     try:
         return importlib.import_module(name)
     except FlujoError:
@@ -130,7 +130,7 @@ def _import_module(name: str, folder: Path, names: Mapping[str, str]) -> ModuleT
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise TargetError(
-                f"there is no module {error.name!r}", fix=_near_names(name, folder, names)
+                f"there is no module {error.name!r}", fix=_near_names(name, path, folder, names)
             ) from None
         raise _broken(error, name) from error
     except Exception as error:  # the user's code
@@ -236,9 +236,11 @@ def _choices(module: ModuleType, place: str) -> str:
     return f"choose from {', '.join(found[:8])}" + (", …" if len(found) > 8 else "")
 
 
-def _near_names(name: str, folder: Path, names: Mapping[str, str]) -> str:
-    files = [path.name for path in sorted(folder.glob("*.py"))]
-    close = difflib.get_close_matches(
-        name, [*names, *files, *(Path(file).stem for file in files)], n=1, cutoff=0.6
-    )
-    return f"did you mean {close[0]!r}?" if close else f"check the name; {FORMS}"
+def _near_names(name: str, path: str, folder: Path, names: Mapping[str, str]) -> str:
+    """Return the name of a target, or of a module nearby, that was probably meant."""
+    near = {
+        **{file.stem: f"{file.stem}:{path}" for file in folder.glob("*.py")},
+        **{alias: alias for alias in names},
+    }
+    close = difflib.get_close_matches(name, near, n=1, cutoff=0.6)
+    return f"did you mean {near[close[0]].rstrip(':')}?" if close else f"check the name; {FORMS}"
