@@ -132,6 +132,32 @@ def test_a_program_that_forgets_to_close_ends_and_loses_nothing(path: Path) -> N
 
 
 @pytest.mark.e2e
+def test_the_end_of_a_program_waits_for_a_commit(path: Path) -> None:
+    run_script(
+        """
+        import sqlite3, threading
+
+        async def main():
+            store = SQLiteStore(path)
+            scribe = Scribe()
+            await store.submit(scribe.begin())
+            other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            other.execute("BEGIN IMMEDIATE")
+            store.submit(scribe.batch())
+            release = threading.Timer(0.5, other.execute, ["ROLLBACK"])
+            release.daemon = True  # the interpreter does not wait for it
+            release.start()
+            return store
+
+        store = asyncio.run(main())
+        """,
+        path,
+    )
+    with closing(sqlite3.connect(path)) as reader:
+        assert reader.execute("SELECT count(*) FROM events").fetchone() == (2,)
+
+
+@pytest.mark.e2e
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 def test_a_forked_child_opens_the_file_anew(path: Path) -> None:
     printed = run_script(

@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def connect(path: Path) -> closing[sqlite3.Connection]:
-    return closing(sqlite3.connect(path, isolation_level=None))
+    return closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
 
 
 def open_default(path: Path) -> sqlite3.Connection:
@@ -242,6 +242,32 @@ class TestMigration:
             for thread in threads:
                 thread.join()
         assert failures == []
+
+    def test_a_file_that_others_make_just_now_is_waited_for(self, path: Path) -> None:
+        with connect(path) as other:
+            other.execute("BEGIN")
+            other.execute(
+                "SELECT count(*) FROM sqlite_master"
+            )  # it cannot be turned into a log under a reader
+            release = threading.Timer(0.2, other.close)
+            release.start()
+            open_default(path).close()
+            release.join()
+
+    def test_a_file_that_others_make_just_now_is_not_foreign(self, path: Path) -> None:
+        """Between any two statements of the one, the other may finish."""
+        with closing(sqlite3.connect(path, isolation_level=None)) as ours, connect(path) as other:
+            made: list[bool] = []
+
+            def make(statement: str) -> None:
+                if "sqlite_master" in statement and not made:
+                    made.append(True)
+                    migrate(other, path)
+
+            ours.set_trace_callback(make)
+            migrate(ours, path)
+            assert made
+            assert ours.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
 
     def test_every_statement_is_sound(self, path: Path) -> None:
         with closing(open_default(path)) as connection:

@@ -160,7 +160,6 @@ class Writer:
         batches: list[Batch] = []
         connection.execute("BEGIN IMMEDIATE")
         for batch, future in group:
-            self._last.pop(batch.run_id, None)
             error = self._refusal(connection, batch, {})
             if error is None:
                 connection.execute("SAVEPOINT batch")
@@ -265,7 +264,6 @@ class Writer:
         error.__cause__ = cause
         refusals: Refusals = {}
         for batch, future in group:
-            self._last.pop(batch.run_id, None)
             self._failed[batch.token] = error
             refusals[future] = taken(batch) if batch.token in self._refused else _again(error)
         return refusals
