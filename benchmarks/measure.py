@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cProfile import Profile
 
 MOST_ROUNDS = 2_000
-IMPORTS_PER_PROCESS = 5
+IMPORTS_PER_PROCESS = 3
 
 
 class Unsupported(Exception):
@@ -52,7 +52,7 @@ class Meter:
         self,
         folder: Path,
         *,
-        seconds: float = 0.2,
+        seconds: float = 0.15,
         rounds: int | None = None,
         kilobytes: int = 100,
         profile: "Profile | None" = None,
@@ -292,7 +292,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("system", choices=SYSTEMS)
     parser.add_argument("workload", choices=WORKLOADS)
     parser.add_argument("--size", type=int, help="other than the workload's own size")
-    parser.add_argument("--seconds", type=float, default=0.2, help="how long to go on with rounds")
+    parser.add_argument("--seconds", type=float, default=0.15, help="how long to go on with rounds")
     parser.add_argument("--rounds", type=int, help="count exactly so many rounds")
     parser.add_argument("--kilobytes", type=int, default=100, help="the weight of a context")
     parser.add_argument("--calls", action="store_true", help="count function calls instead of time")

@@ -254,11 +254,16 @@ def measure_scaling(options: argparse.Namespace) -> list[Found]:
     for system in options.only:
         for workload, grows, size, arguments in points:
             _tell(f"{system} {workload} at {size:,} {grows}")
-            found = [
-                _worker(system, workload, *arguments, folder=folder) for _ in range(min(options.repeats, 3))
-            ]
-            if "skip" in found[0]:
+            try:
+                found = [
+                    _worker(system, workload, *arguments, folder=folder)
+                    for _ in range(min(options.repeats, 3))
+                ]
+            except Failed as error:
+                _tell(f"FAILED: {error}")
                 continue
+            if "skip" in found[0]:
+                break
             cpu_us = _middle(found, "cpu_us") / (size if workload.startswith("resume") else 1)
             scaling.append(
                 {
