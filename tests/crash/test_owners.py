@@ -1,0 +1,238 @@
+"""One owner: of several processes that want a run exactly one carries it on, and the others are told."""
+
+import asyncio
+import os
+import platform
+import signal
+import sqlite3
+import sys
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from flujo import Flujo, MemoryStore, SQLiteStore
+from flujo.errors import RunBusy, RunTaken
+from flujo.journal.verify import verify
+from tests.crash.rivals import (
+    BROKEN,
+    BUSY,
+    REFUSED,
+    RUN,
+    TAKEN,
+    WON,
+    Attempt,
+    answer_five,
+    answer_six,
+    asked,
+    begin,
+    cancel,
+    check_clear,
+    held,
+    race,
+    record_six,
+    resume,
+    rival,
+    runner,
+    unasked,
+)
+from tests.crash.witness import read_deeds
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(sys.platform == "win32", reason="there is no fork"),
+]
+ROUNDS = range(4)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "flujo_ops.db"
+
+
+def steps(path: Path) -> Counter[str]:
+    """Return how often each step ran, in all processes."""
+    return Counter(deed.where for file in path.parent.glob("*.deeds*") for deed in read_deeds(file))
+
+
+async def outcome(pipeline: object, path: Path) -> tuple[str, int | None]:
+    mine = runner(pipeline, path)
+    result = await mine.result(RUN)
+    assert mine.store is not None
+    report = await verify(mine.store, RUN)
+    await mine.close()
+    assert report.sound, report.finding
+    return result.status, result.output
+
+
+async def paused(path: Path) -> None:
+    mine = runner(asked, path)
+    assert (await mine.run_async(1, run_id=RUN)).status == "paused"
+    await mine.close()
+
+
+async def left_behind(path: Path, pipeline: object = unasked) -> None:
+    """Leave a run as a process does that dies in its second step."""
+    child = rival(pipeline, path, path.with_suffix(".deeds-gone"), begin)
+    while "slow" not in steps(path):
+        await asyncio.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("_", ROUNDS)
+async def test_two_resume_what_a_dead_process_left(path: Path, _: int) -> None:
+    await left_behind(path)
+    statuses = race(unasked, path, [resume, resume])
+    assert sorted(statuses) in ([WON, BUSY], [WON, TAKEN])
+    assert await outcome(unasked, path) == ("completed", 4)
+    assert steps(path) == {"first": 1, "slow": 2, "last": 1}, "once in the dead process, once after it"
+
+
+@pytest.mark.parametrize("_", ROUNDS)
+async def test_two_answer_differently(path: Path, _: int) -> None:
+    await paused(path)
+    statuses = race(asked, path, [answer_five, answer_six])
+    assert sorted(statuses) in ([WON, BUSY], [WON, TAKEN])
+    assert await outcome(asked, path) == ("completed", 7 if statuses[0] == WON else 8)
+    assert steps(path) == {"slow": 1, "last": 1}
+    store = SQLiteStore(path)
+    assert sum(event.kind == "answer" for event in await store.events(RUN)) == 1
+    await store.close()
+
+
+@pytest.mark.parametrize("_", ROUNDS)
+async def test_many_begin_one_run(path: Path, _: int) -> None:
+    statuses = race(unasked, path, [begin] * 4)
+    assert sorted(statuses)[0] == WON
+    assert set(sorted(statuses)[1:]) <= {BUSY, TAKEN}
+    assert await outcome(unasked, path) == ("completed", 4)
+    assert steps(path) == {"first": 1, "slow": 1, "last": 1}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(answer_five, cancel), (answer_five, record_six), (cancel, cancel), (record_six, record_six)]
+)
+async def test_one_of_two_decisions_holds(path: Path, one: Attempt, other: Attempt) -> None:
+    await paused(path)
+    statuses = race(asked, path, [one, other])
+    assert BROKEN not in statuses
+    assert statuses.count(WON) >= 1
+    store = SQLiteStore(path)
+    kinds = Counter(event.kind for event in await store.events(RUN))
+    await store.close()
+    assert kinds["answer"] + kinds["run.ended"] >= 1
+    assert kinds["answer"] <= 1
+    assert kinds["run.ended"] <= 1
+    assert (await verify(SQLiteStore(path), RUN)).sound
+
+
+async def test_who_comes_while_it_runs_is_told_by_whom(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRASH_FOLDER", str(path.parent))
+    child = rival(held, path, path.with_suffix(".deeds0"), begin)
+    await holding(path, child)
+    mine = runner(held, path)
+    for attempt in (resume, begin, cancel):
+        with pytest.raises(RunBusy) as refused:
+            await attempt(mine)
+        check_clear(refused.value)
+        assert str(child) in refused.value.message
+    (path.parent / "go").touch()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == WON
+    assert (await mine.resume_async(RUN)).output == 4, "what has ended is told to anybody"
+    await mine.close()
+    assert steps(path) == {"first": 1, "held": 1, "last": 1}
+
+
+async def holding(path: Path, child: int) -> None:
+    deadline = time.monotonic() + 20
+    while not (path.parent / f"holding-{child}").exists():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.002)
+
+
+def rename_owner(path: Path, child: int) -> None:
+    """Make the record say that the owner is a process that started at another time: its number was reused."""
+    with closing(sqlite3.connect(path)) as other:
+        (owner,) = other.execute("SELECT owner FROM runs").fetchone()
+        host, pid, _, *rest = owner.split(":")
+        assert (host, pid) == (platform.node(), str(child))
+        other.execute("UPDATE runs SET owner = ?", (":".join([host, pid, "1", *rest]),))
+        other.commit()
+
+
+async def test_a_stale_owner_is_refused_at_its_first_write(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRASH_FOLDER", str(path.parent))
+    stale = rival(held, path, path.with_suffix(".deeds0"), begin)
+    await holding(path, stale)
+    os.kill(stale, signal.SIGSTOP)
+    rename_owner(path, stale)
+
+    heir = rival(held, path, path.with_suffix(".deeds1"), resume)
+    await holding(path, heir)
+    before = len(read_deeds(path.with_suffix(".deeds0")))
+    (path.parent / "go").touch()
+    os.kill(stale, signal.SIGCONT)
+    assert os.waitstatus_to_exitcode(os.waitpid(stale, 0)[1]) == TAKEN
+    assert os.waitstatus_to_exitcode(os.waitpid(heir, 0)[1]) == WON
+
+    assert len(read_deeds(path.with_suffix(".deeds0"))) == before, "the stale owner did nothing more"
+    assert steps(path) == {"first": 1, "held": 2, "last": 1}
+    assert await outcome(held, path) == ("completed", 4)
+
+
+async def test_a_stale_owner_cannot_write_after_the_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRASH_FOLDER", str(path.parent))
+    stale = rival(held, path, path.with_suffix(".deeds0"), begin)
+    await holding(path, stale)
+    os.kill(stale, signal.SIGSTOP)
+    rename_owner(path, stale)
+    mine = runner(held, path)
+    assert (await mine.cancel(RUN, "its owner is gone")).status == "cancelled"
+    (path.parent / "go").touch()
+    os.kill(stale, signal.SIGCONT)
+    assert os.waitstatus_to_exitcode(os.waitpid(stale, 0)[1]) == TAKEN
+    assert await outcome(held, path) == ("cancelled", None)
+    await mine.close()
+
+
+async def test_a_killed_process_that_nobody_waited_for_is_dead(path: Path) -> None:
+    """Its entry stays in the process table as a zombie: in a container without an init, for ever."""
+    child = rival(unasked, path, path.with_suffix(".deeds-gone"), begin)
+    while "slow" not in steps(path):
+        await asyncio.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    try:
+        mine = runner(unasked, path)
+        assert (await mine.resume_async(RUN)).output == 4
+        await mine.close()
+    finally:
+        os.waitpid(child, 0)
+
+
+async def test_two_runners_in_one_process() -> None:
+    store = MemoryStore()
+    one, other = (Flujo(unasked, state=store) for _ in range(2))
+    going = asyncio.create_task(one.run_async(1, run_id=RUN))
+    while not await store.events(RUN):
+        await asyncio.sleep(0)
+    with pytest.raises((RunBusy, RunTaken)) as refused:
+        await other.resume_async(RUN)
+    check_clear(refused.value)
+    assert (await going).output == 4
+
+
+async def test_a_run_whose_runner_was_given_up_can_be_taken_on_in_the_same_process() -> None:
+    store = MemoryStore()
+    one, other = (Flujo(unasked, state=store) for _ in range(2))
+    going = asyncio.create_task(one.run_async(1, run_id=RUN))
+    while len(await store.events(RUN)) < 2:
+        await asyncio.sleep(0)
+    going.cancel()
+    await asyncio.wait({going})
+    assert (await other.resume_async(RUN)).output == 4
