@@ -263,7 +263,7 @@ def measure_scaling(options: argparse.Namespace) -> list[Found]:
                 _tell(f"FAILED: {error}")
                 continue
             if "skip" in found[0]:
-                break
+                continue
             cpu_us = _middle(found, "cpu_us") / (size if workload.startswith("resume") else 1)
             scaling.append(
                 {
