@@ -177,24 +177,19 @@ def queries() -> dict[str, str]:
 
 def is_busy(error: sqlite3.Error) -> bool:
     """Tell whether an error only means that another process holds the file."""
-    return _code(error) & 0xFF == sqlite3.SQLITE_BUSY
-
-
-def is_duplicate(error: Exception) -> bool:
-    """Tell whether an error means that a row with this primary key exists."""
-    return isinstance(error, sqlite3.IntegrityError) and _code(error) == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
+    return _code(error) == sqlite3.SQLITE_BUSY
 
 
 def _code(error: sqlite3.Error) -> int:
     try:
-        return error.sqlite_errorcode
+        return error.sqlite_errorcode & 0xFF
     except AttributeError:  # Python raised it, not SQLite: a value is not what its column declares
         return sqlite3.SQLITE_CORRUPT if isinstance(error, sqlite3.OperationalError) else sqlite3.SQLITE_ERROR
 
 
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     """Return an error of SQLite in the words of the store, with what to do about it."""
-    match _code(error) & 0xFF:
+    match _code(error):
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreUnavailable(
                 f"{path} is locked by another process",

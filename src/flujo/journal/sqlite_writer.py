@@ -15,7 +15,7 @@ from threading import Thread
 
 from flujo.errors import FlujoError, StoreError, StoreUnavailable
 from flujo.journal.rules import taken
-from flujo.journal.sqlite_file import is_duplicate, queries, store_error
+from flujo.journal.sqlite_file import queries, store_error
 from flujo.journal.store import Batch, StatusChange
 
 # Moving the log into the database costs two more syncs: it is done when nothing else is, and when it pays.
@@ -166,7 +166,7 @@ class Writer:
                 try:
                     self._write(connection, [batch])
                 except (sqlite3.IntegrityError, *_UNSTORABLE) as reason:
-                    error = self._refuse(batch) if is_duplicate(reason) else self._unstorable(batch, reason)
+                    error = self._unstorable(batch, reason)
                 if error is not None:
                     connection.execute("ROLLBACK TO batch")
                 connection.execute("RELEASE batch")
