@@ -119,6 +119,8 @@ async def drive(
                 approved[request.address] += 1
         else:
             answer = scenario.answers[request.address]
+            if not isinstance(answer, Late):
+                WITNESS.saw(Deed("answer", request.address))
         match answer:
             case Decision():
                 result = await runner.resume_async(RUN, answer, request=request.address)
@@ -215,6 +217,8 @@ def judge(scenario: Scenario, whole: Carried, broken: Carried) -> None:
         few_repeated(scenario, seen, after.deeds)
     at_most_once(scenario, broken)
     one_key_each(broken)
+    if scenario.width == 1:
+        assert sum(broken.clock.slept) <= sum(whole.clock.slept) + 0.01, "it waited again"
     if scenario.exact:
         assert facts(scenario, broken.journal) == facts(scenario, whole.journal)
 
@@ -228,6 +232,7 @@ KNOWN_BY = {
     "effect": ("effect",),
     "undo": ("undone",),
     "prompt": ("request",),
+    "answer": ("answer",),
 }
 
 

@@ -13,10 +13,10 @@ class Died(BaseException):
 
 
 class Deed(NamedTuple):
-    """One thing that user code did.
+    """One thing that user code, or a person, did.
 
     Attributes:
-        what: ``step``, ``predicate``, ``effect``, ``undo``, ``validator``, ``prompt`` or ``hook``.
+        what: ``step``, ``predicate``, ``effect``, ``undo``, ``validator``, ``prompt``, ``answer`` or ``hook``.
         where: The address under which the journal would know it.
         attempt: Which attempt, for a step that knows it; else 0.
         key: Its idempotency key, where it knows it.
