@@ -138,7 +138,9 @@ def test_another_pipeline_is_refused(some: Shell) -> None:
 
 def test_a_changed_pipeline_is_refused(some: Shell) -> None:
     shop = Path("shop.py")
-    shop.write_text(shop.read_text().replace('name="confirm") >> send', 'name="confirm") >> shout.named("other")'))
+    shop.write_text(
+        shop.read_text().replace('name="confirm") >> send', 'name="confirm") >> shout.named("other")')
+    )
     told = some("runs", "resume", "c1", "--json")
     assert (told.code, told.error["code"]) == (5, "plan_changed")
 

@@ -140,7 +140,7 @@ def show(
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder to make.")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")] = False,
     as_json: Json = False,
     trace: Trace = False,
@@ -169,9 +169,7 @@ def doctor(store: Store = None, as_json: Json = False, trace: Trace = False) -> 
 def demo(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="[FILE]...", help="Invoices (PDF), or folders of them; the samples when left out."
-        ),
+        typer.Argument(metavar="FILE", help="Invoices (PDF), or folders of them; the samples when left out."),
     ] = None,
     auto: Annotated[
         bool, typer.Option("--auto", help="A scripted reviewer decides, and is named as such.")

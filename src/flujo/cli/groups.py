@@ -274,7 +274,7 @@ def approvals_deny(
 def audit_verify(
     run: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="A run; all of them when left out.", show_default=False),
+        typer.Argument(metavar="RUN", help="A run; all of them when left out.", show_default=False),
     ] = None,
     store: Store = None,
     as_json: Json = False,

@@ -1,6 +1,7 @@
 """Starting a project: a folder with a pipeline that runs, its settings and its tests."""
 
 import re
+import shlex
 from importlib.resources import files
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def start_project(folder: Path, *, force: bool, as_json: bool) -> int:
         emit_json({"folder": folder.resolve(), "files": written})
         return DONE
     emit("\n".join(f"wrote {folder / name}" for name in written))
-    enter = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
+    enter = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
     emit(f'next:  {enter}flujo run helpdesk --input "the printer is out of paper"')
     return DONE
 

@@ -7,6 +7,7 @@ import typer
 Target = Annotated[
     str,
     typer.Argument(
+        metavar="TARGET",
         help="What to load: `file.py:object`, `module:object`, or a name from `[targets]` in flujo.toml.",
         show_default=False,
     ),

@@ -1,0 +1,159 @@
+"""The command among other programs: interrupts, closed pipes, odd terminals."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import FLUJO, Shell
+
+pytestmark = pytest.mark.e2e
+
+SLEEPY = ["run", "shop.py:sleepy", "--input", "x", "--run-id", "r1"]
+
+
+@contextmanager
+def started(*words: str, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(
+        [FLUJO, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **(env or {})},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_an_interrupt_leaves_a_run_that_goes_on(flujo: Shell) -> None:
+    with started(*SLEEPY, "--store", "my.db") as process:
+        assert process.stderr is not None
+        while b"slow begins" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read().decode()
+        assert process.wait(10) == 130
+    assert "to go on: flujo runs resume r1 --store my.db" in said
+    assert "Traceback" not in said
+    Path("shop.py").write_text(Path("shop.py").read_text().replace("sleep(30)", "sleep(0)"))
+    told = flujo.real("runs", "resume", "r1", "--store", "my.db")
+    assert (told.code, told.out) == (0, "X\n")
+    assert "shout" not in told.err.replace("shop", "")  # recorded: it did not run again
+    assert "slow begins" in told.err
+
+
+def test_a_reader_that_leaves_does_not_stop_the_run(flujo: Shell) -> None:
+    with started("run", "shop.py:shouted", "--input", "x", "--run-id", "r1", "--stream") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(20) == 0
+    assert said == b""
+    assert flujo("runs", "show", "r1", "--json").json["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    "words", [["runs", "list"], ["show", "shop.py:shouted"], ["check", "shop.py:shouted"]]
+)
+def test_a_closed_stdout_is_no_error(words: list[str], flujo: Shell) -> None:
+    flujo("run", "shop.py:shouted", "--input", "x")
+    with started(*words) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(20) == 0
+
+
+def test_a_terminal_without_unicode(flujo: Shell) -> None:
+    plain = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    told = flujo.real("run", "shop.py:shouted", "--input", "caf\xe9", env=plain)
+    assert (told.code, told.out) == (0, "CAF\\xc9\n")
+    assert "+ shout " in told.err
+    assert flujo.real("run", "shop.py:shouted", "-i", "\xe9", "--json", env=plain).json["output"] == "\xc9"
+    assert "|- shout" in flujo.real("show", "shop.py:shouted", env=plain).out.replace("`", "|")
+
+
+def watched(*words: str, rows: int = 24, columns: int = 60, **env: str) -> str:
+    """Call the command on a terminal of its own, and return all that it wrote there."""
+    import fcntl
+    import struct
+    import termios
+
+    pid, terminal = pty.fork()
+    if pid == 0:  # pragma: no cover  # the child becomes the command
+        os.environ.update({"TERM": "xterm-256color", **env})
+        os.execv(str(FLUJO), ["flujo", *words])
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    written = b""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            part = os.read(terminal, 65536)
+        except OSError:  # the other side was closed
+            break
+        if not part:
+            break
+        written += part
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    return written.decode()
+
+
+SHORT = ["run", "shop.py:flaky", "--input", "x"]
+
+
+def test_a_terminal_shows_a_live_tree() -> None:
+    seen = watched(*SHORT)
+    assert "\x1b[?25l" in seen  # the cursor is hidden while it is drawn
+    assert seen.rstrip().rpartition("\x1b[?25h")[0] != ""  # and shown again
+    assert "✓ " in seen
+    assert "1 done" in seen
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_colors_can_be_turned_off(name: str, value: str) -> None:
+    seen = watched(*SHORT, **{name: value})
+    assert "\x1b[3" not in seen
+    assert "✓ " in seen
+
+
+def test_a_narrow_and_low_terminal_is_not_overrun() -> None:
+    import re
+
+    seen = re.sub(
+        r"\x1b\[[0-9;?]*[A-Za-z]", "", watched("run", "shop.py:both", "-i", "x", rows=6, columns=24)
+    )
+    tree = seen.partition("paused in")[0]
+    assert all(len(line) <= 24 for line in tree.replace("\r", "\n").splitlines())
+
+
+def test_a_journal_cannot_steer_the_terminal(flujo: Shell) -> None:
+    flujo("run", "shop.py:shouted", "--input", "\x1b[31mred\x07")
+    shown = flujo("runs", "show", "last").out
+    assert "\x1b" not in shown
+    assert "\\x1b[31mred\\x07" in shown.lower()
+
+
+def test_completion_works() -> None:
+    asked = {
+        "_FLUJO_COMPLETE": "complete_bash",
+        "COMP_WORDS": "flujo ru",
+        "COMP_CWORD": "1",
+    }
+    told = subprocess.run([FLUJO], env={**os.environ, **asked}, capture_output=True, text=True, check=False)
+    assert told.stdout.split() == ["run", "runs"]
+    scripts = subprocess.run(
+        [FLUJO, "--show-completion", "bash"], capture_output=True, text=True, check=False, env={**os.environ}
+    )
+    assert "_FLUJO_COMPLETE=complete_bash" in scripts.stdout + scripts.stderr or sys.platform == "win32"
