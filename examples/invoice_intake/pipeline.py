@@ -134,7 +134,7 @@ def accept(case: Case, info: StepInfo) -> ResultRow:
 
 def question(case: Case) -> str:
     """Say what a person has to decide, and why."""
-    return f"{case.facts.file}: {case.doubt} Approve, edit or reject it?"
+    return f"{case.doubt} Approve, edit or reject {case.facts.file}?"
 
 
 def proposal(case: Case) -> dict[str, object]:

@@ -1,0 +1,183 @@
+"""The demonstration: take in invoices, ask where in doubt, post the rest, and show that all of it holds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from rich.markup import escape
+
+from flujo import Flujo, SQLiteStore
+from flujo.errors import PlanChanged
+from flujo.journal.verify import Report
+
+from .desk import Desk, Outcome
+from .inbox import Job, job_of, save_job, saved_job
+from .person import Person
+from .pipeline import IntakeContext, intake
+from .posting import ledger_csv, posted_rows, results_json, write_whole
+from .report import report_html
+from .reviewers import ScriptedReviewer
+from .screen import Screen
+
+if TYPE_CHECKING:
+    from .by_model import ModelSettings
+
+FOLDER = Path("flujo-demo")
+DONE, FAILED, WAITING, BROKEN, INTERRUPTED = 0, 1, 3, 6, 130
+
+
+class Options(Protocol):
+    """What the demonstration is asked to do; see `flujo demo --help`."""
+
+    @property
+    def files(self) -> Sequence[Path]: ...
+    @property
+    def auto(self) -> bool: ...
+    @property
+    def out(self) -> Path | None: ...
+    @property
+    def crash_after(self) -> int | None: ...
+    @property
+    def resume(self) -> bool: ...
+    @property
+    def store(self) -> Path | None: ...
+    @property
+    def limit(self) -> str | None: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def model_url(self) -> str: ...
+
+
+def demo(options: Options) -> int:
+    """Work off the files, and return what the command exits with: 0 only if all of it holds.
+
+    Raises:
+        ConfigError: The files, the limit or the folder cannot be used.
+    """
+    folder = (options.out or FOLDER).resolve()
+    job = _job(options, folder)
+    save_job(job, folder)
+    screen = Screen()
+    store = SQLiteStore(options.store or folder / "flujo_ops.db")
+    try:
+        return _work(options, job, folder, store, screen)
+    except KeyboardInterrupt:
+        screen.say(f"\nInterrupted. Nothing is lost; go on with:  {_command(folder, '--resume')}")
+        return INTERRUPTED
+    finally:
+        screen.stop()
+        asyncio.run(store.close())
+
+
+def _job(options: Options, folder: Path) -> Job:
+    if options.resume and not options.files:
+        return saved_job(folder)
+    return job_of(options.files, limit=options.limit, model=options.model, model_url=options.model_url)
+
+
+def _work(options: Options, job: Job, folder: Path, store: SQLiteStore, screen: Screen) -> int:
+    asks = screen.is_terminal and not options.auto
+    desk = Desk(
+        Flujo(intake(_model(job)), state=store),
+        store,
+        context=IntakeContext(folder=str(folder), limit=job.limit),
+        reviewer=Person(screen.out) if asks else ScriptedReviewer(),
+        watcher=screen,
+        crash_after=options.crash_after,
+    )
+    screen.say(f"{len(job.items)} files, read by {job.model or 'rules'}")
+    outcomes: list[Outcome] = []
+    for item in job.items:
+        try:
+            outcomes.append(desk.work_off(item))
+        except PlanChanged as error:
+            error.fix = (
+                "this folder was begun by another version, or another way of reading: use another --out DIR"
+            )
+            raise
+        screen.done(outcomes[-1])
+    audit = desk.audit()
+    _write(outcomes, audit, folder)
+    return _close(outcomes, audit, folder, screen)
+
+
+def _write(outcomes: Sequence[Outcome], audit: Sequence[Report], folder: Path) -> None:
+    rows = [outcome.row for outcome in outcomes if outcome.row is not None]
+    write_whole(folder / "results.json", results_json(rows))
+    write_whole(folder / "ledger.csv", ledger_csv(posted_rows(folder)))
+    write_whole(folder / "report.html", report_html(outcomes, audit))
+
+
+def _close(outcomes: Sequence[Outcome], audit: Sequence[Report], folder: Path, screen: Screen) -> int:
+    """Show the table, where things are, the verdict of the audit and what to do next."""
+    screen.stop()
+    out = screen.out
+    out.print()
+    screen.table(outcomes)
+    out.print()
+    reused, ran = sum(one.reused for one in outcomes), sum(one.ran for one in outcomes)
+    if reused:
+        out.print(f"Resumed: {reused} recorded steps were reused and not run again, {ran} ran now.")
+    broken = [report for report in audit if not report.sound]
+    events = sum(report.events for report in audit)
+    if broken:
+        out.print(f"[red]Audit: {len(broken)} of {len(audit)} runs broken[/]", highlight=False)
+        for report in broken:
+            assert report.finding is not None
+            out.print(f"  {report.run_id}: {escape(report.finding.message)}")
+    else:
+        out.print(f"[green]Audit: sound[/], {events} events of {len(audit)} runs are as they were written")
+    for name in ("results.json", "ledger.csv", "report.html"):
+        out.print(f"{name:<13} {_short(folder)}/{name}", highlight=False, soft_wrap=True)
+    status, command = _verdict(outcomes, broken, folder)
+    out.print(f"Next:  [bold]{escape(command)}[/]", highlight=False, soft_wrap=True)
+    return status
+
+
+def _verdict(outcomes: Sequence[Outcome], broken: Sequence[Report], folder: Path) -> tuple[int, str]:
+    """Return what the command exits with, and the one command that is worth typing next."""
+    store = f"--store {_short(folder)}/flujo_ops.db"
+    if broken:
+        return BROKEN, f"{_flujo()} audit verify {store}"
+    failed = [one for one in outcomes if one.row is None and one.result.status != "paused"]
+    if failed:
+        return FAILED, f"{_flujo()} runs show {failed[0].item.run_id} {store}"
+    if any(one.row is None for one in outcomes):
+        return WAITING, _command(folder, "--resume")
+    asked = next((one for one in outcomes if one.row and one.row.decision != "posted"), outcomes[0])
+    return DONE, f"{_flujo()} runs show {asked.item.run_id} {store}"
+
+
+def _model(job: Job) -> ModelSettings | None:
+    """Return the model of a job; its key comes from the environment and is kept nowhere."""
+    if not job.model:
+        return None
+    from .by_model import model_settings  # needs a client that nobody else does
+
+    chosen = {"FLUJO_MODEL": job.model} | ({"FLUJO_MODEL_URL": job.model_url} if job.model_url else {})
+    return model_settings({**os.environ, **chosen})
+
+
+def _command(folder: Path, *words: str) -> str:
+    out = () if folder == FOLDER.resolve() else ("--out", _short(folder))
+    return " ".join((_flujo(), "demo", *words, *out))
+
+
+def _flujo() -> str:
+    """Return how this command can be typed again."""
+    typed = Path(sys.argv[0])
+    if typed.name != "flujo" or shutil.which("flujo") is not None:
+        return "flujo"
+    return _short(typed.resolve())
+
+
+def _short(path: Path) -> str:
+    """Return a path as short as it can be typed here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
