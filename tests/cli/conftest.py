@@ -17,7 +17,7 @@ FLUJO = Path(sys.executable).parent / "flujo"
 PIPELINES = """\
 import asyncio
 import sys
-from flujo import Flujo, HumanInput, Parallel, PauseForHumanInput, PipelineContext, Retry, StepInfo, StopPipeline, step
+from flujo import Flujo, HumanInput, Parallel, PipelineContext, Retry, StepInfo, StopPipeline, step
 from pydantic import BaseModel
 
 class Order(BaseModel):
@@ -145,7 +145,8 @@ class Shell:
             capture_output=True,
             check=False,
             timeout=60,
-            **({"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}),
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            input=stdin,
         )
         return Outcome(outcome.returncode, outcome.stdout.decode(), outcome.stderr.decode())
 

@@ -86,7 +86,8 @@ def test_a_malformed_answer_leaves_it_pending(value: str, more: list[str], waits
 def test_what_was_wrong_with_an_answer(waits: Shell) -> None:
     told = waits("approvals", "answer", "order", "--value", '{"item": "tea", "amount": "many"}')
     assert told.err.splitlines()[0] == snapshot(
-        "error: confirm: the answer does not fit what is asked: amount: Input should be a valid integer, unable to parse string as an integer"
+        "error: confirm: the answer does not fit what is asked: amount: Input should be a valid integer, "
+        "unable to parse string as an integer"
     )
 
 

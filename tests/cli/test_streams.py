@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ SLEEPY = ["run", "shop.py:sleepy", "--input", "x", "--run-id", "r1"]
 
 
 @contextmanager
-def started(*words: str, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def started(*words: str, env: dict[str, str] | None = None) -> Generator[subprocess.Popen[bytes]]:
     with subprocess.Popen(
         [FLUJO, *words],
         stdin=subprocess.DEVNULL,
@@ -84,7 +84,7 @@ def test_a_terminal_without_unicode(flujo: Shell) -> None:
     assert "|- shout" in flujo.real("show", "shop.py:shouted", env=plain).out.replace("`", "|")
 
 
-def watched(*words: str, rows: int = 24, columns: int = 60, **env: str) -> str:
+def watched(*words: str, rows: int = 24, columns: int = 60, env: dict[str, str] | None = None) -> str:
     """Call the command on a terminal of its own, and return all that it wrote there."""
     import fcntl
     import struct
@@ -92,7 +92,7 @@ def watched(*words: str, rows: int = 24, columns: int = 60, **env: str) -> str:
 
     pid, terminal = pty.fork()
     if pid == 0:  # pragma: no cover  # the child becomes the command
-        os.environ.update({"TERM": "xterm-256color", **env})
+        os.environ.update({"TERM": "xterm-256color", **(env or {})})
         os.execv(str(FLUJO), ["flujo", *words])
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     written = b""
@@ -123,7 +123,7 @@ def test_a_terminal_shows_a_live_tree() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
 def test_colors_can_be_turned_off(name: str, value: str) -> None:
-    seen = watched(*SHORT, **{name: value})
+    seen = watched(*SHORT, env={name: value})
     assert "\x1b[3" not in seen
     assert "✓ " in seen
 
