@@ -15,8 +15,8 @@ so that what a step stores is what it changed, whatever the context weighs. What
   (models, dates) are written once more to compare (0.3 to 0.6 µs each);
 - what changed is written once: appending to a list costs the item, setting a key the key.
 
-The order of a dict's keys is no change, and neither is replacing a number deep inside undeclared JSON by an
-equal number of another type (1 by 1.0 or True).
+The order of a dict's keys is no change. That a number deep inside a value became an equal one of another kind
+(1 became 1.0 or True) is seen where a run pauses or ends, as a change through a kept reference is.
 """
 
 from collections.abc import Mapping
@@ -25,14 +25,14 @@ from typing import Any, cast
 
 from pydantic_core import from_json, to_json
 
+from flujo.engine.changes import assigned, changed, dump, state
 from flujo.engine.merge import merge as merge  # until its callers import it from there
 from flujo.errors import PlanChanged
-from flujo.pipeline.context import IMMUTABLE, ContextT, PipelineContext, begin_watch, clone, own, watch_of
+from flujo.pipeline.context import IMMUTABLE, ContextT, PipelineContext, begin_watch, own, watch_of
 from flujo.plan.codec import Codec
 from flujo.plan.fields import FieldCodec, field_codecs
 from flujo.plan.unrecordable import Unrecordable
 
-_BY_VALUE = frozenset({str, int, bool, type(None)})
 _MISSING = object()
 _FIX_MODEL = "resume the run with the context model it was begun with"
 
@@ -66,8 +66,8 @@ class Tracker:
         """Return the patch of what changed since the last call; None if nothing did.
 
         Args:
-            sweep: Look also at values that were handed out in earlier steps, in case one was kept and changed
-                without the context. Costs their weight: for where a run pauses or ends.
+            sweep: Look closely, and also at values that were handed out in earlier steps, in case one was
+                kept and changed without the context. Costs their weight: for where a run pauses or ends.
 
         Raises:
             Unrecordable: If a value cannot be recorded; nothing counts as recorded then.
@@ -94,7 +94,7 @@ class Tracker:
         """Note the state of a mutable value that is about to be handed out, if it is not known."""
         if name not in self._recorded:
             try:
-                self._recorded[name] = _state(self._codecs[name], value)
+                self._recorded[name] = state(self._codecs[name], value)
             except (ValueError, TypeError):
                 self._recorded.pop(
                     name, None
@@ -109,7 +109,7 @@ class Tracker:
                 value = values.get(name, _MISSING)
                 if name in touched or value is not last.get(name) or (sweep and name in recorded):
                     looked_at.append(name)
-                    change = self._change(name, codec, value)
+                    change = self._change(name, codec, value, sweep)
                     if change is not None:
                         pieces.append(b'"%b":{%b}' % (name.encode(), change))
         except Unrecordable as error:
@@ -120,180 +120,15 @@ class Tracker:
             raise Unrecordable(f"context field {looked_at[-1]!r}: {error.message}", error.fix) from error
         return pieces
 
-    def _change(self, name: str, codec: FieldCodec, value: object) -> bytes | None:
+    def _change(self, name: str, codec: FieldCodec, value: object, closely: bool) -> bytes | None:
         """Return what became of one field, and note its new state."""
         if value is _MISSING:
             raise Unrecordable("it was deleted", "set it to None or to an empty value instead")
-        kind = type(value)
-        if kind in IMMUTABLE or not codec.field.watched:
+        if type(value) in IMMUTABLE or not codec.field.watched:
             self._recorded.pop(name, None)
-            return _assigned(codec, value, self._last.get(name, _MISSING))
-        before = self._recorded.get(name)
-        was = type(before)
-        if kind is dict and was is dict:
-            return _keys_changed(
-                codec.member, cast("dict[str, object]", value), cast("dict[str, object]", before)
-            )
-        if kind is list and was is list:
-            change = _appended(codec.member, cast("list[object]", value), cast("list[object]", before))
-            if change != b"":
-                return change
-        after = _dumpable_state(codec, value)
-        if isinstance(before, bytes) and isinstance(after, bytes):
-            if before == after:
-                return None
-            if codec.field.kind == "list" and kind is list:
-                change = _appended_marked(codec.member, cast("list[object]", value), before, after)
-                if change is not None:
-                    self._recorded[name] = after
-                    return change
-        data = _dump(codec, value)
-        self._recorded[name] = after
-        return b'"set":%b' % data
-
-
-def _dumpable_state(codec: FieldCodec, value: object) -> object:
-    """Return a value's state, or what is wrong with it."""
-    try:
-        return _state(codec, value)
-    except (ValueError, TypeError):
-        _dump(codec, value)
-        raise
-
-
-def _assigned(codec: FieldCodec, value: object, before: object) -> bytes | None:
-    """Return the change of a field of an immutable type."""
-    if value is before:
-        return None
-    kind = type(value)
-    if kind is type(before):
-        if kind in _BY_VALUE and value == before:
-            return None
-        data = codec.whole.dump(value)
-        return None if codec.whole.mark(before) == data else b'"set":%b' % data
-    return b'"set":%b' % codec.whole.dump(value)
-
-
-def _keys_changed(codec: Codec, value: dict[str, object], before: dict[str, object]) -> bytes | None:
-    """Return the change of a dict by its keys, and bring ``before`` up to date."""
-    if codec.plain and value == before:
-        return None
-    changed = [
-        key
-        for key, now in value.items()
-        if (then := before.get(key, _MISSING)) is not now and not _is_recorded(codec, now, then)
-    ]
-    gone: list[str] = []
-    if len(before) + sum([key not in before for key in changed]) != len(value):
-        gone = [key for key in before if key not in value]
-    if not changed and not gone:
-        return None
-    if len(gone) > len(value):
-        data = _dump_members(codec, value)
-        before.clear()
-        before.update({key: _member_state(codec, now) for key, now in value.items()})
-        return b'"set":%b' % data
-    parts: list[bytes] = []
-    if changed:
-        parts.append(b'"keys":%b' % _dump_members(codec, {key: value[key] for key in changed}))
-    if gone:
-        parts.append(b'"gone":%b' % to_json(gone))
-    for key in gone:
-        del before[key]
-    for key in changed:
-        before[key] = _member_state(codec, value[key])
-    return b",".join(parts)
-
-
-def _is_recorded(codec: Codec, now: object, then: object) -> bool:
-    """Tell whether a member of a dict is what was recorded of it."""
-    if type(now) in IMMUTABLE:
-        if type(now) is not type(then):
-            return False
-        return now == then if type(now) in _BY_VALUE else codec.mark(now) == codec.mark(then)
-    if codec.plain:
-        return type(now) is type(then) and now == then
-    return then is not _MISSING and codec.mark(now) == then
-
-
-def _appended(codec: Codec, value: list[object], before: list[object]) -> bytes | None:
-    """Return the change of a list of plain JSON by its end, and bring ``before`` up to date.
-
-    None says that nothing changed, and empty that it changed elsewhere.
-    """
-    count = len(before)
-    if len(value) == count:
-        return None if value == before else b""
-    if len(value) < count or value[:count] != before:
-        return b""
-    added = value[count:]
-    data = b'"append":[%b]' % b",".join([codec.dump(item) for item in added])
-    before.extend(cast("list[object]", clone(added)))
-    return data
-
-
-def _appended_marked(codec: Codec, value: list[object], before: bytes, after: bytes) -> bytes | None:
-    """Return the change of a list by its end, found by the bytes of the whole; None if it changed elsewhere.
-
-    The bytes of a list that was appended to begin with those it had before, up to the closing bracket.
-    """
-    if before == b"[]":
-        added = value
-    elif after.startswith(before[:-1]) and after[len(before) - 1 : len(before)] == b",":
-        added = value[-_count(after[len(before) :]) :]
-    else:
-        return None
-    return b'"append":[%b]' % b",".join([codec.dump(item) for item in added])
-
-
-def _count(tail: bytes) -> int:
-    """Return how many items there are in the end of a JSON list."""
-    items: list[Any] = from_json(b"[" + tail)
-    return len(items)
-
-
-def _state(codec: FieldCodec, value: object) -> object:
-    """Return what the next state of a mutable value is compared with: a copy of plain JSON, or its bytes."""
-    kind = type(value)
-    shape = codec.field.kind
-    if codec.member.plain and ((shape == "dict" and kind is dict) or (shape == "list" and kind is list)):
-        return clone(value)
-    if shape == "dict" and kind is dict:
-        members = cast("dict[str, object]", value)
-        return {key: _member_state(codec.member, member) for key, member in members.items()}
-    return codec.whole.mark(value)
-
-
-def _member_state(codec: Codec, value: object) -> object:
-    """Return what a member of a dict is compared with: itself if immutable, a copy, or its bytes."""
-    if type(value) in IMMUTABLE:
-        return value
-    return clone(value) if codec.plain else codec.mark(value)
-
-
-def _dump(codec: FieldCodec, value: object) -> bytes:
-    """Return a value's bytes; a dict is written key by key, so that an error can name the key."""
-    if codec.field.kind == "dict" and type(value) is dict:
-        return _dump_members(codec.member, cast("dict[str, object]", value))
-    return codec.whole.dump(value)
-
-
-def _dump_members(codec: Codec, members: Mapping[str, object]) -> bytes:
-    dump = codec.dump
-    pieces: list[bytes] = []
-    for key, value in members.items():
-        if type(key) is not str:
-            raise Unrecordable(f"it has a key of type {type(key).__qualname__!r}", "use text for its keys")
-        try:
-            pieces.append(b"%b:%b" % (to_json(key), dump(value)))
-        except Unrecordable as error:
-            fix = (
-                "declare a field of that type in the context model" if codec.annotation is Any else error.fix
-            )
-            raise Unrecordable(f"key {key!r}: {error.message}", fix) from error
-        except ValueError as error:
-            raise Unrecordable("it has a key with an unpaired surrogate", "clean the text") from error
-    return b"{%b}" % b",".join(pieces)
+            return assigned(codec, value, self._last.get(name, _MISSING))
+        change, self._recorded[name] = changed(codec, value, self._recorded.get(name), closely)
+        return change
 
 
 def snapshot(context: PipelineContext) -> bytes:
@@ -305,7 +140,7 @@ def snapshot(context: PipelineContext) -> bytes:
     pieces: list[bytes] = []
     for name, codec in field_codecs(type(context)).items():
         try:
-            pieces.append(b'"%b":%b' % (name.encode(), _dump(codec, context.__dict__[name])))
+            pieces.append(b'"%b":%b' % (name.encode(), dump(codec, context.__dict__[name])))
         except Unrecordable as error:
             raise Unrecordable(f"context field {name!r}: {error.message}", error.fix) from error
     return b"{%b}" % b",".join(pieces)

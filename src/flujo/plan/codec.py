@@ -23,7 +23,7 @@ from pydantic_core import from_json, to_json
 from flujo.plan.exact import exact_check, is_plain
 from flujo.plan.jsonvalues import MAX_DEPTH, SCALARS, first_odd, is_json
 from flujo.plan.same import difference
-from flujo.plan.survey import FIX_DATA, obstacle
+from flujo.plan.survey import FIX_DATA, hides, obstacle
 from flujo.plan.unrecordable import Unrecordable, does_not_come_back, does_not_fit, name_of, not_json
 
 _BASE64 = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
@@ -38,7 +38,8 @@ class Codec:
         annotation: The declared type.
         plain: Whether its values are JSON of their own kind, which ``==`` compares.
         dump: Returns a value as the bytes of one JSON value; raises `Unrecordable`.
-        mark: Returns bytes that differ where two values differ, unchecked and cheaper than ``dump``.
+        mark: Returns bytes that differ where two recorded values differ, mostly unchecked and cheaper than
+            ``dump``; may raise ``ValueError`` or ``TypeError``.
         load: Reads what ``dump`` wrote; raises ``ValueError`` if it does not fit the type.
         load_parsed: Reads the same from JSON that was parsed already; raises likewise.
     """
@@ -118,12 +119,13 @@ def _compile(annotation: object) -> Codec:
     adapter = _adapter(annotation)
     plain = is_plain(adapter.core_schema)
     load = adapter.validator.validate_json if plain else _loader(adapter)
-    mark = _marker(adapter)
+    write = _writer(adapter)
+    dump = _dump(name_of(annotation), adapter, write, load)
     return Codec(
         annotation,
         plain=plain,
-        dump=_dump(name_of(annotation), adapter, mark, load),
-        mark=mark,
+        dump=dump,
+        mark=dump if hides(adapter.core_schema) else write,
         load=load,
         load_parsed=adapter.validator.validate_python if plain else _parsed_loader(load),
         schema=adapter.json_schema,
@@ -172,13 +174,13 @@ def _parsed_loader(load: Callable[[bytes], Any]) -> Callable[[Any], Any]:
     return load_parsed
 
 
-def _marker(adapter: TypeAdapter[Any]) -> Callable[[Any], bytes]:
+def _writer(adapter: TypeAdapter[Any]) -> Callable[[Any], bytes]:
     serialize = adapter.serializer.to_json
 
-    def mark(value: Any) -> bytes:
+    def write(value: Any) -> bytes:
         return serialize(value, round_trip=True, warnings=False, by_alias=False)
 
-    return mark
+    return write
 
 
 def _dump_undeclared(value: Any) -> bytes:
@@ -194,7 +196,7 @@ def _dump_undeclared(value: Any) -> bytes:
 
 
 def _dump(
-    name: str, adapter: TypeAdapter[Any], mark: Callable[[Any], bytes], load: Callable[[bytes], Any]
+    name: str, adapter: TypeAdapter[Any], write: Callable[[Any], bytes], load: Callable[[bytes], Any]
 ) -> Callable[[Any], bytes]:
     fits = exact_check(adapter.core_schema)
     serialize = adapter.serializer.to_json
@@ -202,7 +204,7 @@ def _dump(
     def dump(value: Any) -> bytes:
         try:
             if fits is not None:
-                data = mark(value)  # before the check walks the value: this notices one that contains itself
+                data = write(value)  # before the check walks the value: this notices one that contains itself
                 if fits(value):
                     return data
             data = serialize(value, round_trip=True, warnings="error", by_alias=False)

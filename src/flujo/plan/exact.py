@@ -31,26 +31,21 @@ def exact_check(schema: Schema) -> Check | None:
     return _Builder().build(schema)
 
 
-def is_plain(schema: Schema) -> bool:
-    """Tell whether a type's values are JSON of their own kind: scalars, lists or dicts of them or of any."""
-    node: Schema = schema["schema"] if schema["type"] == "definitions" else schema
-    settings = node.keys() - _NO_SETTINGS
-    if node["type"] == "list" and settings <= {"items_schema"}:
-        return _is_plain_member(node.get("items_schema"))
-    if node["type"] == "dict" and settings <= {"keys_schema", "values_schema"}:
-        keys: Schema = node.get("keys_schema", {"type": "any"})
-        return keys["type"] in ("str", "any") and _is_plain_member(node.get("values_schema"))
-    return _is_plain_member(node)
-
-
-def _is_plain_member(node: Schema | None) -> bool:
+def is_plain(node: Schema | None) -> bool:
+    """Tell whether a type's values are JSON of their own kind, through and through."""
     if node is None or _is_json_value(node):
         return True
-    if node["type"] == "nullable":
-        return _is_plain_member(node["schema"])
-    return _scalar_types(node) is not None or (
-        node["type"] in ("float", "any") and _NO_SETTINGS.issuperset(node)
-    )
+    kind, settings = node["type"], node.keys() - _NO_SETTINGS
+    if kind == "definitions":
+        return is_plain(node["schema"])
+    if kind == "list" and settings <= {"items_schema"}:
+        return is_plain(node.get("items_schema"))
+    if kind == "dict" and settings <= {"keys_schema", "values_schema"}:
+        keys: Schema = node.get("keys_schema", {"type": "any"})
+        return keys["type"] in ("str", "any") and is_plain(node.get("values_schema"))
+    if kind == "nullable" and settings == {"schema"}:
+        return is_plain(node["schema"])
+    return _scalar_types(node) is not None or (kind in ("float", "any") and not settings)
 
 
 def _is_json_value(node: Schema) -> bool:

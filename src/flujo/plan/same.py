@@ -27,7 +27,9 @@ _COMPARE: dict[type, Callable[[Any, Any], bool]] = {
 }
 
 
-def difference(recorded: object, restored: object, place: str = "") -> tuple[str, str] | None:
+def difference(
+    recorded: object, restored: object, place: str = "", *, widened: bool = True
+) -> tuple[str, str] | None:
     """Return where and how a restored value differs from the recorded one; None if it is the same.
 
     Stricter than ``==``: types count (a whole number may come back as the float it is declared to be), and so
@@ -36,7 +38,7 @@ def difference(recorded: object, restored: object, place: str = "") -> tuple[str
     """
     kind = type(restored)
     if type(recorded) is not kind:
-        if _widened(recorded, restored):
+        if widened and _widened(recorded, restored):
             return None
         return (
             place,
@@ -47,7 +49,7 @@ def difference(recorded: object, restored: object, place: str = "") -> tuple[str
         return None if compare(recorded, restored) else (place, "changes its value")
     pairs = _pairs(recorded, restored)
     for step, before, after in pairs:
-        found = difference(before, after, place + step)
+        found = difference(before, after, place + step, widened=widened)
         if found is not None:
             return found
     return None if _equal(recorded, restored) else (place, f"is no longer the same {kind.__qualname__}")
@@ -57,7 +59,7 @@ def alike(one: Any, other: Any) -> bool:
     """Tell whether two values are the same by the rules of `difference`, soon where they plainly are not."""
     if one is other:
         return True
-    return type(one) is type(other) and _equal(one, other) and difference(one, other) is None
+    return type(one) is type(other) and _equal(one, other) and difference(one, other, widened=False) is None
 
 
 def _widened(recorded: Any, restored: Any) -> bool:

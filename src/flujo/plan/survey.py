@@ -1,4 +1,4 @@
-"""Which types cannot be recorded at all, read off Pydantic's schema of them when a plan is compiled."""
+"""What Pydantic's schema says of a type when a plan is compiled: can it be recorded, does it hide parts?"""
 
 from collections.abc import Iterator, Mapping
 from types import FunctionType
@@ -13,6 +13,7 @@ FIX_DATA = (
     "keep connections, files, iterators and functions out of recorded values"
 )
 _FIX_SECRET = "keep secrets out of recorded values: read them inside the step that needs them"  # noqa: S105
+_LEFT_OUT = frozenset({"serialization_exclude", "serialization_exclude_if"})
 _UNRECORDABLE = {
     "callable": "is a function",
     "generator": "is an iterator, which is empty once it was read",
@@ -35,6 +36,16 @@ def obstacle(node: Schema) -> tuple[str, str] | None:
         if found is not None:
             return found
     return None
+
+
+def hides(node: Schema) -> bool:
+    """Tell whether values of a type may hold more than is written of them: what a serializer leaves out."""
+    kind: str = node["type"]
+    if "serialization" in node or kind == "typed-dict" or node.keys() & _LEFT_OUT:
+        return True
+    if kind == "model" and node["cls"].__private_attributes__:
+        return True
+    return any(hides(part) for part in _parts(kind, node))
 
 
 def _parts(kind: str, node: Schema) -> Iterator[Schema]:
