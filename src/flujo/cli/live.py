@@ -141,6 +141,7 @@ class LiveTree:
 
     def close(self) -> None:
         """Draw the tree a last time and leave it on the screen."""
+        self._progress.stop(completed=False)
         self._live.update(self._tree(max(60, self._console.height - 2)), refresh=True)
         self._live.stop()
 

@@ -130,7 +130,7 @@ class Progress:
                     self._end(place, "waiting")
                     place.note = request.prompt
             case Finished(result=result):
-                self._finish(result.status)
+                self.stop(completed=result.status == "completed")
             case RunStarted():
                 return
 
@@ -140,12 +140,12 @@ class Progress:
         place.took = monotonic() - place.begun if place.begun else None
         place.state = state
 
-    def _finish(self, status: str) -> None:
-        """Nothing runs any more: what was cut off is said to be, what was passed by is over."""
+    def stop(self, *, completed: bool) -> None:
+        """Take in that nothing runs any more: what was cut off is said to be, what was passed by is over."""
         for place in self.root.walk():
             if place.state == "running":
                 self._end(place, "stopped")
-            elif status == "completed" and not place.inside and place.kind in ("human", "event", "sleep"):
+            elif completed and not place.inside and place.kind in ("human", "event", "sleep"):
                 place.state = "done"
 
     def _lay(self, node: PlanNode) -> None:

@@ -172,7 +172,7 @@ def _lanes(lanes: Sequence[tuple[str, Block]], start: float = 0) -> Block:
 def _frame(box: Box, body: Block, *, deck: bool = False) -> Block:
     """A container: a titled frame around what it holds; a deck of frames where there are many."""
     title, notes = _cut(box.label, 40), _cut(", ".join(box.notes), 60)
-    titled = _width(title, 7.7) + _width(notes, 6.1) + 18 + 2 * PAD
+    titled = _width(title, 7.9) + _width(notes, 6.1) + 20 + 2 * PAD
     extra = max(0.0, titled - body.width - 2 * PAD) / 2
     width = body.width + 2 * PAD + 2 * extra
     height = body.height + HEAD + 2 * PAD
@@ -192,7 +192,7 @@ def _frame(box: Box, body: Block, *, deck: bool = False) -> Block:
                 f'<g class="inside"><title>{escape(box.path)}</title>',
                 *decks,
                 _text("name title", x + 14, y + 21, title),
-                _text("note title", x + 14 + _width(title, 7.7) + 8, y + 21, notes),
+                _text("note title", x + 14 + _width(title, 7.9) + 10, y + 21, notes),
                 _line([(middle, y + HEAD - 2), (middle, top)]),
                 body.paint(x + PAD + extra, top),
                 _line([(middle, bottom), (middle, y + height + tail)]),
