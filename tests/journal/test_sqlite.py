@@ -133,6 +133,10 @@ class TestFile:
         with pytest.raises(ConfigError, match="MemoryStore"):
             SQLiteStore(path)
 
+    def test_its_settings_are_checked(self, path: Path) -> None:
+        with pytest.raises(ConfigError, match="'OFF'"):
+            SQLiteStore(path, synchronous="OFF")  # pyright: ignore[reportArgumentType]
+
     async def test_a_missing_directory(self, tmp_path: Path) -> None:
         error = await failure(SQLiteStore(tmp_path / "missing" / "flujo_ops.db"), Scribe())
         assert isinstance(error, StoreUnavailable)
@@ -157,11 +161,12 @@ class TestFile:
     async def test_the_database_of_another_application(self, path: Path) -> None:
         with connect(path) as other:
             other.execute("CREATE TABLE customers (name)")
+        before = path.read_bytes()
         error = await failure(SQLiteStore(path), Scribe())
         assert isinstance(error, StoreCorrupt)
         assert "another application" in str(error)
-        with connect(path) as other:
-            assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("customers",)]
+        assert path.read_bytes() == before
+        assert [file.name for file in path.parent.iterdir()] == [path.name]
 
     async def test_a_damaged_page(self, path: Path) -> None:
         await begun(path, 200)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, get_args
 from weakref import WeakSet, finalize
 
 from flujo.errors import ConfigError
@@ -41,6 +41,9 @@ class SQLiteStore:
             through the death of the process, and may lose the last ones with the power.
         busy_timeout: How many seconds to wait for a file that another process has locked.
         create: Whether to make the file if it is missing; readers of what is there say no.
+
+    Raises:
+        ConfigError: The path or a setting is none that a store can have.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class SQLiteStore:
     ) -> None:
         if os.fspath(path) in ("", ":memory:"):
             raise ConfigError("an SQLite store is a file", fix="use MemoryStore() for a store in memory")
+        if synchronous not in get_args(Synchronous):
+            raise ConfigError(f"synchronous cannot be {synchronous!r}", fix="use 'FULL' or 'NORMAL'")
         self.path = Path(path)
         self._open = partial(
             open_file, self.path, create=create, synchronous=synchronous, busy_timeout=busy_timeout

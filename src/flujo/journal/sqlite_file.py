@@ -4,7 +4,6 @@ import os
 import sqlite3
 import sys
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Literal
@@ -12,6 +11,8 @@ from typing import Literal
 from flujo.errors import StoreCorrupt, StoreError, StoreUnavailable, StoreVersionError
 
 Synchronous = Literal["FULL", "NORMAL"]
+
+_SQL = Path(__file__).with_name("sql")
 
 APPLICATION_ID = 0x666C756A  # "fluj": tells our files from those of other applications
 OLDEST_SQLITE = (3, 35, 0)
@@ -51,6 +52,7 @@ def open_file(
 def _connect(path: Path, synchronous: Synchronous, busy_timeout: float) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
     try:
+        _version(connection, path, len(_migrations()))  # before anything is changed in a file of others
         _configure(connection, synchronous)
         migrate(connection, path)
     except (sqlite3.Error, StoreError):
@@ -148,8 +150,7 @@ def _version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
 
 @cache
 def _migrations() -> tuple[str, ...]:
-    scripts = [f for f in files("flujo.journal").joinpath("sql").iterdir() if f.name.startswith("sqlite_0")]
-    return tuple(f.read_text(encoding="utf-8") for f in sorted(scripts, key=lambda f: f.name))
+    return tuple(file.read_text(encoding="utf-8") for file in sorted(_SQL.glob("sqlite_0*.sql")))
 
 
 def _statements(script: str) -> list[str]:
@@ -166,7 +167,7 @@ def _statements(script: str) -> list[str]:
 @cache
 def queries() -> dict[str, str]:
     """Return the store's statements by name."""
-    script = files("flujo.journal").joinpath("sql", "sqlite_queries.sql").read_text(encoding="utf-8")
+    script = (_SQL / "sqlite_queries.sql").read_text(encoding="utf-8")
     found: dict[str, str] = {}
     for section in script.split("\n-- name: ")[1:]:
         name, _, text = section.partition("\n")
@@ -197,7 +198,8 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
             )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
             return StoreUnavailable(
-                f"{path} is read-only ({error})", fix="let this user write to the file and to its directory"
+                f"{path} is read-only ({error})",
+                fix="let this user write to the file and to its directory, or work on a copy",
             )
         case sqlite3.SQLITE_FULL:
             return StoreUnavailable(
@@ -211,7 +213,7 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
         case sqlite3.SQLITE_CANTOPEN:
             return StoreUnavailable(
                 f"{path} cannot be opened: {error}",
-                fix="check that its directory exists and who may write to it",
+                fix="let this user write to its directory, or work on a copy",
             )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_FORMAT:
             return StoreCorrupt(f"{path} is not a readable store: {error}")
