@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from rich.markup import escape
 
-from flujo import Flujo, SQLiteStore
-from flujo.errors import PlanChanged
+from flujo import Flujo, Pipeline, SQLiteStore
+from flujo.errors import ConfigError, PlanChanged
 from flujo.journal.verify import Report
 
-from .desk import Desk, Outcome
+from .desk import Countdown, Desk, Outcome
 from .inbox import Job, job_of, save_job, saved_job
 from .person import Person
 from .pipeline import IntakeContext, intake
-from .posting import ledger_csv, posted_rows, results_json, write_whole
+from .posting import ResultRow, ledger_csv, posted_rows, results_json, write_whole
 from .report import report_html
 from .reviewers import ScriptedReviewer
 from .screen import Screen
@@ -63,12 +63,15 @@ def demo(options: Options) -> int:
     """
     folder = (options.out or FOLDER).resolve()
     job = _job(options, folder)
-    save_job(job, folder)
+    try:
+        save_job(job, folder)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written: {error.strerror}", fix="use --out DIR") from error
     screen = Screen()
     store = SQLiteStore(options.store or folder / "flujo_ops.db")
     try:
         return _work(options, job, folder, store, screen)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):
         screen.say(f"\nInterrupted. Nothing is lost; go on with:  {_command(folder, '--resume')}")
         return INTERRUPTED
     finally:
@@ -84,13 +87,15 @@ def _job(options: Options, folder: Path) -> Job:
 
 def _work(options: Options, job: Job, folder: Path, store: SQLiteStore, screen: Screen) -> int:
     asks = screen.is_terminal and not options.auto
+    target = "invoice_intake.demo:configured" if job.model else "invoice_intake.pipeline:pipeline"
     desk = Desk(
         Flujo(intake(_model(job)), state=store),
         store,
         context=IntakeContext(folder=str(folder), limit=job.limit),
         reviewer=Person(screen.out) if asks else ScriptedReviewer(),
         watcher=screen,
-        crash_after=options.crash_after,
+        countdown=Countdown(options.crash_after, lambda: screen.say(_last_words(folder))),
+        labels={"target": target, "folder": str(Path(__file__).parent.parent)},
     )
     screen.say(f"{len(job.items)} files, read by {job.model or 'rules'}")
     outcomes: list[Outcome] = []
@@ -103,6 +108,8 @@ def _work(options: Options, job: Job, folder: Path, store: SQLiteStore, screen: 
             )
             raise
         screen.done(outcomes[-1])
+    if desk.countdown.left:
+        screen.say(f"The job ended {desk.countdown.left} steps before the crash that was asked for.")
     audit = desk.audit()
     _write(outcomes, audit, folder)
     return _close(outcomes, audit, folder, screen)
@@ -123,8 +130,12 @@ def _close(outcomes: Sequence[Outcome], audit: Sequence[Report], folder: Path, s
     screen.table(outcomes)
     out.print()
     reused, ran = sum(one.reused for one in outcomes), sum(one.ran for one in outcomes)
-    if reused:
-        out.print(f"Resumed: {reused} recorded steps were reused and not run again, {ran} ran now.")
+    if reused and ran:
+        out.print(f"Resumed: {reused} recorded steps were reused and not run again; {ran} ran now.")
+    elif reused:
+        out.print(
+            f"Nothing ran: all {reused} steps were recorded by an earlier call, and are reused as they are."
+        )
     broken = [report for report in audit if not report.sound]
     events = sum(report.events for report in audit)
     if broken:
@@ -163,6 +174,24 @@ def _model(job: Job) -> ModelSettings | None:
 
     chosen = {"FLUJO_MODEL": job.model} | ({"FLUJO_MODEL_URL": job.model_url} if job.model_url else {})
     return model_settings({**os.environ, **chosen})
+
+
+def configured() -> Pipeline[str, ResultRow]:
+    """Return the pipeline that reads by the model of the environment, for the commands that go on with a run.
+
+    Raises:
+        ConfigError: FLUJO_MODEL is not set.
+    """
+    from .by_model import model_settings
+
+    settings = model_settings(os.environ)
+    if settings is None:
+        raise ConfigError("this run reads by a model, and none is named", fix="set FLUJO_MODEL")
+    return intake(settings)
+
+
+def _last_words(folder: Path) -> str:
+    return f"This process dies here, as asked. Go on with:  {_command(folder, '--resume')}"
 
 
 def _command(folder: Path, *words: str) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from flujo import Flujo, PipelineResult
@@ -22,9 +21,6 @@ from .posting import ResultRow
 from .review import Case
 from .reviewers import Reviewer
 
-#: Where `flujo approvals` and `flujo runs resume` find the pipeline of a run of this desk.
-LABELS = {"target": "invoice_intake.pipeline:pipeline", "folder": str(Path(__file__).parent.parent)}
-
 
 class Watcher(Protocol):
     """Somebody who is told how the work goes on."""
@@ -34,7 +30,7 @@ class Watcher(Protocol):
         ...
 
     def stop(self) -> None:
-        """The process is about to ask somebody, or to be killed: leave the terminal in order."""
+        """Somebody is about to be asked: leave the terminal in order."""
         ...
 
 
@@ -65,18 +61,24 @@ class Outcome:
 
 
 class Countdown:
-    """Kills this process, as a power cut would, after so many recorded steps."""
+    """Kills this process, as a power cut would, after so many recorded steps.
 
-    def __init__(self, steps: int | None) -> None:
+    Args:
+        steps: How many; None for never.
+        last_words: Called just before.
+    """
+
+    def __init__(self, steps: int | None, last_words: Callable[[], None]) -> None:
         self.left = steps
+        self.last_words = last_words
 
-    def step(self, before: Callable[[], None]) -> None:
+    def step(self) -> None:
         """Count one step whose result is in the journal."""
         if self.left is None:
             return
         self.left -= 1
         if self.left == 0:
-            before()
+            self.last_words()
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -89,7 +91,8 @@ class Desk:
         context: What every run begins with.
         reviewer: Who decides what a run asks.
         watcher: Who is told.
-        crash_after: Kill the process after so many steps.
+        countdown: What is told of every recorded step.
+        labels: Where other commands find the pipeline of a run of this desk.
     """
 
     def __init__(
@@ -100,14 +103,16 @@ class Desk:
         context: IntakeContext,
         reviewer: Reviewer,
         watcher: Watcher,
-        crash_after: int | None = None,
+        countdown: Countdown,
+        labels: Mapping[str, str],
     ) -> None:
         self.runner = runner
         self.store = store
         self.context = context
         self.reviewer = reviewer
         self.watcher = watcher
-        self.countdown = Countdown(crash_after)
+        self.countdown = countdown
+        self.labels = labels
 
     def work_off(self, item: Item) -> Outcome:
         """Run the pipeline on a file, and answer what it asks; a run that was begun before goes on."""
@@ -115,13 +120,13 @@ class Desk:
         runner, name = self.runner, item.run_id
         result = asyncio.run(
             self._watch(
-                item, runner.stream_async(item.path, run_id=name, context=self.context, labels=LABELS)
+                item, runner.stream_async(item.path, run_id=name, context=self.context, labels=self.labels)
             )
         )
         while result.status == "paused":
             case, asked = case_of(result), result.pending[0]
             self.watcher.stop()
-            decided = None if case is None else self.reviewer.decide(case, asked)
+            decided = None if case is None else self.reviewer.decide(item, case, asked)
             if decided is None:
                 break
             result = asyncio.run(
@@ -144,7 +149,7 @@ class Desk:
                 case StepStarted():
                     self.watcher.step(item, event.address)
                 case StepCompleted():
-                    self.countdown.step(self.watcher.stop)
+                    self.countdown.step()
                 case Finished():
                     return event.result
                 case _:

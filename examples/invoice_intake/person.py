@@ -15,6 +15,7 @@ from rich.text import Text
 from flujo import Approval, Decision
 
 from .evidence import evidence_of, values_of
+from .inbox import Item
 from .posting import Entry
 from .review import NEEDED, Case, Review, missing_from
 from .reviewers import decision
@@ -34,9 +35,9 @@ class Person:
         self.console = console
         self.name = name or account()
 
-    def decide(self, case: Case, asked: Approval) -> Decision | None:
+    def decide(self, item: Item, case: Case, asked: Approval) -> Decision | None:
         """Show a case and ask until there is a decision; None leaves it for later."""
-        self._show(case)
+        self._show(item, case)
         entry = case.entry
         while True:
             possible = self._possible(case, entry)
@@ -55,10 +56,11 @@ class Person:
                 case _:
                     return None
 
-    def _show(self, case: Case) -> None:
+    def _show(self, item: Item, case: Case) -> None:
         self.console.print()
         doubt = Text(case.doubt, style="bold")
-        self.console.print(Panel(doubt, title=escape(case.facts.file), title_align="left", style="yellow"))
+        self.console.print(Panel(doubt, title=escape(item.name), title_align="left", style="yellow"))
+        self.console.print(f"[dim]{escape(item.path)}[/]\n", soft_wrap=True, highlight=False)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         for head in ("", "read as", "printed", "how"):
             table.add_column(head, overflow="fold")

@@ -204,7 +204,8 @@ def intake(model: ModelSettings | None = None) -> Pipeline[str, ResultRow]:
     Args:
         model: The model that extracts the facts; None for the rules. The proof is the same.
     """
-    return read >> extract(model) >> prove_facts >> duplicate >> decide >> post
+    whole = read >> extract(model) >> prove_facts >> duplicate >> decide >> post
+    return whole.named("invoice_intake")
 
 
 pipeline = intake()

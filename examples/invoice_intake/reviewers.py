@@ -6,6 +6,7 @@ from typing import Protocol
 
 from flujo import Approval, Decision
 
+from .inbox import Item
 from .posting import scripted_review
 from .review import Case, Review
 
@@ -15,11 +16,12 @@ SCRIPTED = "scripted reviewer"
 class Reviewer(Protocol):
     """Somebody who decides cases."""
 
-    def decide(self, case: Case, asked: Approval) -> Decision | None:
+    def decide(self, item: Item, case: Case, asked: Approval) -> Decision | None:
         """Decide a case; None leaves it for later.
 
         Args:
-            case: What is known.
+            item: The file.
+            case: What is known of it.
             asked: The request of the run that waits.
         """
         ...
@@ -28,7 +30,7 @@ class Reviewer(Protocol):
 class ScriptedReviewer:
     """Approves what is proved and new, and rejects everything else: it never vouches for an amount itself."""
 
-    def decide(self, case: Case, asked: Approval) -> Decision:
+    def decide(self, item: Item, case: Case, asked: Approval) -> Decision:
         """Decide a case by its proof alone."""
         verdict = scripted_review(case.proof, case.duplicate_of)
         action = "approve" if verdict.approve else "reject"

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from .desk import Outcome
 from .inbox import Item
-from .posting import ResultRow
+from .posting import Entry, ResultRow
 
 COLORS = {"posted": "green", "approved": "green", "edited": "yellow", "rejected": "red", "waits": "cyan"}
 #: Where nobody looks at a terminal, lines are not cut to a width that nobody has.
@@ -37,7 +37,7 @@ class Screen:
     def say(self, text: str) -> None:
         """Say something beside the work."""
         self.stop()
-        self.progress.print(text, highlight=False)
+        self.progress.print(text, highlight=False, soft_wrap=True)
 
     def step(self, item: Item, address: str) -> None:
         """Show which step begins; only a terminal shows what passes in a moment."""
@@ -60,8 +60,10 @@ class Screen:
         """Tell what became of a file."""
         word, why = told(outcome)
         color = COLORS.get(word, "red")
+        row = outcome.row
+        by = f" by {escape(row.decided_by)}" if row and row.decision != "posted" else ""
         reused = f" [dim]({reuse(outcome)})[/]" if outcome.reused else ""
-        self.say(f"[{color}]{word:>8}[/]  {escape(outcome.item.name)}{reused}  [dim]{escape(why)}[/]")
+        self.say(f"[{color}]{word:>8}[/]{by}  {escape(outcome.item.name)}{reused}  [dim]{escape(why)}[/]")
 
     def table(self, outcomes: Sequence[Outcome]) -> None:
         """Show all files: what was read, what was proved, who decided, what it cost."""
@@ -74,10 +76,11 @@ class Screen:
         table.add_column("Cost", justify="right")
         resumed = any(outcome.reused for outcome in outcomes)
         if resumed:
-            table.add_column("Steps")
+            table.add_column("Reused", justify="right", no_wrap=True)
         for outcome in outcomes:
             cells = _cells(outcome)
-            table.add_row(*cells, *([reuse(outcome)] if resumed else []))
+            steps = f"{outcome.reused} of {outcome.reused + outcome.ran} steps"
+            table.add_row(*cells, *([steps] if resumed else []))
         self.out.print(table)
 
 
@@ -90,9 +93,7 @@ def told(outcome: Outcome) -> tuple[str, str]:
         return result.status, str(result.error or result.reason)
     if outcome.case is None:
         return row.decision, ""
-    if row.decision == "posted":
-        return row.decision, outcome.case.proof.reason
-    return row.decision, f"by {row.decided_by}: {outcome.case.doubt}"
+    return row.decision, outcome.case.proof.reason if row.decision == "posted" else outcome.case.doubt
 
 
 def reuse(outcome: Outcome) -> str:
@@ -109,23 +110,22 @@ def cost(outcome: Outcome) -> str:
 
 
 def _cells(outcome: Outcome) -> list[Text | str]:
-    row = outcome.row
+    row, case = outcome.row, outcome.case
     word, _ = told(outcome)
     if row is None:
-        waiting = Text(word, style=COLORS.get(word, "red"))
-        return [outcome.item.name, "", "", "", waiting, cost(outcome)]
+        read = summary(None if case is None else case.entry)
+        return [outcome.item.name, read, "", "", Text(word, style=COLORS.get(word, "red")), cost(outcome)]
     proved = Text("yes", style="green") if row.proved else Text("no", style="red")
     decision = Text.assemble((row.decision, COLORS[row.decision]), f"\n{row.decided_by}")
     return [row.file, summary(row), amount(row), proved, decision, cost(outcome)]
 
 
-def summary(row: ResultRow) -> Text:
+def summary(read: ResultRow | Entry | None) -> Text:
     """Return supplier, number and date on two lines."""
-    if not (row.supplier or row.number or row.date):
+    if read is None or not (read.supplier or read.number):
         return Text("nothing", style="dim")
-    return Text.assemble(
-        row.supplier or "no supplier", ("\n" + ", ".join(filter(None, (row.number, row.date))), "dim")
-    )
+    rest = ", ".join(str(one) for one in (read.number, read.date) if one)
+    return Text.assemble(read.supplier or "no supplier", (f"\n{rest}", "dim"))
 
 
 def amount(row: ResultRow) -> str:
