@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,9 +15,7 @@ from flujo.errors import AnswerRejected, UnknownRequest
 from flujo.pipeline.waits import Approval, Decision
 from flujo.plan.codec import Codec, Unrecordable, codec_for
 from flujo.plan.nodes import PlanEvent, PlanHuman, PlanStep
-from flujo.plan.plan import Plan
-
-_NUMBER = re.compile(r"\[\d+\]")
+from flujo.plan.plan import NUMBER, Plan
 
 
 def choose(recall: Recall, run_id: str, request: str | None) -> Approval:
@@ -117,7 +114,7 @@ def fitting(codec: Codec, given: Any, address: str) -> Any:
 
 def _codecs(plan: Plan, recall: Recall, request: Approval) -> list[Codec]:
     """Return what an answer must fit: the type that was asked for, and the step's output that it becomes."""
-    node = plan.nodes.get(_NUMBER.sub("[]", request.address.partition("#")[0]))
+    node = plan.nodes.get(NUMBER.sub("[]", request.address.partition("#")[0]))
     match node:
         case PlanHuman() | PlanEvent():
             return [codec_for(node.node.schema)]

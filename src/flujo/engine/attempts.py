@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic_core import from_json, to_json
 
@@ -26,6 +26,7 @@ from flujo.errors import (
     StepTimedOut,
     StoreError,
 )
+from flujo.pipeline.context import adopt, fork
 from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
 from flujo.pipeline.waits import PauseForHumanInput, StopPipeline
 from flujo.plan.codec import Unrecordable, codec_for
@@ -54,6 +55,14 @@ class Attempted(NamedTuple):
     fallback: Frame | None = None
 
 
+Kind = Literal["error", "timeout", "rejected"]
+_KINDS: dict[Kind, type[StepFailed]] = {
+    "error": StepFailed,
+    "timeout": StepTimedOut,
+    "rejected": OutputRejected,
+}
+
+
 class Rejected(Exception):
     """A validator, or the declared type, did not accept an output."""
 
@@ -72,6 +81,7 @@ class Attempts:
         self._node = node
         self._call = bind(signature, plan.sources)
         self._validators = tuple(judge(one) for one in plan.validators)
+        self._changes_context = any(one.context for one in (signature, *plan.validators))
         self._fallback = fallback
         self._once = node.effects == "at_most_once"
         self.check = output_check(plan.output_type)
@@ -103,7 +113,7 @@ class Attempts:
     async def _tries(self, frame: Frame, address: str, value: Any) -> Attempted | Suspended:
         run, retry = frame.run, self._node.retry
         tried = await self._tried_before(run, address)
-        while tried.failed < retry.attempts:
+        while not tried.over and tried.failed < retry.attempts:
             info = StepInfo(run.id, address, tried.failed + 1, tried.feedback, StepEffects(run))
             if self._once:
                 run.note("step.started", address, {"attempt": info.attempt})
@@ -127,7 +137,20 @@ class Attempts:
         return await self._exhausted(frame, address, value, tried)
 
     async def _attempt(self, frame: Frame, value: Any, info: StepInfo) -> Any:
-        """Call the agent once, within its time, and have its output judged."""
+        """Call the agent once, within its time, and have its output judged.
+
+        It works on a view of the context, which is taken over with its output: what an attempt changed
+        that failed, paused or was cancelled is forgotten.
+        """
+        if self._changes_context:
+            view = fork(frame.context)
+            place = Frame(frame.run, frame.prefix, view, None, frame.slots)
+            output = await self._call_and_judge(place, value, info)
+            adopt(frame.context, view)
+            return output
+        return await self._call_and_judge(frame, value, info)
+
+    async def _call_and_judge(self, frame: Frame, value: Any, info: StepInfo) -> Any:
         limit = asyncio.timeout(self._node.timeout)
         try:
             async with limit:
@@ -156,11 +179,10 @@ class Attempts:
                     note.body["attempt"],
                     tried.usage + read_usage(note.body.get("usage")),
                     (*tried.feedback, *note.body.get("feedback", ())),
-                    RecordedFailure(f"{note.body['error']}: {note.body['message']}"),
+                    RecordedFailure(note.body["kind"], note.body["text"]),
+                    not note.body["again"],
                 )
-                due = note.body.get("due") or 0
-                if not note.body["again"]:
-                    tried = tried._replace(failed=self._node.retry.attempts)
+                due = note.body.get("due", 0)
         left = (due - run.clock.now()) / 1e6
         if left > 0:
             await run.clock.sleep(left)
@@ -184,25 +206,22 @@ class Attempts:
         """Run the fallback, or fail the step."""
         if self._fallback is not None:
             inner = frame.inner(f"{address}/")
-            output = await self._fallback(inner, value)
+            try:
+                output = await self._fallback(inner, value)
+            except RunError:
+                frame.used(tried.usage)
+                raise
             if isinstance(output, Suspended):
+                frame.used(tried.usage)
                 return output
             return Attempted(output, tried.failed, tried.usage, fallback=inner)
-        if tried.usage:
-            frame.used(tried.usage)
+        frame.used(tried.usage)
         raise self.failure(frame.run, address, tried.failed, tried.error)
 
     def failure(self, run: Run, address: str, attempt: int, error: BaseException | None) -> StepFailed:
         """Return how a step's failure reaches the caller: with its place, and the original as its cause."""
-        kind = StepFailed
-        if isinstance(error, TimeLimit):
-            kind = StepTimedOut
-        elif isinstance(error, Rejected):
-            kind = OutputRejected
-        message = (
-            str(error) if isinstance(error, TimeLimit | Rejected | RecordedFailure) else described(error)
-        )
-        failed = kind(message, step=self._plan.label, address=address, attempt=attempt)
+        kind, text = told(error)
+        failed = _KINDS[kind](text, step=self._plan.label, address=address, attempt=attempt)
         failed.__cause__ = error
         if run.observe is not None:
             run.observe(StepGaveUp(run.id, address, failed))
@@ -312,6 +331,7 @@ class Tried(NamedTuple):
     usage: Usage = NO_USAGE
     feedback: tuple[str, ...] = ()
     error: Exception | None = None
+    over: bool = False
 
     def after(self, info: StepInfo, error: Exception) -> Tried:
         """Return this with one more failed attempt."""
@@ -322,6 +342,10 @@ class Tried(NamedTuple):
 class RecordedFailure(Exception):
     """What the journal kept of an exception that ended an attempt in another process."""
 
+    def __init__(self, kind: Kind, text: str) -> None:
+        super().__init__(text)
+        self.kind: Kind = kind
+
 
 class CutOff(Exception):
     """An attempt's work was cancelled by something else than the run."""
@@ -329,6 +353,19 @@ class CutOff(Exception):
 
 class TimeLimit(Exception):
     """An attempt took longer than its step allows."""
+
+
+def told(error: BaseException | None) -> tuple[Kind, str]:
+    """Return what kind of failure an exception is, and how it is told."""
+    match error:
+        case RecordedFailure():
+            return error.kind, str(error)
+        case TimeLimit():
+            return "timeout", str(error)
+        case Rejected():
+            return "rejected", str(error)
+        case _:
+            return "error", described(error)
 
 
 def described(error: BaseException | None) -> str:
@@ -360,12 +397,8 @@ async def _judged(validator: Judge, frame: Frame, output: Any) -> None:
 
 
 def _note_failure(run: Run, info: StepInfo, error: Exception, wait: float | None) -> None:
-    body: dict[str, Any] = {
-        "attempt": info.attempt,
-        "error": type(error).__name__,
-        "message": str(error),
-        "again": wait is not None,
-    }
+    kind, text = told(error)
+    body: dict[str, Any] = {"attempt": info.attempt, "kind": kind, "text": text, "again": wait is not None}
     if wait:
         body["due"] = run.clock.now() + int(wait * 1e6)
     if info.usage:

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 
 from flujo.engine.build import Build
+from flujo.engine.history import reread, restored
 from flujo.engine.hooks import shown
 from flujo.engine.identity import begins, ends, owner_of
-from flujo.engine.opened import Live, Opened, record_start
+from flujo.engine.opened import Live, Opened, Opener, record_start
 from flujo.engine.result import Paused, PipelineResult, RunStarted, Status, StepHistory
 from flujo.engine.run import Suspended
 from flujo.engine.supervise import Supervised
@@ -38,8 +39,9 @@ class Ending(NamedTuple):
 class Carrier:
     """Carries the runs of one runner, and knows which are under way."""
 
-    def __init__(self, build: Build) -> None:
+    def __init__(self, build: Build, opener: Opener) -> None:
         self._build = build
+        self._opener = opener
         self._walk = compile_walk(build.plan.root, build)
         self._undo = Undo(build)
         self._codec = build.codec(build.plan.root.output_type)
@@ -126,11 +128,16 @@ class Carrier:
             run.recorder.change(StatusChange("running", owner_of(run.recorder.token)))
         if run.observe is not None:
             run.observe(RunStarted(run.id, opened.resumed))
+        return ending or self._undoing(opened)
+
+    def _undoing(self, opened: Opened) -> Ending | None:
+        """Return how a run had ended that is found in the middle of undoing its steps."""
+        run = opened.run
         for note in run.noted(""):
-            if note.kind == "undone":
-                error = RunError("the run had failed, and undoing its steps was interrupted")
-                return Ending(note.body["because"], error=error)
-        return ending
+            if note.kind == "undone" and run.recorder is not None:
+                body = note.body
+                return Ending(body["status"], error=restored(body["error"]), reason=body["reason"])
+        return None
 
     async def _walked(self, opened: Opened) -> Ending:
         try:
@@ -145,9 +152,12 @@ class Carrier:
 
     async def _end(self, opened: Opened, ending: Ending) -> PipelineResult[Any]:
         """Undo what must be undone, show the result to hooks, record it, and return it."""
+        if opened.resumed and opened.token and ending.status in ("failed", "cancelled", "stopped"):
+            opened = await reread(self._build.plan, self._opener, opened)
         run, frame = opened.run, opened.frame
         if self._undo and ending.status in ("failed", "cancelled") and ending.error is not None:
-            for line in await self._undo.run(frame, ending.status):
+            begun = {"status": ending.status, "error": facts_of(ending.error), "reason": ending.reason}
+            for line in await self._undo.run(frame, begun):
                 ending.error.add_note(line)
         result: PipelineResult[Any] = PipelineResult(
             run_id=run.id,

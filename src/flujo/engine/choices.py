@@ -57,9 +57,8 @@ async def known_choice(frame: Frame, address: str, codec: Codec) -> Memo | None:
         return known
     assert run.recorder is not None
     memo = await run.recorder.recorded(known, codec)
-    if memo.patch and frame.tracker is not None:
-        frame.tracker.apply(memo.patch)
-        frame.changed(memo.patch)
+    if memo.patch:
+        frame.replay(memo.patch)
     return memo
 
 

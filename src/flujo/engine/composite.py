@@ -47,9 +47,8 @@ class Composite:
                 if codec is not None and path in memo.slots
             }
             memo = memo._replace(slots=slots)
-            if memo.patch and frame.tracker is not None:
-                frame.tracker.apply(memo.patch)
-                frame.changed(memo.patch)
+            if memo.patch:
+                frame.replay(memo.patch)
         else:
             memo = known
         frame.slots.update(memo.slots)

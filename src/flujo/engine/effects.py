@@ -10,7 +10,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from flujo.engine.record import Note
-from flujo.engine.requests import Asked, accepted, answer_to, ask
+from flujo.engine.requests import Asked, accepted, answer_to, ask, asked
 from flujo.engine.run import Run
 from flujo.engine.threads import settled
 from flujo.errors import EffectDiverged, RecordError
@@ -74,7 +74,8 @@ class StepEffects:
         if answer is not None:
             return accepted(answer, codec, address)
         raise Asked(
-            ask(
+            asked(self._run, address)
+            or ask(
                 self._run,
                 address,
                 "pause",

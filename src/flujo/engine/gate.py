@@ -97,11 +97,9 @@ def compile_reuse(plan: PlanStep, build: Build) -> Callable[[Frame, str, Memo | 
             usage = read_usage(facts["usage"]) if "usage" in facts else NO_USAGE
             took = facts.get("took", 0) / 1e6
             run.steps.append(StepResult(label, address, output, facts.get("attempts", 1), took, usage, True))
-            if "patch" in facts and frame.tracker is not None:
-                frame.tracker.apply(facts["patch"])
-                frame.changed(facts["patch"])
-        if usage is not NO_USAGE:
-            frame.used(usage)
+            if "patch" in facts:
+                frame.replay(facts["patch"])
+        frame.used(usage)
         if kept:
             frame.slots[path] = output
         return output
@@ -147,8 +145,10 @@ def compile_record(plan: PlanStep, build: Build) -> Complete:
                 usage = result.usage + (fallback.usage or NO_USAGE)
                 both = compose(fallback.patch, patch) if fallback.patch and patch else fallback.patch or patch
                 run.recorder.append("node.completed", result.address, _body(written, result, usage, both))
-        if result.usage:
-            frame.used(result.usage)
+        elif fallback is not None:
+            both = result.usage + (fallback.usage or NO_USAGE)
+            run.choices[result.address] = Memo(output, both, result.attempts, result.duration)
+        frame.used(result.usage)
         if kept:
             frame.slots[path] = output
         run.steps.append(result)

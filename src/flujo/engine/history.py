@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json
 
 from flujo import errors
-from flujo.engine.opened import Opener, Stored
+from flujo.engine.opened import Opened, Opener, Stored
 from flujo.engine.record import read_usage
 from flujo.engine.requests import pending
 from flujo.engine.result import PipelineResult, Status, StepHistory, StepResult
 from flujo.errors import FlujoError, RunError, StepFailed
-from flujo.pipeline.info import Usage
+from flujo.journal.events import Event
+from flujo.pipeline.info import NO_USAGE
 from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanMap, PlanParallel
-from flujo.plan.plan import Plan
-
-_NUMBER = re.compile(r"\[\d+\]")
+from flujo.plan.plan import NUMBER, Plan
 
 
 async def stored_result(plan: Plan, opener: Opener, known: Stored) -> PipelineResult[Any]:
@@ -27,30 +25,10 @@ async def stored_result(plan: Plan, opener: Opener, known: Stored) -> PipelineRe
 
     A run whose process died is reported as ``paused`` with nothing pending: it can be resumed.
     """
-    opened = await opener.stored(known, None, reads=True)
+    opened = await opener.stored(known, None)
     run, frame = opened.run, opened.frame
     assert run.recorder is not None
-    assert frame.tracker is not None
-    apart = tuple(path for path, node in plan.nodes.items() if isinstance(node, PlanParallel | PlanMap))
-    usage, steps = Usage(), list[StepResult]()
-    ended: Mapping[str, Any] = {}
-    for event in known.events:
-        facts: dict[str, Any] = from_json(event.body)
-        path = _NUMBER.sub("[]", event.address)
-        if event.kind != "step.attempt" or event.address not in known.recall.done:
-            usage = usage + read_usage(facts.get("usage"))
-        if "patch" in facts and not path.startswith(tuple(f"{one}{mark}" for one in apart for mark in "/[")):
-            frame.tracker.apply(facts["patch"])
-        if event.kind == "step.completed":
-            memo = await run.recorder.recorded(event.body, codec_for(plan.nodes[path].output_type))
-            label = plan.nodes[path].label
-            steps.append(
-                StepResult(
-                    label, event.address, memo.output, memo.attempts, memo.duration, memo.usage, reused=True
-                )
-            )
-        elif event.kind == "run.ended":
-            ended = facts
+    ended = await read_into(plan, opened, known.events)
     status: Status = ended.get("status", "paused")
     output = (
         await run.recorder.value(ended, codec_for(plan.root.output_type)) if status == "completed" else None
@@ -59,13 +37,64 @@ async def stored_result(plan: Plan, opener: Opener, known: Stored) -> PipelineRe
         run_id=run.id,
         status=status,
         output=output,
-        steps=StepHistory(steps),
+        steps=StepHistory(run.steps),
         context=frame.context,
-        usage=usage,
+        usage=frame.usage or NO_USAGE,
         pending=() if ended else tuple(pending(known.recall.notes, run.id)),
         error=restored(ended["error"]) if "error" in ended else None,
         reason=ended.get("reason", ""),
     )
+
+
+async def reread(plan: Plan, opener: Opener, opened: Opened) -> Opened:
+    """Return a run that went on in this process as its journal knows it.
+
+    The walk of a resumed run may have ended before it came by everything that was recorded.
+    """
+    run = opened.run
+    assert run.recorder is not None
+    await run.recorder.finish()
+    known = await opener.find(run.id)
+    fresh = await opener.stored(known, run.observe)
+    fresh.run.recorder = run.recorder
+    await read_into(plan, fresh, known.events)
+    return fresh
+
+
+async def read_into(plan: Plan, opened: Opened, events: Sequence[Event]) -> Mapping[str, Any]:
+    """Bring a run to where its events brought it, without walking it: steps, usage, context.
+
+    Returns:
+        The body of the event it ended with; empty while it has not.
+    """
+    run, frame = opened.run, opened.frame
+    assert run.recorder is not None
+    apart = tuple(
+        f"{path}{mark}"
+        for path, node in plan.nodes.items()
+        if isinstance(node, PlanParallel | PlanMap)
+        for mark in "/["
+    )
+    done = {event.address for event in events if event.kind in ("step.completed", "node.completed")}
+    ended: Mapping[str, Any] = {}
+    for event in events:
+        facts: dict[str, Any] = from_json(event.body)
+        path = NUMBER.sub("[]", event.address)
+        if "usage" in facts and not (event.kind == "step.attempt" and event.address in done):
+            frame.used(read_usage(facts["usage"]))
+        if "patch" in facts and (event.kind == "undone" or not path.startswith(apart)):
+            frame.replay(facts["patch"])
+        if event.kind == "step.completed":
+            node = plan.nodes[path]
+            memo = await run.recorder.recorded(event.body, codec_for(node.output_type))
+            run.steps.append(
+                StepResult(
+                    node.label, event.address, memo.output, memo.attempts, memo.duration, memo.usage, True
+                )
+            )
+        elif event.kind == "run.ended":
+            ended = facts
+    return ended
 
 
 def restored(facts: Mapping[str, Any]) -> FlujoError:

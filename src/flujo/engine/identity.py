@@ -76,7 +76,8 @@ def _process(pid: int) -> str:
 def _started(pid: int) -> str | None:
     """Return when a process started, as its system tells it; None when there is no such process."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if facts[0] in "ZX" else facts[19]  # a zombie has ended
     except FileNotFoundError:
         if Path("/proc/self").exists():
             return None

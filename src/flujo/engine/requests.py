@@ -73,6 +73,14 @@ def approval(run_id: str, address: str, body: Mapping[str, Any]) -> Approval:
     )
 
 
+def asked(run: Run, address: str) -> Suspended | None:
+    """Return the wait for a request that was recorded here and not answered; it is shown as it was."""
+    known = [note for note in run.noted(address) if note.kind in ("request", "answer")]
+    if known and known[-1].kind == "request":
+        return Suspended(approval(run.id, address, known[-1].body))
+    return None
+
+
 def ask(
     run: Run,
     address: str,
@@ -86,14 +94,11 @@ def ask(
     deadline: int | None = None,
     name: str = "",
 ) -> Suspended:
-    """Wait for an answer at an address, asking once; the request is shown again as it was recorded.
+    """Record a request at an address, and wait for its answer.
 
     Raises:
         RecordError: The subject cannot be recorded.
     """
-    known = [note for note in run.noted(address) if note.kind in ("request", "answer")]
-    if known and known[-1].kind == "request":
-        return Suspended(approval(run.id, address, known[-1].body))
     try:
         shown = to_json({"address": address, "prompt": prompt, "subject": subject, "schema": schema})
     except ValueError as error:

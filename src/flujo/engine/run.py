@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pydantic_core import to_json
@@ -100,9 +100,9 @@ class Run:
     def so_far(self) -> Recall:
         """Return what a run without a store knows, to go on from after a pause."""
         done: dict[str, Memo | bytes] = dict(self.done)
-        done.update(self.choices)
         for step in self.steps:
             done[step.address] = Memo(step.output, step.usage, step.attempts, step.duration)
+        done.update(self.choices)
         notes = {address: list(known) for address, known in self.notes.items()}
         for address, added in self.live_notes.items():
             notes.setdefault(address, []).extend(added)
@@ -152,9 +152,17 @@ class Frame:
 
     def used(self, usage: Usage) -> None:
         """Add a usage here and to every place around."""
+        if not usage:
+            return
         self.usage = usage if self.usage is None else self.usage + usage
         if self.parent is not None:
             self.parent.used(usage)
+
+    def replay(self, patch: Mapping[str, Any]) -> None:
+        """Bring the context to where a recorded patch brought it."""
+        if self.tracker is not None:
+            self.tracker.apply(patch)
+            self.changed(to_json(patch))
 
     def changed(self, patch: bytes) -> None:
         """Add a patch here and to every place around that shares the context."""

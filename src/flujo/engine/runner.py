@@ -91,7 +91,7 @@ class Flujo(Generic[In, Out]):
         callbacks = (on_pipeline_start, pre_step_execution, post_step_execution, on_pipeline_end)
         build = Build(self.plan, Hooks.of(hooks, callbacks), durable=self.store is not None)
         self._opener = Opener(self.plan, self.store, clock=self._clock, durability=durability)
-        self._carrier = Carrier(build)
+        self._carrier = Carrier(build, self._opener)
         self._input_check = output_check(self.plan.root.input_type)
 
     # Running

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
+
+from pydantic_core import from_json
 
 from flujo.engine.build import Build, bind
 from flujo.engine.effects import StepEffects
@@ -11,8 +12,7 @@ from flujo.engine.run import Frame, Run
 from flujo.pipeline.info import StepInfo
 from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanStep
-
-_NUMBER = re.compile(r"\[\d+\]")
+from flujo.plan.plan import NUMBER
 
 
 class Undo:
@@ -32,26 +32,32 @@ class Undo:
     def __bool__(self) -> bool:
         return bool(self._steps)
 
-    async def run(self, frame: Frame, status: str) -> list[str]:
-        """Undo what was done; return a line for each undo that failed."""
+    async def run(self, frame: Frame, begun: dict[str, Any]) -> list[str]:
+        """Undo what was done; return a line for each undo that failed.
+
+        Args:
+            frame: The outermost place of the run.
+            begun: Recorded with the first undo: what the run came to, for a process that goes on with it.
+        """
         run = frame.run
         done = await self._done(run)
         if done and not any(note.kind == "undone" for note in run.noted("")):
-            run.note("undone", "", {"because": status})
+            run.note("undone", "", begun)
         failures: list[str] = []
         for address, output in reversed(done):
-            if any(note.kind == "undone" for note in run.noted(address)):
-                continue
-            if run.recorder is not None:
-                await run.recorder.commit()
-            failure = await self._undo(frame, address, output)
-            run.note("undone", address, {"failed": failure})
-            if failure:
-                failures.append(f"undoing {address!r} failed: {failure}")
+            known = next((note.body for note in run.noted(address) if note.kind == "undone"), None)
+            if known is None:
+                if run.recorder is not None:
+                    await run.recorder.commit()
+                known = {"failed": await self._undo(frame, address, output)}
+                patch = None if frame.tracker is None else frame.tracker.diff()
+                run.note("undone", address, known if patch is None else {**known, "patch": from_json(patch)})
+            if known["failed"]:
+                failures.append(f"undoing {address!r} failed: {known['failed']}")
         return failures
 
     async def _undo(self, frame: Frame, address: str, output: Any) -> str:
-        undo = self._steps[_NUMBER.sub("[]", address)].undo
+        undo = self._steps[NUMBER.sub("[]", address)].undo
         assert undo is not None
         info = StepInfo(frame.run.id, f"{address}#undo", 1, (), StepEffects(frame.run))
         try:
@@ -74,4 +80,4 @@ class Undo:
         return found
 
     def _of(self, address: str) -> PlanStep | None:
-        return self._steps.get(_NUMBER.sub("[]", address))
+        return self._steps.get(NUMBER.sub("[]", address))

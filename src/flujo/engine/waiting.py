@@ -6,7 +6,7 @@ from typing import Any
 
 from flujo.engine.build import Build, condition
 from flujo.engine.effects import importable
-from flujo.engine.requests import accepted, answer_to, ask
+from flujo.engine.requests import accepted, answer_to, ask, asked
 from flujo.engine.run import Frame, Run, Suspended, Walk
 from flujo.errors import EventTimedOut
 from flujo.pipeline.waits import Action
@@ -30,6 +30,9 @@ def compile_human(plan: PlanHuman, on_deny: Walk | None, build: Build) -> Walk:
         run, address = frame.run, frame.prefix + label
         answer = answer_to(run, address) if address in run.notes else None
         if answer is None:
+            waiting = asked(run, address)
+            if waiting is not None:
+                return waiting
             text = str(node.prompt if prompt is None else await prompt(frame, value))
             shown = value if subject is None else await subject(frame, value)
             return ask(
@@ -62,24 +65,25 @@ def compile_event(plan: PlanEvent, on_timeout: Walk | None, build: Build) -> Wal
     schema, type_name = codec.schema(), importable(node.schema)
     kept = path in build.plan.kept
 
+    def wait_for_it(run: Run, address: str) -> Suspended:
+        limit = node.timeout
+        return ask(
+            run,
+            address,
+            "event",
+            f"waits for the event {node.event!r}",
+            schema=schema,
+            type_name=type_name,
+            actions=("edit",),
+            deadline=None if limit is None else run.clock.now() + int(limit.total_seconds() * 1e6),
+            name=node.event,
+        )
+
     async def event(frame: Frame, value: Any) -> Any:
         run, address = frame.run, frame.prefix + label
         answer = answer_to(run, address) if address in run.notes else None
         if answer is None:
-            deadline = (
-                None if node.timeout is None else run.clock.now() + int(node.timeout.total_seconds() * 1e6)
-            )
-            waiting = ask(
-                run,
-                address,
-                "event",
-                f"waits for the event {node.event!r}",
-                schema=schema,
-                type_name=type_name,
-                actions=("edit",),
-                deadline=deadline,
-                name=node.event,
-            )
+            waiting = asked(run, address) or wait_for_it(run, address)
             if not _is_late(run, waiting):
                 return waiting
             answer = _time_out(run, address)

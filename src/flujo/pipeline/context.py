@@ -189,8 +189,9 @@ def touch_all(context: PipelineContext) -> None:
 def fork(context: ContextT) -> ContextT:
     """Return a view for one parallel branch: equal to the context and independent of it.
 
-    Costs the number of fields, not their weight: a value is copied when the view first hands it out. The
-    context itself must not change while views of it are in use.
+    Costs the number of fields, not their weight: a value is copied when the view first hands it out. What
+    cannot be copied (a connection, a lock) is shared. The context itself must not change while views of it
+    are in use.
     """
     cls = type(context)
     view = cls.__new__(cls)
@@ -256,7 +257,10 @@ def _clone(value: object) -> object:
         if IMMUTABLE.issuperset(map(type, named.values())):
             return named.copy()
         return {key: _clone(member) for key, member in named.items()}
-    return copy.deepcopy(value)
+    try:
+        return copy.deepcopy(value)
+    except TypeError:  # a lock, a connection: branches share it, as steps do
+        return value
 
 
 def watched_fields(cls: type[PipelineContext]) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,9 @@ from flujo.plan.nodes import (
     PlanStep,
 )
 from flujo.plan.types import type_name
+
+NUMBER = re.compile(r"\[\d+\]")
+"""The turn or the item in an address; the path of its node has ``[]`` there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ def _assign(parameter: inspect.Parameter, index: int, hint: Type, found: dict[st
     elif parameter.default is parameter.empty:
         raise SignatureProblem(
             f"parameter {name!r} has no source",
-            fix=f'name one: inputs={{"{name}": step.output}}, or annotate it: From("step"), PipelineContext or '
+            fix=f'name one: inputs={{"{name}": step.output}}, or annotate it: From("step"), PipelineContext, '
             "StepInfo",
         )
 
