@@ -15,6 +15,7 @@ WRONG = {
     "object": (["run", "shop.py:shoutd"], 2, "did you mean shop.py:shouted"),
     "no object": (["run", "shop.py"], 2, "choose from shop.py:"),
     "no pipeline": (["run", "shop.py:number"], 2, "name a Pipeline"),
+    "a class": (["run", "shop.py:Order"], 2, "name a Pipeline"),
     "a function with arguments": (["run", "shop.py:needs"], 2, "put @step above it"),
     "an async function": (["run", "shop.py:later"], 2, "put @step above it"),
     "a function that makes nothing": (["run", "shop.py:nothing"], 2, "return a node"),
@@ -58,7 +59,7 @@ def test_what_is_wrong_is_told_with_its_remedy(words: list[str], code: int, fix:
     assert "To fix:" in told.err
     assert "Traceback" not in told.err
     if words[0] == "show":
-        return  # it has no --json: its output is the picture
+        return  # --json is a format of its own there
     machine = flujo(*words, "--json")
     assert machine.code == code
     assert set(machine.error) >= {"code", "message", "fix"}

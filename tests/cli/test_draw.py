@@ -231,6 +231,10 @@ def test_each_format_on_stdout_and_in_a_file(form: str, begins: str, flujo: Shel
     assert Path("picture").read_text(encoding="utf-8") == told.out
 
 
+def test_json_is_also_an_option(flujo: Shell) -> None:
+    assert flujo("show", "shop.py:letter", "--json").out == flujo("show", "shop.py:letter", "-f", "json").out
+
+
 def test_a_file_that_cannot_be_written(flujo: Shell) -> None:
     told = flujo("show", "shop.py:letter", "-o", "no/picture")
     assert (told.code, "cannot be written" in told.err) == (2, True)

@@ -44,6 +44,10 @@ def test_an_interrupt_leaves_a_run_that_goes_on(flujo: Shell) -> None:
         assert process.wait(10) == 130
     assert "to go on: flujo runs resume r1 --store my.db" in said
     assert "Traceback" not in said
+    assert "interrupted" in flujo("runs", "list", "--store", "my.db").out
+    assert flujo("runs", "show", "r1", "--store", "my.db").err == (
+        "\nto go on: flujo runs resume r1 --store my.db\n"
+    )
     Path("shop.py").write_text(Path("shop.py").read_text().replace("sleep(30)", "sleep(0)"))
     told = flujo.real("runs", "resume", "r1", "--store", "my.db")
     assert (told.code, told.out) == (0, "X\n")

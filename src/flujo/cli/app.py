@@ -129,13 +129,14 @@ def show(
             "--output", "-o", metavar="FILE", help="Write it to a file instead of stdout.", show_default=False
         ),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     trace: Trace = False,
 ) -> int:
     """Draw a pipeline."""
     from flujo.cli import check
     from flujo.cli.config import load_config
 
-    return check.show(target, load_config(), form=form, file=output)
+    return check.show(target, load_config(), form="json" if as_json else form, file=output)
 
 
 @app.command()
@@ -214,7 +215,7 @@ def demo(
             out=out,
             crash_after=crash_after,
             resume=resume,
-            store=None if config.values["store"].source == "default" else config.store,
+            store=config.store if config.typed("store") else None,
             limit=limit,
             model=config.text("model"),
             model_url=config.text("model_url"),

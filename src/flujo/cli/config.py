@@ -88,8 +88,11 @@ class Config:
     def store(self) -> Path:
         """The store's file, seen from the current folder if it was typed, else from the project's."""
         path = Path(self.text("store")).expanduser()
-        typed = self.values["store"].source.startswith(("--", "FLUJO_"))
-        return path if typed or path.is_absolute() else _near(self.folder / path)
+        return path if self.typed("store") or path.is_absolute() else _near(self.folder / path)
+
+    def typed(self, name: str) -> bool:
+        """Say whether a setting was given by the command line or the environment."""
+        return self.values[name].source.startswith(("--", "FLUJO_"))
 
     @property
     def store_words(self) -> list[str]:

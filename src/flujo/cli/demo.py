@@ -23,7 +23,7 @@ class DemoOptions:
         out: Where results and report go; None for a folder the example chooses.
         crash_after: Kill the own process after so many steps; None for not at all.
         resume: Whether to finish what an earlier call began.
-        store: The store's file; None for one beside the results.
+        store: The store's file; None for one beside the results, apart from a project's own.
         limit: The amount up to which a proved invoice is posted without a person; None for the example's own.
         model: The model that reads documents; empty for none.
         model_url: The address of an OpenAI-compatible server; empty for the provider's own.

@@ -19,6 +19,7 @@ from flujo.cli.reading import begun_with, body_of, find_run, opened, since
 from flujo.cli.targets import Target, TargetError, load_target
 from flujo.cli.text import age, counted, duration, local, moment, table
 from flujo.cli.timeline import Row, timeline
+from flujo.engine.identity import is_alive
 from flujo.engine.requests import waiting
 from flujo.engine.runner import Flujo
 from flujo.errors import ConfigError, PlanChanged
@@ -65,7 +66,7 @@ def list_runs(
     rows = [
         (
             record.run_id,
-            record.status,
+            standing(record),
             age(moment(record.created_at), now),
             _worked(record, now),
             record.pipeline,
@@ -78,8 +79,14 @@ def list_runs(
     return DONE
 
 
+def standing(record: RunRecord) -> str:
+    """Return a run's status for people: one that is marked as running may have lost its process."""
+    lost = record.status == "running" and not (record.owner and is_alive(record.owner))
+    return "interrupted" if lost else record.status
+
+
 def _worked(record: RunRecord, now: datetime) -> str:
-    end = now if record.status == "running" else moment(record.updated_at)
+    end = now if standing(record) == "running" else moment(record.updated_at)
     return duration((end - moment(record.created_at)).total_seconds())
 
 
@@ -101,6 +108,7 @@ def record_json(record: RunRecord) -> dict[str, Any]:
         "run_id": record.run_id,
         "pipeline": record.pipeline,
         "status": record.status,
+        "interrupted": standing(record) == "interrupted",
         "created_at": moment(record.created_at).isoformat(),
         "updated_at": moment(record.updated_at).isoformat(),
         "owner": record.owner,
@@ -135,7 +143,7 @@ def show_run(config: Config, typed: str, *, limit: int, as_json: bool) -> int:
         ("run", record.run_id),
         ("pipeline", record.pipeline),
         ("target", _labels(events).get("target", "")),
-        ("status", record.status),
+        ("status", standing(record)),
         ("began", local(moment(record.created_at))),
         ("took", _worked(record, datetime.now(UTC))),
     ]
@@ -148,7 +156,7 @@ def show_run(config: Config, typed: str, *, limit: int, as_json: bool) -> int:
     tail = config.store_words
     if pending:
         note("\n" + "\n".join(waiting_lines(pending, record.run_id, tail)))
-    elif record.status not in ENDED:
+    elif record.status not in ENDED and standing(record) != "running":
         note(f"\nto go on: {command('runs', 'resume', record.run_id, *tail)}")
     return DONE
 

@@ -180,7 +180,7 @@ def _pipeline(found: object, given: str) -> Any:
     """Return a pipeline or runner, calling a function that makes one."""
     if is_pipeline(found):
         return found
-    if not callable(found):
+    if not callable(found) or inspect.isclass(found):
         raise TargetError(
             f"{given} is {_a(found)}, not a pipeline",
             fix="name a Pipeline, a Step or another node, or a Flujo runner",
@@ -221,7 +221,9 @@ def is_pipeline(value: object) -> bool:
 
 
 def _a(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"
+    if value is None or inspect.isclass(value):
+        return "None" if value is None else "a class"
+    return f"a {type(value).__name__}"
 
 
 def _choices(module: ModuleType, place: str) -> str:

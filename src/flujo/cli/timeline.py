@@ -66,14 +66,12 @@ def _failed_attempt(body: dict[str, Any]) -> str:
 
 
 def _decided(body: dict[str, Any]) -> str:
-    """Return what was decided, by whom, by which way, and why."""
-    said = body.get("action", "")
-    if said == "edit":
-        said = f"answered {brief(body.get('value'), 40)}"
+    """Return what was decided, by whom, by which way, why, and what was answered."""
     by = f" by {body['actor']}" if body.get("actor") else ""
     channel = f" ({body['channel']})" if body.get("channel") else ""
     reason = f": {brief(body['reason'])}" if body.get("reason") else ""
-    return f"{said}{by}{channel}{reason}"
+    value = f" = {brief(body.get('value'), 40)}" if body.get("action") == "edit" else ""
+    return f"{body.get('action', '')}{by}{channel}{reason}{value}"
 
 
 def _value(body: dict[str, Any]) -> str:
