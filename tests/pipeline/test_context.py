@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal
 from enum import Enum
 from functools import cached_property
+from threading import Lock
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import pytest
@@ -307,6 +308,19 @@ def test_clone_copies_deeply_and_follows_cycles() -> None:
     loop.append(loop)
     again: Any = clone(loop)
     assert again[0] is again
+
+
+def test_what_cannot_be_copied_is_shared_between_views() -> None:
+    class Wired(PipelineContext):
+        model_config = {"arbitrary_types_allowed": True}
+        lock: Any
+        plain: list[object] = []
+
+    context = Wired(lock=Lock(), plain=[Lock(), [1]])
+    view = fork(context)
+    assert view.lock is context.lock
+    assert view.plain[0] is context.plain[0]
+    assert view.plain[1] is not context.plain[1]
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,8 @@ def _not_restored(value: Any, data: bytes, load: Callable[[bytes], Any]) -> tupl
     """Return where and why a value does not come back as it was."""
     try:
         return difference(value, load(data))
+    except RecursionError:
+        return "", f"nests deeper than {MAX_DEPTH} levels"
     except ValueError:
         odd = first_odd(value)
         if odd is not None and "finite" in odd[1]:

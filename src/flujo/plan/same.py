@@ -63,7 +63,7 @@ Parts = list[tuple[str, Any, Any]]
 
 
 def _parts(recorded: Any, restored: Any) -> Parts | None:
-    """Return the parts of two values of one type side by side with their places; None if they differ as such."""
+    """Return the parts of two values of one type, side by side with their places; None if these differ."""
     if isinstance(recorded, dict):
         return _members(cast("dict[Any, Any]", recorded), restored, "[{!r}]")
     if isinstance(recorded, (list, tuple)):
@@ -75,8 +75,10 @@ def _parts(recorded: Any, restored: Any) -> Parts | None:
     if is_dataclass(recorded):
         return _attributes([member.name for member in fields(recorded)], recorded, restored)
     kind = type(cast("object", recorded))
+    if recorded is restored:  # the member of an enum, say
+        return []
     if kind.__eq__ is object.__eq__ and kind.__dictoffset__:
-        return _members(vars(recorded), vars(restored), ".{}")
+        return _members(recorded.__dict__, restored.__dict__, ".{}")
     return [] if _equal(recorded, restored) else None
 
 
