@@ -15,11 +15,19 @@ from itertools import combinations
 from .currency import national, resolve
 from .document import Document, Reading
 from .facts import AmountFacts, Fact, TaxLine
-from .labels import Labelled, labelled_amounts
+from .labels import Labelled, Manner, labelled_amounts
 from .roles import Role
 
 CENT = Decimal("0.01")
 ZERO = Decimal(0)
+_WHERE: dict[Manner, str] = {
+    "row": "beside",
+    "table": "at the crossing of",
+    "over": "under",
+    "column": "in the column",
+    "behind": "before",
+    "under": "over",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,20 +230,13 @@ def _fact(
             considered=(both, *others[:5]),
             why=f'"{chosen.amount.text}" may mean {both}',
         )
-    where = {
-        "row": "beside",
-        "table": "at the crossing of",
-        "over": "under",
-        "column": "in the column",
-        "behind": "before",
-    }
     return Fact[Decimal](
         value=chosen.value,
         confidence={3: 0.9, 2: 0.7}.get(chosen.strength, 0.4),
         page=line.page,
         printed=line.text.replace("\t", "  "),
         considered=others[:6],
-        why=f'printed {where[chosen.manner]} "{chosen.label}"',
+        why=f'printed {_WHERE[chosen.manner]} "{chosen.label}"',
     )
 
 

@@ -17,15 +17,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
+from fpdf import FPDF
 from PIL import Image, ImageDraw, ImageFont
-from reportlab.lib.utils import ImageReader
-from reportlab.pdfgen.canvas import Canvas
 
 SIZES = {"a4": (595.28, 841.89), "letter": (612.0, 792.0), "scan": (595.28, 841.89)}
+#: The day that every drawn file says it was made; a fixed one, so that the bytes are the same each time.
+MADE = datetime(2000, 1, 1, tzinfo=UTC)
 _CELL = re.compile(r"(?P<x>[\d.]+)(?P<right>>)?(?P<bold>\*)?(?:/(?P<size>[\d.]+))? (?P<text>.+)")
 
 
@@ -79,7 +81,7 @@ def _pieces(page: str) -> list[Text]:
 
 
 def draw_sheet(sheet: Sheet, *, notice: str = "", password: str | None = None) -> bytes:
-    """Draw a sheet as PDF with the core fonts, which hold all of Windows-1252 and so the euro sign.
+    """Draw a sheet as PDF with a core font, which holds all of Windows-1252 and so the euro sign.
 
     Args:
         sheet: what to draw.
@@ -88,25 +90,27 @@ def draw_sheet(sheet: Sheet, *, notice: str = "", password: str | None = None) -
     """
     width, height = SIZES[sheet.paper]
     foot = (Text(40, height - 18, notice, 7),) if notice else ()
-    buffer = BytesIO()
-    canvas = Canvas(buffer, pagesize=(width, height), invariant=1, encrypt=password, pageCompression=1)
-    canvas.setTitle(f"Invented: {sheet.name}")
+    pdf = FPDF(unit="pt", format=(width, height))
+    pdf.core_fonts_encoding = "windows-1252"
+    pdf.set_creation_date(MADE)
+    pdf.set_title(f"Invented: {sheet.name}")
+    pdf.set_auto_page_break(False)
+    if password is not None:
+        pdf.set_encryption(owner_password=password, user_password=password)
     for page in sheet.pages:
+        pdf.add_page()
         if sheet.paper == "scan":
-            picture = ImageReader(_picture((*page, *foot), width, height))
-            canvas.drawImage(picture, 0, 0, width, height)  # pyright: ignore[reportUnknownMemberType]
+            pdf.image(_picture((*page, *foot), width, height), 0, 0, width, height)
         else:
-            _write(canvas, (*page, *foot), height)
-        canvas.showPage()
-    canvas.save()
-    return buffer.getvalue()
+            _write(pdf, (*page, *foot))
+    return bytes(pdf.output())
 
 
-def _write(canvas: Canvas, pieces: Sequence[Text], height: float) -> None:
+def _write(pdf: FPDF, pieces: Sequence[Text]) -> None:
     for piece in pieces:
-        canvas.setFont("Helvetica-Bold" if piece.bold else "Helvetica", piece.size)
-        draw = canvas.drawRightString if piece.right else canvas.drawString
-        draw(piece.x, height - piece.y, piece.text)
+        pdf.set_font("helvetica", "B" if piece.bold else "", piece.size)
+        left = piece.x - pdf.get_string_width(piece.text) if piece.right else piece.x
+        pdf.text(left, piece.y, piece.text)
 
 
 def _picture(pieces: Sequence[Text], width: float, height: float) -> BytesIO:

@@ -11,7 +11,7 @@ from .document import Cell, Document, Line
 from .facts import Fact
 
 _NUMBER_WORD = (
-    r"(?:n[o°r]s?\b\.?|nr\b\.?|num(?:ber|ero|mer)?\b\.?|nummer|nbr|id\b|#|no\b\.?|n\.|code"
+    r"(?:n\.?°|n[or]s?\b\.?|nr\b\.?|num(?:ber|ero|mer)?\b\.?|nummer|nbr|id\b|#|no\b\.?|n\.|code"
     r"|ref(?:erence)?\b\.?|cislo|numer|szama?)"
 )
 _INVOICE = (
@@ -32,7 +32,8 @@ _LABELS: tuple[tuple[re.Pattern[str], float], ...] = (
     (re.compile(r"^(?:number|nummer|numero|nr\.?|no\.?|n°|doc(?:ument)? no\.?)[ :]*$"), 1.2),
 )  # fmt: skip
 _VALUE = re.compile(
-    r"(?:[Nn]°|[Nn]o\.|#|[Nn]r\.?(?= ))?[: .]*((?:[A-Z]{1,6}[ ]?[-/]?[ ]?)?[A-Za-z0-9][A-Za-z0-9/_.\\-]*)"
+    r"(?:[Nn]°|[Nn]o\.|#|[Nn]r\.?(?= ))?[: .]*"
+    r"(\d{1,3}(?: \d{3})+(?!\d)|(?:[A-Z]{1,6}[ ]?[-/]?[ ]?)?[A-Za-z0-9][A-Za-z0-9/_.\\-]*)"
 )
 _NOT_A_NUMBER = re.compile(
     r"date|datum|period|due|amount|total|page|order|kunde|customer|account|address|to\b|from|for|vom|du\b"
@@ -122,7 +123,7 @@ def _value(line: Line, start: int, end: int) -> str | None:
     if not re.search(r"\d", value):
         first = text.split(" ")[0]
         return None if _NOT_A_NUMBER.search(first.lower()) or not re.search(r"\d", first) else first
-    if " " in value and not re.fullmatch(r"[A-Z]{1,6}[ ]?[-/]?[ ]?[A-Z0-9/_.\\-]*", value):
+    if " " in value and not re.fullmatch(r"[\d ]+|[A-Z]{1,6}[ ]?[-/]?[ ]?[A-Z0-9/_.\\-]*", value):
         value = value.split(" ")[-1]
     if re.fullmatch(r"\d{1,2}|\d+[.,]\d{2}|(?:19|20)\d\d", value) and not re.fullmatch(r"\d{1,2}", value):
         return None

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from .document import Cell, Document, Line
 from .printed import Printed, printed_numbers
-from .roles import Role, introduces_base, role_of
+from .roles import Role, column_role_of, introduces_base, role_of
 
 
 class Column(NamedTuple):
@@ -27,7 +27,7 @@ class Column(NamedTuple):
     manner: Manner
 
 
-Manner = Literal["row", "table", "over", "column", "behind"]
+Manner = Literal["row", "table", "over", "column", "behind", "under"]
 
 _SUFFIX = re.compile(
     r"^\W{0,3}((?:t\.?t\.?c|h\.?t|brutto|netto|inkl|incl|excl|exkl|zzgl|plus|including"
@@ -55,7 +55,7 @@ class Labelled:
         strength: 3 explicit, 2 clear, 1 loose.
         label: the words that say so.
         manner: where these words stand: before it, row and column of a table, over it, at the head of an
-            items column, behind it.
+            items column, behind it, under it.
         rate: the tax rate printed on the same row, in percent.
     """
 
@@ -112,6 +112,8 @@ def _label_row(document: Document, index: int, rows: dict[int, list[Printed]]) -
         found.extend(_combine(line, amount, row, label, column, rate, following, own is not None))
     if not found and len(amounts) == 1:
         found.extend(_behind(line, amounts[0], rate))
+    if not found:
+        found.extend(one for amount in amounts if (one := _beneath(document, index, amount, rate)))
     return found
 
 
@@ -136,7 +138,8 @@ def _column(document: Document, index: int, amount: Printed) -> Column | None:
     here = document.lines[index]
     height = max(here.bottom - here.top, 4.0)
     # Right under a head an amount is named by it; an amount of a row with words of its own is one of many.
-    passed = re.search(r"[a-z]{3}", _without_currency(here.folded[: amount.start])) is not None
+    before = _without_currency(here.folded[: amount.start])
+    passed = re.search(r"[a-z]{3}|\d ?%", before) is not None
     edge = here.top
     head: list[tuple[Line, str]] = []
     for line in document.above(index):
@@ -165,7 +168,7 @@ def _named_by(head: list[tuple[Line, str]], passed: bool) -> Column | None:
     many = passed or _is_table_head(head)
     for start in range(len(head)):
         phrase = " ".join(text for _, text in head[start:])
-        role = role_of(re.sub(r"[\d%(){}|*:]", " ", phrase).strip())
+        role = column_role_of(re.sub(r"[\d%(){}|*:]", " ", phrase).strip())
         if role is not None:
             return Column(phrase, role[0], role[1], "column" if many else "over")
     return None
@@ -250,3 +253,16 @@ def _behind(line: Line, amount: Printed, rate: Decimal | None) -> list[Labelled]
     after = line.folded[amount.end :].strip("\t ").split("\t")[0]
     role = role_of(re.sub(r"[\d%(){}|*:]", " ", after).strip())
     return [Labelled(amount, role[0], min(role[1], 2), after, "behind", rate)] if role else []
+
+
+def _beneath(document: Document, index: int, amount: Printed, rate: Decimal | None) -> Labelled | None:
+    """A label under its amount, in a line that holds no amounts, counts when the amount has no other."""
+    here = document.lines[index]
+    following = next(document.below(index), None)
+    near = following is not None and following.top - here.bottom < here.bottom - here.top
+    if following is None or not near or not amount.monetary or re.search(r"\d[.,]\d\d", following.text):
+        return None
+    cell = _overlapping(following, amount)
+    phrase = following.folded[cell.start : cell.end] if cell else ""
+    role = column_role_of(re.sub(r"[\d%(){}|*:€$£]", " ", phrase).strip())
+    return Labelled(amount, role[0], min(role[1], 2), phrase.strip(), "under", rate) if role else None

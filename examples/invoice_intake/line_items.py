@@ -157,7 +157,10 @@ def _rows(document: Document, head: _Head, end: int) -> Iterator[LineItem]:
         line = document.lines[index]
         numbers = list(numbers_of(line, index, document.clues))
         amounts = amounts_in(numbers)
-        if _sum_role(line, amounts) is not None or _is_strip(line):
+        closing = _sum_role(line, amounts)
+        if closing == "carried":
+            continue
+        if closing is not None or _is_strip(line):
             break
         total = next((one for one in reversed(amounts) if _in_column(one, right)), None)
         worded = (

@@ -116,7 +116,8 @@ _DISCOUNT = _words(
     r"|sconti|korting\w*",
     r"descontos?|rabat|alennus|kedvezmeny|sleva|promo\w*|vouchers?|coupons?|gutschein\w*|bon de reduction"
     r"|credits?|gift card",
-    r"ermassigung|prompt payment|early payment|kortingsbon|cashback",
+    r"ermassigung|prompt payment|early payment|kortingsbon|cashback"
+    r"|irpf|retencion|retenue|ritenuta(?: d'acconto)?|withholding|withheld|tds",
 )
 _SHIPPING = _words(
     r"shipping\w*|postage|delivery|freight|handling|p&p|versand\w*|porto\w*|fracht\w*|liefer\w*kosten"
@@ -244,6 +245,14 @@ def _part_role(phrase: str) -> tuple[Role, int] | None:
     if _TOTAL.search(phrase):
         return ("total", 2 if len(phrase) < 45 else 1)
     return None
+
+
+def column_role_of(head: str) -> tuple[Role, int] | None:
+    """The role that the head of a column gives; "incl. tax" over a column is the gross amount."""
+    role = role_of(head)
+    if role is not None and role[0] == "tax" and _INCLUDING.match(head.strip(" .")) and _TAX.search(head):
+        return ("gross", 3)
+    return role
 
 
 def introduces_base(phrase: str) -> bool:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from .amounts import CENT, Sum, sums
 from .checks import Check
 from .document import Document
-from .facts import Facts
+from .facts import Facts, LineItem
 from .labels import Labelled
 
 ZERO = Decimal(0)
@@ -88,9 +88,7 @@ def lines_check(facts: Facts, labelled: Sequence[Labelled], gross: Decimal) -> C
     if total is None:
         return Check(name="lines", outcome="unknown", sentence="The positions could not be read.")
     items = facts.lines.items
-    several = len(items) > 1 or all(
-        item.quantity is not None and item.unit_price is not None for item in items
-    )
+    several = len(items) > 1 or all(map(_multiplies, items))
     amounts = facts.amounts
     tax = amounts.tax.value if amounts.tax.value is not None else ZERO
     words = f"{len(items)} position(s) add up to {total}"
@@ -98,7 +96,7 @@ def lines_check(facts: Facts, labelled: Sequence[Labelled], gross: Decimal) -> C
     if tax and abs(total + tax + amounts.adjustments - gross) <= slack and _printed_tax(labelled, tax):
         return Check(name="lines", outcome="passed", sentence=f"{words}; with tax {tax} that is {gross}.")
     if abs(total - gross) <= slack or abs(total + amounts.adjustments - gross) <= slack:
-        if tax == 0 and several and not _multiplies_wrong(facts):
+        if tax == 0 and several:
             return Check(name="lines", outcome="passed", sentence=f"{words}, the total.")
         return Check(
             name="lines",
@@ -119,15 +117,11 @@ def _printed_tax(labelled: Sequence[Labelled], tax: Decimal) -> bool:
     return any(one.value == tax for one in explicit)
 
 
-def _multiplies_wrong(facts: Facts) -> bool:
-    """Whether a position's quantity times its unit price is not its total (a discount, a misread row)."""
-    for item in facts.lines.items:
-        quantity, price = item.quantity, item.unit_price
-        if quantity is None or price is None or item.total == 0:
-            continue
-        if abs(quantity * price - item.total) > CENT:
-            return True
-    return False
+def _multiplies(item: LineItem) -> bool:
+    """Whether quantity, unit price and total of a position are all printed and agree."""
+    if item.quantity is None or item.unit_price is None:
+        return False
+    return abs(item.quantity * item.unit_price - item.total) <= CENT
 
 
 def rate_check(facts: Facts, labelled: Sequence[Labelled], gross: Decimal) -> Check:

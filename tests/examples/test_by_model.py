@@ -6,6 +6,7 @@ import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -19,9 +20,11 @@ from examples.invoice_intake.by_model import (
     model_settings,
 )
 from examples.invoice_intake.document import Document, Unreadable
+from examples.invoice_intake.drawing import draw_sheet
 from examples.invoice_intake.make_samples import SAMPLES
 from examples.invoice_intake.proof import Proof, prove
 from examples.invoice_intake.reading import read_pdf
+from tests.examples.papers import LAYOUTS
 
 RIGHT = Answer(
     is_invoice=True,
@@ -147,6 +150,30 @@ async def test_a_right_answer_is_proved_from_the_page() -> None:
 )
 async def test_a_wrong_answer_is_never_proved(wrong: dict[str, str | bool | None]) -> None:
     assert not (await judged(RIGHT.model_copy(update=wrong))).proved
+
+
+async def test_invented_positions_prove_nothing(tmp_path: Path) -> None:
+    (sheet,) = [sheet for sheet in LAYOUTS if sheet.name == "one_total"]
+    path = tmp_path / "one.pdf"
+    path.write_bytes(draw_sheet(sheet))
+    reading = read_pdf(path)
+    lines = [
+        AnsweredLine(description="Ride", quantity=None, unit_price=None, total="30.00"),
+        AnsweredLine(description="Tip", quantity=None, unit_price=None, total="4.50"),
+    ]
+    known = {
+        "supplier": "Taxi Express GmbH",
+        "number": "311",
+        "date": "2021-05-12",
+        "currency": "EUR",
+        "due": None,
+    }
+    amounts = {"net": None, "tax": None, "gross": "34.50", "lines": lines}
+    with serving(RIGHT.model_copy(update=known | amounts).model_dump_json()) as server:
+        facts = await extract_by_model(reading, ModelSettings(model="m", base_url=server.url))
+    proof = prove(reading, facts)
+    assert not proof.proved
+    assert proof.reason == "The line amount 30.00 is not printed anywhere."
 
 
 async def test_an_answer_in_a_code_fence_is_read() -> None:

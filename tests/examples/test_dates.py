@@ -80,3 +80,9 @@ def test_other_words_on_the_page_decide(more: str, issued: date, tmp_path: Path)
 
 def test_impossible_dates_are_no_dates(tmp_path: Path) -> None:
     assert read(["Invoice", "Invoice date: 31/02/2020"], tmp_path)[0] is None
+
+
+def test_the_day_the_file_was_made_decides_only_if_it_is_near(tmp_path: Path) -> None:
+    # The files drawn here always say that they were made on 1 January 2000.
+    assert read(["Invoice", "Invoice date: 01/02/2000"], tmp_path)[0] == date(2000, 1, 2)
+    assert read(["Invoice", "Invoice date: 01/02/2001"], tmp_path)[0] is None
