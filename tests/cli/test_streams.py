@@ -1,5 +1,6 @@
 """The command among other programs: interrupts, closed pipes, odd terminals."""
 
+import json
 import os
 import pty
 import signal
@@ -42,7 +43,7 @@ def test_an_interrupt_leaves_a_run_that_goes_on(flujo: Shell) -> None:
         process.send_signal(signal.SIGINT)
         said = process.stderr.read().decode()
         assert process.wait(10) == 130
-    assert "to go on: flujo runs resume r1 --store my.db" in said
+    assert "To go on: flujo runs resume r1 --store my.db" in said
     assert "Traceback" not in said
     assert "interrupted" in flujo("runs", "list", "--store", "my.db").out
     assert flujo("runs", "show", "r1", "--store", "my.db").err == (
@@ -161,3 +162,15 @@ def test_completion_works() -> None:
         [FLUJO, "--show-completion", "bash"], capture_output=True, text=True, check=False, env={**os.environ}
     )
     assert "_FLUJO_COMPLETE=complete_bash" in scripts.stdout + scripts.stderr or sys.platform == "win32"
+
+
+def test_an_interrupt_is_told_to_machines() -> None:
+    with started(*SLEEPY, "--json") as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        while b"slow begins" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        error = json.loads(process.stdout.read())["error"]
+        assert process.wait(10) == 130
+    assert (error["code"], error["fix"], error["run_id"]) == ("interrupted", "flujo runs resume r1", "r1")

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from flujo.cli.config import Config
 from flujo.cli.outcome import command, outcome_code, tell
-from flujo.cli.output import colored, note, traced, user_code
+from flujo.cli.output import Fault, colored, note, report, traced, user_code
 from flujo.cli.targets import Target, load_target
 from flujo.engine.identity import new_run_id
-from flujo.engine.result import Finished, PipelineResult, RunEvent
+from flujo.engine.result import Finished, PipelineResult, RunEvent, StepCompleted
 from flujo.engine.runner import Flujo
-from flujo.errors import ConfigError
+from flujo.errors import ConfigError, StoreError
 from flujo.journal.sqlite import SQLiteStore
 from flujo.pipeline.node import Node
 from flujo.plan.plan import Plan
@@ -135,15 +135,15 @@ def carry(
         known: The steps that its journal knows already.
     """
     begun = monotonic()
+    going_on = command("runs", "resume", run_id, *tail)
     try:
         with user_code():
-            result = asyncio.run(_carried(runner, start, show, known))
-    except KeyboardInterrupt:
-        if runner.store is None:
-            note(f"interrupted: run {run_id} was not recorded")
-        else:
-            note(f"interrupted: what was done is kept\nto go on: {command('runs', 'resume', run_id, *tail)}")
-        return INTERRUPTED
+            result = asyncio.run(_carried(runner, start, show, known, going_on))
+    except KeyboardInterrupt as error:
+        said = "interrupted; what was done is kept" if runner.store else "interrupted; nothing was recorded"
+        fix = going_on if runner.store else "run it again"
+        fault = Fault(error, "interrupted", said, fix, INTERRUPTED, {"run_id": run_id})
+        return report(fault, as_json=show.as_json, line=show.stream)
     if show.trace and result.error is not None:
         note(traced(result.error))
     tell(
@@ -153,14 +153,14 @@ def carry(
 
 
 async def _carried(
-    runner: Flujo[Any, Any], start: Start, show: Show, known: Iterable[str]
+    runner: Flujo[Any, Any], start: Start, show: Show, known: Iterable[str], going_on: str
 ) -> PipelineResult[Any]:
     watch = _watch(show, runner.plan, known)
     try:
         async with asyncio.TaskGroup() as group:
             ticking = group.create_task(_tick(watch))
             try:
-                return await _watched(start(runner), watch)
+                return await _watched(start(runner), watch, going_on)
             finally:
                 ticking.cancel()
     except BaseExceptionGroup as group_error:
@@ -173,12 +173,19 @@ async def _carried(
         await runner.close()
 
 
-async def _watched(events: AsyncIterator[RunEvent], watch: Watch) -> PipelineResult[Any]:
+async def _watched(events: AsyncIterator[RunEvent], watch: Watch, going_on: str) -> PipelineResult[Any]:
     result: PipelineResult[Any] | None = None
-    async for event in events:
-        watch.see(event)
-        if isinstance(event, Finished):
-            result = event.result
+    recorded = False
+    try:
+        async for event in events:
+            watch.see(event)
+            recorded = recorded or isinstance(event, StepCompleted)
+            if isinstance(event, Finished):
+                result = event.result
+    except StoreError as error:
+        if recorded:
+            error.fix = f"{error.fix}; then go on: {going_on}"
+        raise
     assert result is not None, "the last event of a run is Finished"
     return result
 

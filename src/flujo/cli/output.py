@@ -103,10 +103,14 @@ def traced(error: BaseException) -> str:
 
 
 def told(fault: Fault) -> str:
-    """Return a fault in words for people."""
-    word = "\x1b[1;31merror:\x1b[0m" if colored(sys.stderr) else "error:"
-    fix = "\n".join(f"  {line}" for line in f"To fix: {fault.fix}".splitlines()) if fault.fix else ""
-    return f"{word} {clean(fault.message)}" + (f"\n{clean(fix)}" if fix else "")
+    """Return a fault in words for people; what somebody interrupted is no error of theirs."""
+    label, word = "To fix", "error: "
+    if fault.code == "interrupted":
+        label, word = "To go on", ""
+    elif colored(sys.stderr):
+        word = "\x1b[1;31merror:\x1b[0m "
+    fix = "\n".join(f"  {line}" for line in f"{label}: {fault.fix}".splitlines()) if fault.fix else ""
+    return f"{word}{clean(fault.message)}" + (f"\n{clean(fix)}" if fix else "")
 
 
 _kept: list[TextIO] = []
