@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from copy import deepcopy
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
@@ -63,6 +64,10 @@ _KINDS: dict[Kind, type[StepFailed]] = {
 }
 
 
+_GIVEN_UP = "it was given up"
+_SETTLES = ("step.started", "step.attempt", "step.discarded", "request")
+
+
 class Rejected(Exception):
     """A validator, or the declared type, did not accept an output."""
 
@@ -117,11 +122,14 @@ class Attempts:
             info = StepInfo(run.id, address, tried.failed + 1, tried.feedback, StepEffects(run))
             if self._once:
                 run.note("step.started", address, {"attempt": info.attempt})
-                await _committed(run)
+                if run.recorder is not None:
+                    await run.recorder.commit(sure=True)
             try:
                 output = await self._attempt(frame, value, info)
                 return Attempted(output, info.attempt, tried.usage + info.usage)
             except Asked as asked:
+                if self._once:
+                    run.note("step.discarded", address, {"attempt": info.attempt, "why": "it asked a person"})
                 return asked.suspended
             except PauseForHumanInput as pause:
                 return self.pause(run, address, pause)
@@ -259,9 +267,7 @@ class Attempts:
 
     def _asked_before(self, run: Run, address: str) -> Attempted | Suspended | None:
         """Return what an earlier pause, or a doubt about an earlier start, means for this step."""
-        notes = [
-            note for note in run.noted(address) if note.kind in ("step.started", "step.attempt", "request")
-        ]
+        notes = [note for note in run.noted(address) if note.kind in _SETTLES]
         if not notes:
             return None
         answer = answer_to(run, address)
@@ -272,7 +278,8 @@ class Attempts:
             if last.body["kind"] == "in_doubt" and answer["action"] == "approve":
                 return None
             return Attempted(accepted(answer, codec_for(self._plan.output_type), address))
-        if last.kind == "step.started":
+        given_up = last.kind == "step.discarded" and last.body["why"] == _GIVEN_UP
+        if self._once and (last.kind == "step.started" or given_up):
             return ask(
                 run,
                 address,
@@ -286,7 +293,7 @@ class Attempts:
     def _discard(self, run: Run, info: StepInfo) -> None:
         """Note that a call in a thread was given up: it may still end, and its result is discarded."""
         if not self._plan.signature.is_async:
-            run.note("step.discarded", info.address, {"attempt": info.attempt})
+            run.note("step.discarded", info.address, {"attempt": info.attempt, "why": _GIVEN_UP})
 
     def _cache_key(self, address: str, value: Any) -> str:
         chosen = self._node.cache
@@ -307,7 +314,7 @@ class Attempts:
 
     async def _cached(self, run: Run, key: str) -> Attempted | None:
         if run.recorder is None:
-            return Attempted(run.cache[key], cached=True) if key in run.cache else None
+            return Attempted(deepcopy(run.cache[key]), cached=True) if key in run.cache else None
         written = await run.recorder.store.cached(key)
         return (
             None
@@ -318,7 +325,7 @@ class Attempts:
     def remember(self, run: Run, key: str, output: Any) -> None:
         """Keep an output beyond the run, for the next step with this key."""
         if run.recorder is None:
-            run.cache[key] = output
+            run.cache[key] = deepcopy(output)
         else:
             with suppress(Unrecordable):  # told when the step is recorded
                 run.recorder.remember(key, codec_for(self._plan.output_type).dump(output))

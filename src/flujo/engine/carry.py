@@ -203,7 +203,7 @@ class Carrier:
                 body += b',"error":' + to_json(facts_of(result.error))
             recorder.append("run.ended", "", body + b',"reason":%b}' % to_json(result.reason))
         recorder.change(StatusChange(result.status))
-        await recorder.finish()
+        await recorder.commit(sure=True)
 
 
 def facts_of(error: FlujoError) -> dict[str, Any]:
@@ -217,7 +217,7 @@ def facts_of(error: FlujoError) -> dict[str, Any]:
 
 def _live(opened: Opened) -> Live:
     run = opened.run
-    return Live(run.so_far(), opened.frame.context, dict(run.views), opened.value)
+    return Live(run.so_far(), opened.frame.context, dict(run.views), opened.value, run.all_steps())
 
 
 def _spoiled(result: PipelineResult[Any], raised: HookFailed | StopPipeline) -> PipelineResult[Any]:

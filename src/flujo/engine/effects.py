@@ -13,7 +13,7 @@ from flujo.engine.record import Note
 from flujo.engine.requests import Asked, accepted, answer_to, ask, asked
 from flujo.engine.run import Run
 from flujo.engine.threads import settled
-from flujo.errors import EffectDiverged, RecordError
+from flujo.errors import EffectDiverged, RecordError, RunTaken
 from flujo.pipeline.info import StepInfo
 from flujo.plan.codec import Codec, Unrecordable, codec_for
 from flujo.plan.signature import SignatureProblem, read_signature
@@ -39,6 +39,8 @@ class StepEffects:
             if note.kind == "effect":
                 _check_same(address, note.body, call)
                 return await self._known(note.body, codec)
+        if run.given_up:
+            raise RunTaken(f"run {run.id} has ended; {info.address} was given up")
         recorder = run.recorder
         if recorder is not None:
             await recorder.commit()

@@ -53,7 +53,7 @@ async def reread(plan: Plan, opener: Opener, opened: Opened) -> Opened:
     """
     run = opened.run
     assert run.recorder is not None
-    await run.recorder.finish()
+    await run.recorder.commit(sure=True)
     known = await opener.find(run.id)
     fresh = await opener.stored(known, run.observe)
     fresh.run.recorder = run.recorder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,11 +14,11 @@ from flujo.engine.clock import Clock
 from flujo.engine.identity import is_alive, new_run_id, new_token, owner_of
 from flujo.engine.patch import Tracker, restore, snapshot
 from flujo.engine.record import Recall, Recorder
-from flujo.engine.result import RunEvent
+from flujo.engine.result import RunEvent, StepResult
 from flujo.engine.run import Frame, Run
 from flujo.engine.threads import Threads
-from flujo.errors import ChainBroken, InputError, PlanChanged, RunBusy, RunConflict, UnknownRun
-from flujo.journal.events import Event, link
+from flujo.errors import InputError, PlanChanged, RunBusy, RunConflict, UnknownRun
+from flujo.journal.events import Event
 from flujo.journal.store import JournalStore, RunRecord, StatusChange
 from flujo.pipeline.context import PipelineContext
 from flujo.plan.codec import Unrecordable, codec_for
@@ -51,6 +51,7 @@ class Opened:
 
     def interrupt(self) -> None:
         """Keep what was done so far, and cut the run off from steps that may still be running."""
+        self.run.given_up = True
         if self.run.recorder is not None:
             rest = self.run.recorder.detach()
             if rest.pending:
@@ -82,14 +83,14 @@ class Live:
     context: PipelineContext
     views: Mapping[str, PipelineContext]
     value: Any
+    steps: Sequence[StepResult]
 
     def again(self) -> Live:
         """Return the same state to go on from, so that a result can be resumed more than once."""
         notes = {address: list(known) for address, known in self.recall.notes.items()}
         views = {prefix: view.model_copy(deep=True) for prefix, view in self.views.items()}
-        return Live(
-            Recall(dict(self.recall.done), notes), self.context.model_copy(deep=True), views, self.value
-        )
+        recall = Recall(dict(self.recall.done), notes)
+        return Live(recall, self.context.model_copy(deep=True), views, self.value, self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,7 @@ class Opener:
         """Open a paused run that has no store."""
         run = self._run(run_id, live.recall, None, observe)
         run.views.update(live.views)
+        run.earlier = live.steps
         return Opened(run, Frame(run, "", live.context, None, {}), live.value, resumed=True)
 
     async def stored(self, known: Stored, observe: Observe, *, reads: bool = False) -> Opened:
@@ -193,11 +195,10 @@ class Opener:
         if found is None or self._store is None:
             raise UnknownRun(f"no run has the id {run_id!r}")
         events = await self._store.live_events(run_id)
-        _check_chain(events)
         return Stored(found, events, Recall.of(events))
 
-    async def check(self, known: Stored, *, takes_over: bool = True) -> None:
-        """Check that a run may go on here.
+    async def check(self, known: Stored, *, take_over: bool = False) -> None:
+        """Check that a run may go on here; ``take_over`` where somebody says that its owner is gone.
 
         Raises:
             PlanChanged: It was made by another plan; the error lists the addresses that differ.
@@ -207,9 +208,10 @@ class Opener:
         if record.fingerprint != self._plan.fingerprint:
             raise await self._changed(known)
         owner = record.owner
-        if takes_over and record.status == "running" and is_alive(owner):
+        if record.status == "running" and not take_over and is_alive(owner):
             raise RunBusy(
-                f"run {record.run_id} is being carried on elsewhere (by {owner.rpartition(':')[0]})"
+                f"run {record.run_id} is being carried on elsewhere (by {owner.rpartition(':')[0]})",
+                fix="wait for it to end, or stop that process; if it is gone, pass take_over=True",
             )
 
     async def check_same_input(self, known: Stored, value: Any) -> None:
@@ -298,20 +300,3 @@ class Opener:
             addresses=differing,
             fix="resume it with the code that it began with, or start a new run",
         )
-
-
-def _check_chain(events: list[Event]) -> None:
-    """Check every loaded event whose predecessor was loaded, too.
-
-    Raises:
-        ChainBroken: One does not match its hash.
-    """
-    before: Event | None = None
-    for event in events:
-        if before is not None and event.seq == before.seq + 1:
-            run_id, seq, kind, address, at, body, digest = event
-            if link(before.hash, run_id, seq, kind, address, at, body) != digest:
-                raise ChainBroken(
-                    f"run {run_id}: event {seq} ({kind} at {address or 'the run'}) does not match its hash"
-                )
-        before = event

@@ -161,20 +161,27 @@ class Recorder:
             self._payloads, self._cache = [], []
         self._last = self.store.submit(batch)
 
-    async def commit(self) -> None:
-        """Return when everything appended so far is in the store; at once where nobody waits for it."""
+    async def commit(self, *, sure: bool = False) -> None:
+        """Return when everything appended so far is in the store.
+
+        Args:
+            sure: Wait also where durability is asynchronous.
+        """
         last = self._last
+        waits = sure or self._wait
         if not self.pending:
             if last is None:
                 return
             if last.done() and not last.cancelled():
                 last.result()
                 return
+            if not waits:
+                return
         # The future is this caller's own, so that its cancellation is nobody else's. What others
         # submitted is committed before: a store keeps the order.
         self.submit()
         last = self._last
-        if self._wait and last is not None:
+        if waits and last is not None:
             await last
 
     def detach(self) -> Recorder:
@@ -195,11 +202,6 @@ class Recorder:
         self.pending, self._payloads, self._cache, self._change = [], [], [], None
         self._given_up = True
         return heir
-
-    async def finish(self) -> None:
-        """Return when everything appended so far is in the store, also where nobody waits for steps."""
-        self._wait = True
-        await self.commit()
 
     async def recorded(self, body: bytes, codec: Codec) -> Memo:
         """Read the body of an execution that ended."""

@@ -37,7 +37,9 @@ def answer_to(run: Run, address: str) -> Mapping[str, Any] | None:
 
 
 def pending(notes: Mapping[str, list[Note]], run_id: str) -> list[Approval]:
-    """Return the requests that no answer followed, in the order they were made."""
+    """Return the requests that no answer followed, in the order they were made; none once the run ended."""
+    if any(note.kind == "run.ended" for note in notes.get("", ())):
+        return []
     found: list[tuple[int, Approval]] = []
     for address, known in notes.items():
         asked = [note for note in known if note.kind in ("request", "answer")]

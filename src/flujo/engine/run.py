@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic_core import to_json
@@ -39,12 +39,14 @@ class Run:
         recorder: The writer of its journal; None without a store.
         observe: Takes what happens, for streams; None when nobody looks.
         steps: The steps that ended, in order.
+        earlier: For a run without a store that goes on after a pause, those that ended before it.
+        given_up: Whether steps that still run are cut off from the run.
         yielded: When the run last let other tasks of the loop go on, by ``perf_counter``.
     """
 
     __slots__ = (
-        "cache", "choices", "clock", "done", "id", "live_notes", "notes", "observe", "recorder", "steps",
-        "threads", "views", "yielded",
+        "cache", "choices", "clock", "done", "earlier", "given_up", "id", "live_notes", "notes", "observe",
+        "recorder", "steps", "threads", "views", "yielded",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +73,8 @@ class Run:
         self.live_notes: dict[str, list[Note]] = {}
         self.views: dict[str, PipelineContext] = {}
         self.yielded = 0.0
+        self.given_up = False
+        self.earlier: Sequence[StepResult] = ()
 
     def note(self, kind: EventKind, address: str, body: dict[str, Any]) -> None:
         """Write down something that happened on the way."""
@@ -95,7 +99,14 @@ class Run:
             cache=self.cache,
         )
         run.steps = list(self.steps)
+        run.earlier = self.earlier
+        self.given_up = True
         return run
+
+    def all_steps(self) -> list[StepResult]:
+        """Return the steps that ended, before a pause or since, in the order they first did."""
+        known = {step.address: step for step in self.earlier}
+        return [*self.earlier, *(step for step in self.steps if step.address not in known)]
 
     def so_far(self) -> Recall:
         """Return what a run without a store knows, to go on from after a pause."""

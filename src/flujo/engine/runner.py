@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar
@@ -145,7 +146,7 @@ class Flujo(Generic[In, Out]):
         context: PipelineContext | None = None,
         run_id: str | None = None,
         labels: Mapping[str, str] = NO_LABELS,
-    ) -> AsyncIterator[RunEvent]:
+    ) -> AsyncGenerator[RunEvent]:
         """Run the pipeline and yield what happens; the last event is :class:`Finished`, with the result.
 
         A step is told as completed when it is committed. Closing the iterator interrupts the run, which
@@ -154,19 +155,33 @@ class Flujo(Generic[In, Out]):
         Raises:
             FlujoError: As :meth:`run_async`.
         """
-        async for event in _streamed(lambda observe: self._begin(input, context, run_id, labels, observe)):
-            yield event
+        carried = _streamed(lambda observe: self._begin(input, context, run_id, labels, observe))
+        async with aclosing(carried) as events:
+            async for event in events:
+                yield event
 
     # Going on
 
     def resume(
-        self, run: str | PipelineResult[Any], human_input: Value = ..., *, request: str | None = None
+        self,
+        run: str | PipelineResult[Any],
+        human_input: Value = ...,
+        *,
+        request: str | None = None,
+        take_over: bool = False,
     ) -> PipelineResult[Out]:
         """Go on with a run; for code that is not ``async``. See :meth:`resume_async`."""
-        return _blocking("resume", lambda: self.resume_async(run, human_input, request=request))
+        return _blocking(
+            "resume", lambda: self.resume_async(run, human_input, request=request, take_over=take_over)
+        )
 
     async def resume_async(
-        self, run: str | PipelineResult[Any], human_input: Value = ..., *, request: str | None = None
+        self,
+        run: str | PipelineResult[Any],
+        human_input: Value = ...,
+        *,
+        request: str | None = None,
+        take_over: bool = False,
     ) -> PipelineResult[Out]:
         """Go on with a run that is paused, or whose process died.
 
@@ -174,6 +189,8 @@ class Flujo(Generic[In, Out]):
             run: The run's id, or the result it paused with.
             human_input: The answer to what it waits for: a value, or a :class:`Decision`.
             request: The id or address of the request that is answered, where there are several.
+            take_over: Go on although the run's owner cannot be seen to have ended, as on another host.
+                It is safe: should the owner live, it is refused at its next write, and stops.
 
         Returns:
             How the run ended, or where it waits next. The result of a run that has ended already.
@@ -185,14 +202,21 @@ class Flujo(Generic[In, Out]):
             PlanChanged: The run was made by another plan.
             RunBusy: The run is being carried on elsewhere.
         """
-        return await self._go_on(run, human_input, request, None)
+        return await self._go_on(run, human_input, request, take_over, None)
 
     async def stream_resume_async(
-        self, run: str | PipelineResult[Any], human_input: Value = ..., *, request: str | None = None
-    ) -> AsyncIterator[RunEvent]:
+        self,
+        run: str | PipelineResult[Any],
+        human_input: Value = ...,
+        *,
+        request: str | None = None,
+        take_over: bool = False,
+    ) -> AsyncGenerator[RunEvent]:
         """Go on with a run and yield what happens; see :meth:`resume_async` and :meth:`stream_async`."""
-        async for event in _streamed(lambda observe: self._go_on(run, human_input, request, observe)):
-            yield event
+        carried = _streamed(lambda observe: self._go_on(run, human_input, request, take_over, observe))
+        async with aclosing(carried) as events:
+            async for event in events:
+                yield event
 
     async def answer(self, run_id: str, decision: Decision, *, request: str | None = None) -> Approval:
         """Record a decision without going on with the run; return the request that it answers.
@@ -208,7 +232,7 @@ class Flujo(Generic[In, Out]):
         asked = self._note_answer(opened, known.recall, decision, request)
         assert opened.run.recorder is not None
         opened.run.recorder.change(StatusChange("paused"))
-        await opened.run.recorder.finish()
+        await opened.run.recorder.commit(sure=True)
         return asked
 
     async def signal(self, run_id: str, event: str, payload: Value = None) -> PipelineResult[Out]:
@@ -234,12 +258,12 @@ class Flujo(Generic[In, Out]):
     async def result(self, run_id: str) -> PipelineResult[Out]:
         """Return how a run of the store stands, from its journal alone; nothing runs."""
         known = await self._opener.find(run_id)
-        await self._opener.check(known, takes_over=False)
+        await self._opener.check(known, take_over=True)
         return await stored_result(self.plan, self._opener, known)
 
     # Ending
 
-    async def cancel(self, run_id: str, reason: str = "") -> PipelineResult[Out]:
+    async def cancel(self, run_id: str, reason: str = "", *, take_over: bool = False) -> PipelineResult[Out]:
         """Cancel a run for good, undo what its steps declare to be undone, and return its result.
 
         Steps in progress are cancelled; those that do not end within a moment are given up: what they
@@ -255,8 +279,10 @@ class Flujo(Generic[In, Out]):
             return ended
         known = await self._opener.find(run_id)
         if known.record.status in ENDED:
-            raise ResumeError(f"run {run_id} has ended already: {known.record.status}")
-        await self._opener.check(known)
+            raise ResumeError(
+                f"run {run_id} has ended already: {known.record.status}", fix="nothing is left to cancel"
+            )
+        await self._opener.check(known, take_over=take_over)
         return await self._carrier.end_cancelled(await self._opener.stored(known, None), reason)
 
     async def close(self) -> None:
@@ -292,7 +318,7 @@ class Flujo(Generic[In, Out]):
             known = await self._named(run_id)
             if known is not None:
                 await self._opener.check_same_input(known, value)
-                return await self._go_on(run_id, ..., None, observe)
+                return await self._go_on(run_id, ..., None, False, observe)
         return await self._carrier.carry(self._opener.new(value, context, run_id, labels, observe))
 
     async def _named(self, run_id: str) -> Stored | None:
@@ -307,6 +333,7 @@ class Flujo(Generic[In, Out]):
         run: str | PipelineResult[Any],
         human_input: Value,
         request: str | None,
+        take_over: bool,
         observe: Callable[[RunEvent], None] | None,
     ) -> PipelineResult[Any]:
         run_id = run if isinstance(run, str) else run.run_id
@@ -315,7 +342,7 @@ class Flujo(Generic[In, Out]):
         if self.store is None:
             return await self._go_on_live(run, human_input, request, observe)
         known = await self._opener.find(run_id)
-        await self._opener.check(known)
+        await self._opener.check(known, take_over=take_over)
         if known.record.status in ENDED:
             if human_input is not ...:
                 raise UnknownRequest(f"run {run_id} waits for no answer: it is {known.record.status}")
@@ -376,7 +403,7 @@ def _blocking(name: str, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 async def _streamed(
     carry: Callable[[Callable[[RunEvent], None]], Coroutine[Any, Any, PipelineResult[Any]]],
-) -> AsyncIterator[RunEvent]:
+) -> AsyncGenerator[RunEvent]:
     """Yield what a run tells, and its result last; the run ends with the iteration."""
     queue: asyncio.Queue[RunEvent | None] = asyncio.Queue()
     task = asyncio.ensure_future(carry(queue.put_nowait))

@@ -69,8 +69,10 @@ class Undo:
     async def _done(self, run: Run) -> list[tuple[str, Any]]:
         """Return the steps with an undo that ended, with their outputs, in the order they ended."""
         if run.recorder is None:
-            return [(step.address, step.output) for step in run.steps if self._of(step.address) is not None]
-        await run.recorder.finish()
+            return [
+                (step.address, step.output) for step in run.all_steps() if self._of(step.address) is not None
+            ]
+        await run.recorder.commit(sure=True)
         found: list[tuple[str, Any]] = []
         for event in await run.recorder.store.events(run.id):
             step = self._of(event.address) if event.kind == "step.completed" else None

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterable
 
-from flujo.journal.events import Event
+from flujo.errors import ChainBroken
+from flujo.journal.events import GENESIS, Event, link
+from flujo.journal.store import ENDED, RunRecord
 
 _COVERS = frozenset({"node.completed", "turn"})
 _LEVEL = re.compile(r"[/\[#]")
@@ -13,21 +15,36 @@ class LivePart:
     """Collects the live events of one run, which is handed in from the newest event back.
 
     A composite is recorded after everything inside it. So, read backwards, each cover is met before
-    what it covers, and only the live events and the addresses of their covers are ever held.
+    what it covers, and only the live events and the addresses of their covers are ever held. Every event
+    is checked against its hash on the way, whether it is kept or not: nothing goes on from a journal that
+    was changed.
+
+    Args:
+        record: The run's record, which names an event that must be there.
     """
 
-    __slots__ = ("_covers", "_kept", "_nearest")
+    __slots__ = ("_covers", "_kept", "_nearest", "_next", "_record")
 
-    def __init__(self) -> None:
+    def __init__(self, record: RunRecord) -> None:
+        self._record = record
+        self._next: Event | None = None
         self._kept: list[Event] = []
         self._covers: set[str] = set()
         # What is below the cover met last: the next event is most often inside the same composite.
         self._nearest: tuple[str, str, str] | None = None
 
     def add(self, newest_first: Iterable[Event]) -> None:
-        """Keep those of the events, newest first, that no cover met so far covers."""
+        """Keep those of the events, newest first, that no cover met so far covers.
+
+        Raises:
+            ChainBroken: An event is missing or was changed.
+        """
         kept, covers = self._kept, self._covers
+        named = self._record.seq
         for event in newest_first:
+            self._check(event)
+            if event.seq == named:
+                self._check_named(event)
             address = event.address
             if covers and self._covered(address):
                 continue
@@ -37,8 +54,37 @@ class LivePart:
                 self._nearest = _below(address)
 
     def events(self) -> list[Event]:
-        """Return the live events, oldest first."""
+        """Return the live events, oldest first.
+
+        Raises:
+            ChainBroken: The first event is missing or was changed.
+        """
+        first = self._next
+        if first is None:
+            raise ChainBroken(f"run {self._record.run_id}: its journal is gone")
+        if first.seq != 1 or first.kind != "run.started" or link(GENESIS, *first[:6]) != first.hash:
+            raise self._broken(first, "is not how the run began")
         return self._kept[::-1]
+
+    def _check(self, event: Event) -> None:
+        """Check the event that comes after this one, of which all is known now."""
+        after, self._next = self._next, event
+        if after is None:
+            if event.seq < self._record.seq:
+                raise self._broken(event, f"is the last, but the run's record names event {self._record.seq}")
+        elif event.seq != after.seq - 1 or link(event.hash, *after[:6]) != after.hash:
+            raise self._broken(after, "does not match its hash, or the event before it is missing")
+
+    def _check_named(self, event: Event) -> None:
+        """Check the event that the run's record names: the last when its status changed."""
+        if event.hash != self._record.hash:
+            raise self._broken(event, "is not the event that the run's record names")
+        if (event.kind == "run.ended") != (self._record.status in ENDED):
+            raise self._broken(event, f"does not fit the status of the run, {self._record.status}")
+
+    def _broken(self, event: Event, what: str) -> ChainBroken:
+        place = f"{event.kind} at {event.address}" if event.address else event.kind
+        return ChainBroken(f"run {event.run_id}: event {event.seq} ({place}) {what}")
 
     def _covered(self, address: str) -> bool:
         if self._nearest is not None and address.startswith(self._nearest):

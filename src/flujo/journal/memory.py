@@ -68,7 +68,10 @@ class MemoryStore:
     async def live_events(self, run_id: str) -> list[Event]:
         """Return the live events of a run in order; see :meth:`JournalStore.live_events`."""
         self._check_open()
-        live = LivePart()
+        record = self._runs.get(run_id)
+        if record is None:
+            return []
+        live = LivePart(record)
         live.add(reversed(self._events.get(run_id, [])))
         return live.events()
 

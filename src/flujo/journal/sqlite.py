@@ -102,7 +102,10 @@ class SQLiteStore:
 
     async def live_events(self, run_id: str) -> list[Event]:
         """Return the live events of a run in order; see :meth:`JournalStore.live_events`."""
-        live = LivePart()
+        record = await self.run(run_id)
+        if record is None:
+            return []
+        live = LivePart(record)
         before = LAST
         while True:
             rows = await self._rows("events_before", (run_id, before, CHUNK))

@@ -122,7 +122,8 @@ class JournalStore(Protocol):
         Batches of one store are committed in the order of submission; those that wait while a
         commit is under way share the next one. A batch whose first event does not continue the
         stored sequence is refused with ``RunTaken``, and so is every later batch of its token;
-        the batches of other runs are not affected.
+        the batches of other runs are not affected. A batch that the store failed to write may be
+        submitted again; those of its token that were queued behind it fail as it did.
         """
         ...
 
@@ -132,6 +133,9 @@ class JournalStore(Protocol):
 
     async def live_events(self, run_id: str) -> list[Event]:
         """Return the events of a run in order, without those that a recorded composite covers.
+
+        Every event is checked against its hash, and the journal's end against the run's record:
+        ``ChainBroken`` is raised when something is missing or was changed.
 
         A ``node.completed`` or ``turn`` event covers every earlier event below its address (the
         addresses that begin with it and ``/``, ``[`` or ``#``), which is then not held in memory.

@@ -49,7 +49,7 @@ def may_iterate(items: Type) -> bool:
     """Say whether a value of a type may have items."""
     items = plain(items)
     kind = get_origin(items) or items
-    return not isinstance(kind, type) or kind is object or hasattr(kind, "__iter__")
+    return not isinstance(kind, type) or kind in (object, Any) or hasattr(kind, "__iter__")
 
 
 def closed_values(keys: Type) -> list[Any] | None:
