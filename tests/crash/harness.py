@@ -172,6 +172,7 @@ async def carry(
         if result is not None:
             break
     assert result is not None, "no life reached the end"
+    assert result.status == scenario.ends, result.error
     assert runner is not None
     store = stores[-1]
     outcome = Outcome.of(result)

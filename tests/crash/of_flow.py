@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from flujo import Branch, Failure, From, Loop, Map, Parallel, Step, StepInfo, SubPipeline, step
-from tests.crash.of_steps import LARGE, flaky, hopeless, noted, saved
+from tests.crash.of_steps import LARGE, flaky, hopeless, noted, saved, titled
 from tests.crash.scenario import Notes, Scenario
 from tests.crash.witness import acts, did
 
@@ -173,6 +173,14 @@ FLOW = [
         1,
         width=2,
         exact=False,
+        ends="failed",
+    ),
+    Scenario(
+        "parallel_conflicting",
+        keep >> Parallel(a=titled, b=titled.named("other"), name="read") >> total,
+        1,
+        width=2,
+        ends="failed",
     ),
     Scenario(
         "parallel_collecting",
@@ -208,7 +216,7 @@ FLOW = [
         noted >> Branch(on=noting, cases={"only": keep}, name="noting") >> keep.named("b"),
         1,
     ),
-    Scenario("branch_without_a_case", noted >> Branch(on=unknown, cases={"x": keep}, name="other"), 1),
+    Scenario("branch_without_a_case", noted >> Branch(on=unknown, cases={"x": keep}, name="other"), 1, ends="failed"),
     Scenario(
         "loop",
         keep.named("before")
@@ -217,7 +225,7 @@ FLOW = [
         1,
     ),
     Scenario("loop_on_context", Loop(two, until=six_lines, max_turns=5, name="again") >> noted, 1),
-    Scenario("loop_exhausted", Loop(keep >> noted, until=never, max_turns=3, name="count") >> keep, 1),
+    Scenario("loop_exhausted", Loop(keep >> noted, until=never, max_turns=3, name="count") >> keep, 1, ends="failed"),
     Scenario(
         "loop_in_loop",
         Loop(Loop(noted, until=third, max_turns=5, name="in") >> noted.named("more"), until=seven, max_turns=5)

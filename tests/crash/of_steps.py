@@ -36,12 +36,19 @@ def in_a_thread(number: int) -> int:
 @step
 async def noted(number: int, context: Notes, info: StepInfo) -> int:
     acts(info)
-    context.title = f"{info.address} of {number}"
     context.lines.append(info.address)
     context.total += number
-    context.facts.setdefault("seen", {})[info.address] = number
+    context.facts[info.address] = [number]
     info.report(Usage(1, number, 2 * number, Decimal("0.001") * number))
     return number + 1
+
+
+@step
+async def titled(number: int, context: Notes, info: StepInfo) -> int:
+    acts(info)
+    context.title = f"{info.address} of {number}"
+    context.scratchpad.setdefault("seen", []).append(number)
+    return number
 
 
 @step
@@ -240,7 +247,7 @@ class Doubling(Hook):
 
 
 STEPS = [
-    Scenario("chain", plus_one >> in_a_thread >> noted >> noted.named("noted_again"), 1),
+    Scenario("chain", plus_one >> in_a_thread >> titled >> noted >> titled.named("again"), 1),
     Scenario("values", plus_one >> invoice >> gross, 1),
     Scenario("retry", noted >> flaky >> noted.named("after"), 1),
     Scenario("retry_with_context", Step(messy_agent, name="messy", retry=SWIFT) >> noted, 1),
@@ -259,14 +266,14 @@ STEPS = [
         1,
         in_doubt={"risky_flaky": Decision("approve")},
     ),
-    Scenario("undo", book_0 >> book_1 >> book_2 >> hopeless, 0),
+    Scenario("undo", book_0 >> book_1 >> book_2 >> hopeless, 0, ends="failed"),
     Scenario("effects", noted >> pay >> weigh, 7),
     Scenario("large", heavy >> weigh >> heavy.named("heavier") >> weigh.named("weigh_again"), 7),
     Scenario("hooks", noted >> noted.named("twice"), 1, hooks=[Doubling()]),
-    Scenario("stopped", noted >> stops >> noted.named("never"), 1),
-    Scenario("failed", noted >> hopeless >> noted.named("never"), 1),
-    Scenario("failed_at_once", noted >> Step(wrong_at_once_agent, name="wrong", retry=Retry(4, on=(OSError,))), 1),
-    Scenario("failed_silently", noted >> Step(silent_agent, name="silent"), 1),
-    Scenario("rejected", noted >> Step(never_right_agent, name="never_right", retry=2, validators=[never_right]), 1),
-    Scenario("timed_out", noted >> Step(slow_agent, name="slow", timeout=timedelta(milliseconds=1)), 1),
+    Scenario("stopped", noted >> stops >> noted.named("never"), 1, ends="stopped"),
+    Scenario("failed", noted >> hopeless >> noted.named("never"), 1, ends="failed"),
+    Scenario("failed_at_once", noted >> Step(wrong_at_once_agent, name="wrong", retry=Retry(4, on=(OSError,))), 1, ends="failed"),
+    Scenario("failed_silently", noted >> Step(silent_agent, name="silent"), 1, ends="failed"),
+    Scenario("rejected", noted >> Step(never_right_agent, name="never_right", retry=2, validators=[never_right]), 1, ends="failed"),
+    Scenario("timed_out", noted >> Step(slow_agent, name="slow", timeout=timedelta(milliseconds=1)), 1, ends="failed"),
 ]

@@ -112,7 +112,7 @@ everything = SubPipeline(
 WAITS = [
     Scenario("approve", noted >> check >> amount, 1, {"check": Decision("approve", actor="ann")}),
     Scenario("edit", noted >> check >> amount, 1, {"check": Decision("edit", {"fine": False, "amount": 9})}),
-    Scenario("deny", noted >> check >> amount, 1, {"check": Decision("deny", reason="no", actor="ann")}),
+    Scenario("deny", noted >> check >> amount, 1, {"check": Decision("deny", reason="no", actor="ann")}, ends="failed"),
     Scenario(
         "deny_otherwise",
         noted >> HumanInput("?", schema=int, on_deny=two >> keep, name="ask") >> keep.named("after"),
@@ -172,6 +172,7 @@ WAITS = [
         noted >> WaitForEvent("paid", schema=int, timeout=timedelta(days=1)) >> keep,
         1,
         {"paid": Late(90_000)},
+        ends="failed",
     ),
     Scenario(
         "everything",

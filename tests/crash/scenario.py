@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, NamedTuple
 
-from flujo import Add, Append, Decision, Flujo, Hook, PipelineContext, PipelineResult, Usage
+from flujo import Add, Append, Decision, Flujo, Hook, Merge, PipelineContext, PipelineResult, Usage
 from flujo.errors import FlujoError, StepFailed
 from flujo.journal.store import JournalStore
 
@@ -18,7 +18,7 @@ class Notes(PipelineContext):
     title: str = ""
     lines: Annotated[list[str], Append()] = []
     total: Annotated[int, Add()] = 0
-    facts: dict[str, Any] = {}
+    facts: Annotated[dict[str, Any], Merge()] = {}
 
 
 class Signal(NamedTuple):
@@ -46,6 +46,7 @@ class Scenario:
         pipeline: The pipeline.
         input: What goes in.
         answers: What people and events answer, by the address of the request.
+        ends: How it ends.
         in_doubt: What a person decides about at-most-once steps, by address; only a disturbed run asks.
         width: How many steps may be in flight at once: so many may run again after one death.
         exact: Whether the journal holds the same facts however tasks are timed.
@@ -56,6 +57,7 @@ class Scenario:
     pipeline: Any
     input: Any
     answers: Mapping[str, Answer] = field(default_factory=dict[str, Answer])
+    ends: str = "completed"
     in_doubt: Mapping[str, Decision] = field(default_factory=dict[str, Decision])
     width: int = 1
     exact: bool = True

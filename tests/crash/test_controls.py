@@ -119,6 +119,8 @@ async def test_a_broken_guarantee_is_noticed(broken: Break, name: str, monkeypat
         await all_deaths(SCENARIOS[name])
 
 
-@pytest.mark.parametrize("name", ["retry", "effects", "doubt_settled", "branch", "loop_on_context", "chain"])
+@pytest.mark.parametrize(
+    "name", ["retry", "effects", "doubt_settled", "branch", "loop_on_context", "chain", "sub", "sleep", "undo"]
+)
 async def test_the_same_deaths_are_sound_when_nothing_is_broken(name: str) -> None:
     await all_deaths(SCENARIOS[name])

@@ -43,3 +43,18 @@ async def test_many_short_lives(scenario: Scenario) -> None:
     lives = [Mortal(inner, 4, "before" if number % 2 else "after") for number in range(100)]
     broken = await carry(scenario, lives)
     judge(scenario, await undisturbed(scenario), broken)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@every
+async def test_two_deaths_at_any_two_commits(scenario: Scenario) -> None:
+    whole = await undisturbed(scenario)
+    for at in range(1, whole.commits + 1):
+        for again in range(1, whole.commits + 2):
+            for death in DEATHS:
+                inner = MemoryStore()
+                lives = [Mortal(inner, at, death), Mortal(inner, again, death), Mortal(inner)]
+                broken = await carry(scenario, lives)
+                with told(f"died {death} commit {at}, then {again}, of {whole.commits}"):
+                    judge(scenario, whole, broken)
