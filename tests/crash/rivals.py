@@ -112,6 +112,10 @@ async def resume(mine: Flujo[int, int]) -> Any:
     return await mine.resume_async(RUN)
 
 
+async def take_over(mine: Flujo[int, int]) -> Any:
+    return await mine.resume_async(RUN, take_over=True)
+
+
 async def begin(mine: Flujo[int, int]) -> Any:
     return await mine.run_async(1, run_id=RUN)
 

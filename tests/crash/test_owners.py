@@ -8,6 +8,7 @@ import sqlite3
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -36,13 +37,15 @@ from tests.crash.rivals import (
     resume,
     rival,
     runner,
+    take_over,
     unasked,
 )
-from tests.crash.witness import read_deeds
+from tests.crash.witness import WITNESS, read_deeds
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.skipif(sys.platform == "win32", reason="there is no fork"),
+    pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
 ]
 ROUNDS = range(4)
 
@@ -163,16 +166,43 @@ def rename_owner(path: Path, child: int) -> None:
         other.commit()
 
 
+def move_owner(path: Path, child: int) -> None:
+    """Make the record say that the owner is on another host, which cannot be seen from here."""
+    with closing(sqlite3.connect(path)) as other:
+        (owner,) = other.execute("SELECT owner FROM runs").fetchone()
+        other.execute("UPDATE runs SET owner = ?", (owner.replace(platform.node(), "elsewhere", 1),))
+        other.commit()
+
+
+async def test_an_owner_that_cannot_be_seen_keeps_its_run(path: Path) -> None:
+    """A container has another host name each time it starts: a person says that the run may go on."""
+    await left_behind(path)
+    move_owner(path, 0)
+    WITNESS.reset()
+    mine = runner(unasked, path)
+    for attempt in (resume, begin, cancel):
+        with pytest.raises(RunBusy, match="elsewhere") as refused:
+            await attempt(mine)
+        assert "take_over" in refused.value.fix
+    assert (await mine.resume_async(RUN, take_over=True)).output == 4
+    assert [deed.where for deed in WITNESS.deeds] == ["slow", "last"]
+    await mine.close()
+
+
+@pytest.mark.parametrize(("disguise", "attempt"), [(rename_owner, resume), (move_owner, take_over)])
 async def test_a_stale_owner_is_refused_at_its_first_write(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    disguise: Callable[[Path, int], None],
+    attempt: Attempt,
 ) -> None:
     monkeypatch.setenv("CRASH_FOLDER", str(path.parent))
     stale = rival(held, path, path.with_suffix(".deeds0"), begin)
     await holding(path, stale)
     os.kill(stale, signal.SIGSTOP)
-    rename_owner(path, stale)
+    disguise(path, stale)
 
-    heir = rival(held, path, path.with_suffix(".deeds1"), resume)
+    heir = rival(held, path, path.with_suffix(".deeds1"), attempt)
     await holding(path, heir)
     before = len(read_deeds(path.with_suffix(".deeds0")))
     (path.parent / "go").touch()
