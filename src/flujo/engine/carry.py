@@ -14,6 +14,7 @@ from flujo.engine.history import reread, restored
 from flujo.engine.hooks import shown
 from flujo.engine.identity import begins, ends, owner_of
 from flujo.engine.opened import Live, Opened, Opener, record_start
+from flujo.engine.record import Recorder
 from flujo.engine.result import Paused, PipelineResult, RunStarted, Status, StepHistory
 from flujo.engine.run import Suspended
 from flujo.engine.supervise import Supervised
@@ -176,34 +177,50 @@ class Carrier:
         except (HookFailed, StopPipeline) as raised:
             result = _spoiled(result, raised)
         if run.recorder is not None:
-            await self._record_end(opened, result)
+            result = await self._record_end(opened, result)
         if run.observe is not None and result.status == "paused":
             run.observe(Paused(run.id, result.pending))
         return result
 
-    async def _record_end(self, opened: Opened, result: PipelineResult[Any]) -> None:
-        recorder, frame = opened.run.recorder, opened.frame
+    async def _record_end(self, opened: Opened, result: PipelineResult[Any]) -> PipelineResult[Any]:
+        """Record how a run ended, and return its result: failed, where that cannot be recorded."""
+        recorder = opened.run.recorder
         assert recorder is not None
-        assert frame.tracker is not None
-        if result.status == "paused":
-            if not recorder.pending:
-                recorder.append("run.paused", "", b"{}")
-        else:
-            body = b'{"status":"%b"' % result.status.encode()
+        if result.status != "paused":
             try:
-                if result.success and self._codec is not None:
-                    body += b"," + recorder.written(self._codec.dump(result.output))
-                patch = frame.tracker.diff(sweep=True)
+                body = self._ending(opened, recorder, result)
             except Unrecordable as error:
-                place = self._build.plan.name
-                raise RecordError(error.message, step=place, address=place, fix=error.fix) from error
-            if patch is not None:
-                body += b',"patch":' + patch
-            if result.error is not None:
-                body += b',"error":' + to_json(facts_of(result.error))
-            recorder.append("run.ended", "", body + b',"reason":%b}' % to_json(result.reason))
+                name = self._build.plan.name
+                failure = RecordError(error.message, step=name, address=name, fix=error.fix)
+                result = replace(result, status="failed", output=None, error=result.error or failure)
+                body = _told(result)
+            recorder.append("run.ended", "", body)
+        elif not recorder.pending:
+            recorder.append("run.paused", "", b"{}")
         recorder.change(StatusChange(result.status))
         await recorder.commit(sure=True)
+        return result
+
+    def _ending(self, opened: Opened, recorder: Recorder, result: PipelineResult[Any]) -> bytes:
+        """Return the body of a run's last event.
+
+        Raises:
+            Unrecordable: Its output, or what was changed in the context outside of steps, cannot be.
+        """
+        body = _told(result)[:-1]
+        if result.success and self._codec is not None:
+            body += b"," + recorder.written(self._codec.dump(result.output))
+        patch = None if opened.frame.tracker is None else opened.frame.tracker.diff(sweep=True)
+        if patch is not None:
+            body += b',"patch":' + patch
+        return body + b"}"
+
+
+def _told(result: PipelineResult[Any]) -> bytes:
+    facts: dict[str, Any] = {"status": result.status, "reason": result.reason}
+    if result.error is not None:
+        facts["error"] = facts_of(result.error)
+    return to_json(facts)
 
 
 def facts_of(error: FlujoError) -> dict[str, Any]:

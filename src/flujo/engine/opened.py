@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from hashlib import sha256
+from typing import Any, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
@@ -23,6 +24,7 @@ from flujo.journal.store import JournalStore, RunRecord, StatusChange
 from flujo.pipeline.context import PipelineContext
 from flujo.plan.codec import Unrecordable, codec_for
 from flujo.plan.plan import Plan
+from flujo.plan.types import recorded_input
 
 Observe = Callable[[RunEvent], None] | None
 
@@ -124,7 +126,8 @@ class Opener:
         self._waits = durability == "sync"
         self._threads = Threads()
         self._cache: dict[str, Any] = {}
-        self._input = None if store is None else codec_for(plan.root.input_type)
+        self._items = get_origin(plan.root.input_type) is Iterable
+        self._input = None if store is None else codec_for(recorded_input(plan.root.input_type))
         self._digests = to_json(plan.digests) if store is not None else b""
 
     def new(
@@ -141,6 +144,7 @@ class Opener:
             InputError: The input or the context does not fit the pipeline.
         """
         run_id = run_id or new_run_id()
+        value = self.given(value)
         started = self._context(context)
         recorder = None
         if self._store is not None:
@@ -156,8 +160,12 @@ class Opener:
             Frame(run, "", started, None, {}),
             value,
             resumed=False,
-            started=partial(self._started, labels),
+            started=partial(self._started, labels, value),
         )
+
+    def given(self, value: Any) -> Any:
+        """Return an input as the run works on it: a list, where anything with items is taken."""
+        return list(value) if self._items else value
 
     def live(self, run_id: str, live: Live, observe: Observe) -> Opened:
         """Open a paused run that has no store."""
@@ -214,18 +222,20 @@ class Opener:
                 fix="wait for it to end, or stop that process; if it is gone, pass take_over=True",
             )
 
-    async def check_same_input(self, known: Stored, value: Any) -> None:
+    def check_same_input(self, known: Stored, value: Any) -> None:
         """Check that a run that is named again is given the input that it began with.
 
         Raises:
             RunConflict: It is given another.
         """
-        assert self._store is not None
-        facts = known.facts
-        began = to_json(facts["output"]) if "output" in facts else None
-        if began is None:
-            began = await self._store.payload(bytes.fromhex(facts["output_ref"]))
-        if from_json(began) != from_json(self._dumped(value)):
+        facts, dumped = known.facts, self._dumped(self.given(value))
+        if "given" in facts:
+            same = facts["given"] == sha256(dumped).hexdigest()
+        elif "output" in facts:
+            same = facts["output"] == from_json(dumped)
+        else:
+            same = facts["output_ref"] == sha256(dumped).hexdigest()
+        if not same:
             raise RunConflict(f"run {known.record.run_id} began with another input")
 
     def _run(self, run_id: str, recall: Recall, recorder: Recorder | None, observe: Observe) -> Run:
@@ -261,13 +271,15 @@ class Opener:
         return context.model_copy(deep=True)
 
     def _started(
-        self, labels: Mapping[str, str], recorder: Recorder, value: Any, context: PipelineContext
+        self, labels: Mapping[str, str], given: Any, recorder: Recorder, value: Any, context: PipelineContext
     ) -> bytes:
         try:
             known_as = snapshot(context)
         except Unrecordable as error:
             raise InputError(f"the context cannot be recorded: {error.message}", fix=error.fix) from error
         body = b'{"context":%b,"plan_ref":"%b",' % (known_as, recorder.keep(self._digests).encode())
+        if given is not value:
+            body += b'"given":"%b",' % sha256(self._dumped(given)).hexdigest().encode()
         if labels:
             body += b'"labels":%b,' % to_json(dict(labels))
         return body + recorder.written(self._dumped(value)) + b"}"

@@ -317,7 +317,7 @@ class Flujo(Generic[In, Out]):
         if run_id is not None:
             known = await self._named(run_id)
             if known is not None:
-                await self._opener.check_same_input(known, value)
+                self._opener.check_same_input(known, value)
                 return await self._go_on(run_id, ..., None, False, observe)
         return await self._carrier.carry(self._opener.new(value, context, run_id, labels, observe))
 

@@ -10,10 +10,10 @@ from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.node import Node
 from flujo.plan.codec import Unrecordable, codec_for
 from flujo.plan.fields import check_context
-from flujo.plan.nodes import PlanEvent, PlanHuman, PlanNode, PlanStep
+from flujo.plan.nodes import PlanEvent, PlanHuman, PlanMap, PlanNode, PlanStep
 from flujo.plan.place import Placement
 from flujo.plan.plan import Plan
-from flujo.plan.types import type_name
+from flujo.plan.types import Type, recorded_input, type_name
 
 AnyNode = Node[Any, Any]
 
@@ -71,18 +71,18 @@ def _context_model(placement: Placement, given: type[PipelineContext] | None) ->
 
 
 def _check_recordable(root: PlanNode, model: type[PipelineContext], problems: list[Problem]) -> None:
+    recorded: list[tuple[str, str, Type]] = [(root.path, "input", recorded_input(root.input_type))]
     for node in root.walk():
         if isinstance(node, PlanStep | PlanHuman | PlanEvent):
-            try:
-                codec_for(node.output_type)
-            except Unrecordable as error:
-                problems.append(
-                    Problem(
-                        node.path,
-                        f"its output type {type_name(node.output_type)} cannot be recorded: {error}",
-                        error.fix,
-                    )
-                )
+            recorded.append((node.path, "output", node.output_type))
+        elif isinstance(node, PlanMap):
+            recorded.append((node.path, "item", node.body.input_type))
+    for path, role, kind in recorded:
+        try:
+            codec_for(kind)
+        except Unrecordable as error:
+            message = f"its {role} type {type_name(kind)} cannot be recorded: {error.message}"
+            problems.append(Problem(path, message, error.fix))
     problems.extend(check_context(model))
 
 

@@ -1,7 +1,7 @@
 """Whether a value of one declared type may be given where another is asked for."""
 
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import (
     Annotated,
     Any,
@@ -68,6 +68,13 @@ def assignable(source: Type, target: Type) -> bool:
     if get_origin(target) is Literal:
         return False
     return _class_fits(source, target)
+
+
+def recorded_input(annotation: Type) -> Type:
+    """Return the type that a run's input is recorded as: a list, where anything with items is taken."""
+    if get_origin(annotation) is Iterable:
+        return list[get_args(annotation)[0]]
+    return annotation
 
 
 def type_name(annotation: Type) -> str:
