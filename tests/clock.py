@@ -23,6 +23,7 @@ class VirtualClock:
         self._chance = chance
         self._now = START
         self._sleepers: list[tuple[int, asyncio.Future[None]]] = []
+        self._asked = asyncio.Event()
 
     def now(self) -> int:
         return self._now
@@ -32,6 +33,7 @@ class VirtualClock:
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        self._asked.set()
         if not self.held:
             self.advance(seconds)
             await asyncio.sleep(0)
@@ -39,6 +41,12 @@ class VirtualClock:
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sleepers.append((self._now + int(seconds * 1e6), woken))
         await woken
+
+    async def asleep(self, count: int = 1) -> None:
+        """Return when so many waits were asked for."""
+        while len(self.slept) < count:
+            self._asked.clear()
+            await self._asked.wait()
 
     def advance(self, seconds: float) -> None:
         """Move the time, and wake whoever slept long enough."""

@@ -3,6 +3,7 @@
 import asyncio
 
 from flujo import MemoryStore
+from flujo.errors import StoreUnavailable
 from flujo.journal.store import Batch
 
 
@@ -26,4 +27,24 @@ class CutStore(MemoryStore):
         self.batches += 1
         if self.after is not None and self.batches > self.after:
             raise Cut
+        return super().submit(batch)
+
+
+class FullStore(MemoryStore):
+    """A store in memory with room for a number of events.
+
+    Args:
+        room: How many.
+    """
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def submit(self, batch: Batch) -> asyncio.Future[None]:
+        self.room -= len(batch.events)
+        if self.room < 0:
+            full: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            full.set_exception(StoreUnavailable("the disk is full", fix="make room"))
+            return full
         return super().submit(batch)

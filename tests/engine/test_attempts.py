@@ -32,7 +32,7 @@ from flujo.errors import (
 )
 from flujo.journal.store import JournalStore
 from tests.clock import VirtualClock
-from tests.engine.stores import CutStore, Cut
+from tests.engine.stores import Cut, CutStore
 
 
 async def interrupted(node: Node[Any, Any], store: MemoryStore, x: Any, **settings: Any) -> str:
@@ -100,8 +100,7 @@ class TestRetries:
         clock, store = VirtualClock(held=True), MemoryStore()
         node = self.failing(1, Retry(attempts=2, backoff=50, jitter=0))
         task = asyncio.create_task(Flujo(node, state=store, clock=clock).run_async(1, run_id="r1"))
-        while not clock.slept:
-            await asyncio.sleep(0)
+        await clock.asleep()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -72,6 +72,10 @@ async def double(x: int) -> int:
     return 2 * x
 
 
+def twice(x: int) -> list[int]:
+    return [x, x]
+
+
 async def cancelled(
     runner: Flujo[int, Any], begun: asyncio.Event, reason: str = ""
 ) -> tuple[PipelineResult[Any], float]:
@@ -244,7 +248,7 @@ class TestInterruption:
 
     async def test_no_task_is_left_behind(self) -> None:
         stage = Stage()
-        runner = Flujo(Parallel(Map(stage.polite(), over=lambda x: [x, x]), stage.polite()))
+        runner = Flujo(Parallel(Map(stage.polite(), over=twice), stage.polite()))
         task = asyncio.create_task(runner.run_async(1))
         await stage.begun.wait()
         task.cancel()

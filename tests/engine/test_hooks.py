@@ -122,11 +122,11 @@ async def test_what_they_replace_is_what_counts(durable: bool) -> None:
             return None
 
         def on_pipeline_end(self, pipeline_result: PipelineResult[Any], context: PipelineContext) -> Replace:
-            return Replace(replace(pipeline_result, output=pipeline_result.output + 1))
+            return Replace(replace(pipeline_result, output=pipeline_result.unwrap() + 1))
 
     runner = Flujo(add >> double, hooks=[Ten()], state=MemoryStore() if durable else None)
     result = await runner.run_async(1)
-    assert result.output == (1 * 10 + 1 + 1000 + 100) * 2 + 1
+    assert result.output == ((1 * 10 + 1 + 1000) + 100) * 2 + 1
     assert result.steps["add"].output == 1011
     if durable:
         assert (await runner.result(result.run_id)).output == result.output

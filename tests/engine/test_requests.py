@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field
+from pydantic_core import from_json
 
 from flujo import (
     Approval,
@@ -252,8 +253,6 @@ class TestDecisions:
             await runner.answer(paused.run_id, Decision("approve"))
 
     async def test_who_decided_is_in_the_journal(self) -> None:
-        from pydantic_core import from_json
-
         store = MemoryStore()
         desk = Desk(approved(), store)
         await desk.ask()
@@ -479,8 +478,7 @@ class TestSleeping:
         clock, store = VirtualClock(held=True), MemoryStore()
         node = Sleep(timedelta(hours=10)) >> draft
         task = asyncio.create_task(Flujo(node, state=store, clock=clock).run_async(1, run_id="r1"))
-        while not clock.slept:
-            await asyncio.sleep(0)
+        await clock.asleep()
         clock.advance(4 * 3600)
         await asyncio.sleep(0)
         assert not task.done()
@@ -488,8 +486,7 @@ class TestSleeping:
         with pytest.raises(asyncio.CancelledError):
             await task
         resumed = asyncio.create_task(Flujo(node, state=store, clock=clock).resume_async("r1"))
-        while len(clock.slept) < 2:
-            await asyncio.sleep(0)
+        await clock.asleep(2)
         assert clock.slept == [36_000, 21_600]
         clock.advance(6 * 3600)
         assert (await resumed).success
@@ -506,8 +503,7 @@ class TestSleeping:
         clock = VirtualClock(held=True)
         node = Parallel(Sleep(timedelta(seconds=3)), Sleep(timedelta(seconds=5)))
         task = asyncio.create_task(Flujo(node, clock=clock).run_async(1))
-        while len(clock.slept) < 2:
-            await asyncio.sleep(0)
+        await clock.asleep(2)
         clock.advance(5)
         assert (await task).output == (1, 1)
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pydantic_core import from_json
 
 from flujo import (
@@ -15,6 +15,7 @@ from flujo import (
     Flujo,
     HumanInput,
     Loop,
+    Map,
     MemoryStore,
     Parallel,
     Pipeline,
@@ -36,7 +37,7 @@ from flujo.errors import (
     RunError,
     StepFailed,
 )
-from flujo.journal.store import JournalStore
+from flujo.journal.store import JournalStore, RunQuery
 from tests.engine.stores import Cut, CutStore
 
 
@@ -135,8 +136,6 @@ class TestInputs:
             await runner.run_async("text")  # pyright: ignore[reportArgumentType]
         assert caught.value.fix
         if store is not None:
-            from flujo.journal.store import RunQuery
-
             assert (await store.runs(RunQuery())).runs == ()
 
     async def test_what_cannot_be_recorded_is_refused(self) -> None:
@@ -253,7 +252,7 @@ class TestResults:
 
     async def test_the_journal_alone_tells_the_result(self) -> None:
         class Notes(PipelineContext):
-            lines: list[str] = []
+            lines: list[str] = Field(default_factory=list[str])
 
         async def note(x: int, notes: Notes) -> int:
             notes.lines.append(str(x))
@@ -327,8 +326,6 @@ class TestFlow:
     async def test_what_a_function_beside_a_node_raises_fails_the_run_with_its_place(
         self, role: str, store: JournalStore | None
     ) -> None:
-        from flujo import Map
-
         def breaks(x: Any) -> Any:
             raise LookupError("not there")
 
@@ -357,7 +354,8 @@ class TestFlow:
         async def enough(x: int, limit: Limit) -> bool:
             return x >= limit.most
 
-        runner = Flujo(Loop(add, until=enough, max_turns=9), state=store)
+        again: Any = Loop(add, until=enough, max_turns=9)  # pyright: ignore[reportArgumentType]
+        runner = Flujo(again, state=store)
         assert (await runner.run_async(0)).output == 3
         assert (await runner.run_async(0, context=Limit(most=5))).output == 5
 
@@ -370,7 +368,8 @@ class TestFlow:
                 assert info.address == "Adder"
                 return x + self.by
 
-        assert (await Flujo(Step(Adder(5)), state=store).run_async(1)).output == 6
+        adder: Any = Adder(5)
+        assert (await Flujo(Step(adder), state=store).run_async(1)).output == 6
 
     async def test_a_step_that_takes_no_input(self, store: JournalStore | None) -> None:
         @step

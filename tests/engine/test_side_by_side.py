@@ -12,6 +12,7 @@ from flujo import (
     Append,
     Failure,
     Flujo,
+    HumanInput,
     Last,
     Map,
     Max,
@@ -330,8 +331,6 @@ class TestMaps:
         assert (await Flujo(Map(work), state=store).run_async([])).output == []
 
     async def test_items_are_chosen_once(self) -> None:
-        from flujo import HumanInput
-
         asked: list[Any] = []
 
         def over(x: int) -> list[int]:
