@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
-from flujo.errors import UnknownRun
+from flujo.errors import ChainBroken, StoreCorrupt, UnknownRun
 from flujo.journal.events import Event
 from flujo.journal.memory import MemoryStore
 from flujo.journal.sqlite import SQLiteStore
@@ -355,8 +355,18 @@ def test_any_flipped_bit_is_found(
         finally:
             await store.close()
 
+    async def go_on() -> None:
+        store = SQLiteStore(ledger.path)
+        try:
+            await store.live_events("run-1")
+        finally:
+            await store.close()
+
     try:
         reports = asyncio.run(audit())
+        if table == "events":
+            with pytest.raises((ChainBroken, StoreCorrupt)):
+                asyncio.run(go_on())
     finally:
         with closing(sqlite3.connect(ledger.path, isolation_level=None)) as connection:
             connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, rowid))

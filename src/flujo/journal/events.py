@@ -53,3 +53,12 @@ def link(previous: bytes, run_id: str, seq: int, kind: str, address: str, at: in
     """Return the hash of an event that follows the event hashed ``previous``."""
     header = f"{run_id}\n{seq}\n{kind}\n{address}\n{at}\n".encode()
     return sha256(previous + header + body).digest()
+
+
+def follows(event: Event, previous: bytes) -> bool:
+    """Tell whether an event is what its hash says, after the event hashed ``previous``."""
+    run_id, seq, kind, address, at, body, digest = event
+    try:
+        return link(previous, run_id, seq, kind, address, at, body) == digest
+    except (TypeError, ValueError):  # a damaged store may give back a value of another type
+        return False

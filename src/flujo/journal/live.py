@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from flujo.errors import ChainBroken
-from flujo.journal.events import GENESIS, Event, link
+from flujo.journal.events import GENESIS, Event, follows
 from flujo.journal.store import ENDED, RunRecord
 
 _COVERS = frozenset({"node.completed", "turn"})
@@ -39,19 +39,18 @@ class LivePart:
         Raises:
             ChainBroken: An event is missing or was changed.
         """
-        kept, covers = self._kept, self._covers
-        named = self._record.seq
+        after = self._next
         for event in newest_first:
-            self._check(event)
-            if event.seq == named:
-                self._check_named(event)
-            address = event.address
-            if covers and self._covered(address):
-                continue
-            kept.append(event)
-            if event.kind in _COVERS:
-                covers.add(address)
-                self._nearest = _below(address)
+            if after is None:
+                if event.seq < self._record.seq:
+                    named = self._record.seq
+                    raise self._broken(event, f"is the last, but the run's record names event {named}")
+            elif event.seq != after.seq - 1 or not follows(after, event.hash):
+                raise self._broken(after, "does not match its hash, or the event before it is missing")
+            else:
+                self._keep(after)
+            after = event
+        self._next = after  # nothing is made of an event before the one before it vouches for it
 
     def events(self) -> list[Event]:
         """Return the live events, oldest first.
@@ -62,18 +61,21 @@ class LivePart:
         first = self._next
         if first is None:
             raise ChainBroken(f"run {self._record.run_id}: its journal is gone")
-        if first.seq != 1 or first.kind != "run.started" or link(GENESIS, *first[:6]) != first.hash:
+        if first.seq != 1 or first.kind != "run.started" or not follows(first, GENESIS):
             raise self._broken(first, "is not how the run began")
+        self._keep(first)
+        self._next = None
         return self._kept[::-1]
 
-    def _check(self, event: Event) -> None:
-        """Check the event that comes after this one, of which all is known now."""
-        after, self._next = self._next, event
-        if after is None:
-            if event.seq < self._record.seq:
-                raise self._broken(event, f"is the last, but the run's record names event {self._record.seq}")
-        elif event.seq != after.seq - 1 or link(event.hash, *after[:6]) != after.hash:
-            raise self._broken(after, "does not match its hash, or the event before it is missing")
+    def _keep(self, event: Event) -> None:
+        if event.seq == self._record.seq:
+            self._check_named(event)
+        if self._covers and self._covered(event.address):
+            return
+        self._kept.append(event)
+        if event.kind in _COVERS:
+            self._covers.add(event.address)
+            self._nearest = _below(event.address)
 
     def _check_named(self, event: Event) -> None:
         """Check the event that the run's record names: the last when its status changed."""
