@@ -88,16 +88,19 @@ def _job(options: Options, folder: Path) -> Job:
 def _work(options: Options, job: Job, folder: Path, store: SQLiteStore, screen: Screen) -> int:
     asks = screen.is_terminal and not options.auto
     target = "invoice_intake.demo:configured" if job.model else "invoice_intake.pipeline:pipeline"
+    countdown = None
+    if options.crash_after is not None:
+        countdown = Countdown(options.crash_after, lambda: screen.say(_last_words(folder)))
     desk = Desk(
-        Flujo(intake(_model(job)), state=store),
+        Flujo(intake(_model(job)), state=store, hooks=[] if countdown is None else [countdown]),
         store,
         context=IntakeContext(folder=str(folder), limit=job.limit),
         reviewer=Person(screen.out) if asks else ScriptedReviewer(),
         watcher=screen,
-        countdown=Countdown(options.crash_after, lambda: screen.say(_last_words(folder))),
+        countdown=countdown,
         labels={"target": target, "folder": str(Path(__file__).parent.parent)},
     )
-    screen.say(f"{len(job.items)} files, read by {job.model or 'rules'}")
+    screen.say(f"{_counted(len(job.items), 'file')}, read by {job.model or 'rules'}")
     outcomes: list[Outcome] = []
     for item in job.items:
         try:
@@ -108,8 +111,8 @@ def _work(options: Options, job: Job, folder: Path, store: SQLiteStore, screen: 
             )
             raise
         screen.done(outcomes[-1])
-    if desk.countdown.left:
-        screen.say(f"The job ended {desk.countdown.left} steps before the crash that was asked for.")
+    if countdown is not None:
+        screen.say(f"The job ended after {countdown.recorded} steps: nothing was there to be killed.")
     audit = desk.audit()
     _write(outcomes, audit, folder)
     return _close(outcomes, audit, folder, screen)
@@ -144,7 +147,8 @@ def _close(outcomes: Sequence[Outcome], audit: Sequence[Report], folder: Path, s
             assert report.finding is not None
             out.print(f"  {report.run_id}: {escape(report.finding.message)}")
     else:
-        out.print(f"[green]Audit: sound[/], {events} events of {len(audit)} runs are as they were written")
+        checked = f"{_counted(events, 'event')} of {_counted(len(audit), 'run')}"
+        out.print(f"[green]Audit: sound[/], {checked} as they were written")
     for name in ("results.json", "ledger.csv", "report.html"):
         out.print(f"{name:<13} {_short(folder)}/{name}", highlight=False, soft_wrap=True)
     status, command = _verdict(outcomes, broken, folder)
@@ -205,6 +209,10 @@ def _flujo() -> str:
     if typed.name != "flujo" or shutil.which("flujo") is not None:
         return "flujo"
     return _short(typed.resolve())
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _short(path: Path) -> str:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from flujo import Flujo, PipelineResult
+from flujo import Flujo, Hook, PipelineContext, PipelineResult, StepResult
 from flujo.engine.result import Finished, RunEvent, StepCompleted, StepStarted
 from flujo.journal.events import Event
 from flujo.journal.store import JournalStore
@@ -60,24 +60,39 @@ class Outcome:
         return self.result.output
 
 
-class Countdown:
+class Countdown(Hook):
     """Kills this process, as a power cut would, after so many recorded steps.
 
+    It watches from two sides. A step begins only when all before it is committed: there the count is exact.
+    Of steps that run side by side one may be recorded while others still run: there it is what was told.
+
     Args:
-        steps: How many; None for never.
+        steps: How many.
         last_words: Called just before.
     """
 
-    def __init__(self, steps: int | None, last_words: Callable[[], None]) -> None:
-        self.left = steps
+    def __init__(self, steps: int, last_words: Callable[[], None]) -> None:
+        self.steps = steps
         self.last_words = last_words
+        self.ended = 0
+        self.recorded = 0
 
-    def step(self) -> None:
-        """Count one step whose result is in the journal."""
-        if self.left is None:
-            return
-        self.left -= 1
-        if self.left == 0:
+    def pre_step_execution(self, step_name: str, step_input: object, context: PipelineContext) -> None:
+        """Die before a step, if enough were recorded."""
+        self.die_after(self.ended)
+
+    def post_step_execution(self, step_result: StepResult, context: PipelineContext) -> None:
+        """Count a step that is about to be recorded."""
+        self.ended += 1
+
+    def told(self) -> None:
+        """Count a step that is in the journal."""
+        self.recorded += 1
+        self.die_after(self.recorded)
+
+    def die_after(self, steps: int) -> None:
+        """Die if these were enough."""
+        if steps >= self.steps:
             self.last_words()
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -91,7 +106,7 @@ class Desk:
         context: What every run begins with.
         reviewer: Who decides what a run asks.
         watcher: Who is told.
-        countdown: What is told of every recorded step.
+        countdown: What is told of every recorded step, if this is to end badly.
         labels: Where other commands find the pipeline of a run of this desk.
     """
 
@@ -103,7 +118,7 @@ class Desk:
         context: IntakeContext,
         reviewer: Reviewer,
         watcher: Watcher,
-        countdown: Countdown,
+        countdown: Countdown | None,
         labels: Mapping[str, str],
     ) -> None:
         self.runner = runner
@@ -148,8 +163,8 @@ class Desk:
             match event:
                 case StepStarted():
                     self.watcher.step(item, event.address)
-                case StepCompleted():
-                    self.countdown.step()
+                case StepCompleted() if self.countdown is not None:
+                    self.countdown.told()
                 case Finished():
                     return event.result
                 case _:
