@@ -13,7 +13,7 @@ from pydantic_core import from_json, to_json
 from flujo.engine.build import Build, Judge, bind, judge, output_check
 from flujo.engine.effects import StepEffects, importable
 from flujo.engine.record import read_usage, write_usage
-from flujo.engine.requests import Asked, accepted, answer_to, approval, ask
+from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, approval, ask
 from flujo.engine.result import StepGaveUp, StepRetrying
 from flujo.engine.run import Frame, Run, Suspended, Walk
 from flujo.errors import (
@@ -260,7 +260,7 @@ class Attempts:
             "pause",
             pause.prompt,
             subject=pause.subject,
-            schema=codec_for(schema).schema(),
+            schema=answer_codec(schema, address).schema(),
             type_name=importable(schema),
             actions=("edit", "deny") if pause.subject is None else ("approve", "edit", "deny"),
         )

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from flujo.engine.record import Note
-from flujo.engine.requests import Asked, accepted, answer_to, ask, asked
+from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, ask, asked
 from flujo.engine.run import Run
 from flujo.engine.threads import settled
 from flujo.errors import EffectDiverged, RecordError, RunTaken
@@ -71,7 +71,7 @@ class StepEffects:
     async def ask(self, info: StepInfo, prompt: str, schema: Any, subject: Any) -> Any:
         """Return a person's answer, or unwind the step until there is one; see :meth:`StepInfo.ask`."""
         address = _next_address(info, "ask")
-        codec = codec_for(schema)
+        codec = answer_codec(schema, address)
         answer = answer_to(self._run, address)
         if answer is not None:
             return accepted(answer, codec, address)

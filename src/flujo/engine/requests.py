@@ -126,6 +126,23 @@ def ask(
     return Suspended(approval(run.id, address, body))
 
 
+def answer_codec(schema: Any, address: str) -> Codec:
+    """Return how answers of a type that a step asks for are written and read.
+
+    Raises:
+        RecordError: Nobody can give an answer of this type.
+    """
+    try:
+        return codec_for(schema)
+    except Unrecordable as error:
+        raise RecordError(
+            f"an answer of this type cannot be given: {error.message}",
+            step=address,
+            address=address,
+            fix=error.fix,
+        ) from error
+
+
 def accepted(answer: Mapping[str, Any], codec: Codec, address: str) -> Any:
     """Return the value of an answer.
 

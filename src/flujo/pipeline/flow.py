@@ -233,7 +233,7 @@ class Map(Node[In, Out]):
             raise PipelineError(f"Map(concurrency={concurrency})", fix="use at least 1, or leave it out")
         if on_failure not in ("cancel", "collect"):
             raise PipelineError(f"Map(on_failure={on_failure!r})", fix='use "cancel" or "collect"')
-        check_node(body, "Map")
+        check_node(body, "Map, body")
         object.__setattr__(self, "body", body)
         object.__setattr__(self, "over", over)
         object.__setattr__(self, "concurrency", concurrency)
@@ -323,7 +323,7 @@ class Loop(Node[In, Out]):
             raise PipelineError(f"Loop(max_turns={max_turns})", fix="use at least 1")
         if on_exhausted not in ("fail", "return"):
             raise PipelineError(f"Loop(on_exhausted={on_exhausted!r})", fix='use "fail" or "return"')
-        check_node(body, "Loop")
+        check_node(body, "Loop, body")
         object.__setattr__(self, "body", body)
         object.__setattr__(self, "until", until)
         object.__setattr__(self, "max_turns", max_turns)
@@ -377,7 +377,7 @@ class SubPipeline(Node[In, Out]):
         output: Callable[[Any], Any] | None = None,
         name: str = "",
     ) -> None:
-        check_node(pipeline, "SubPipeline")
+        check_node(pipeline, "SubPipeline, pipeline")
         object.__setattr__(self, "pipeline", pipeline)
         object.__setattr__(self, "input", input)
         object.__setattr__(self, "result", output)

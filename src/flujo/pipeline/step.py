@@ -76,7 +76,8 @@ class Retry:
         if self.backoff < 0 or self.longest < 0 or self.factor < 0 or not 0 <= self.jitter <= 1:
             raise PipelineError(
                 f"Retry(backoff={self.backoff}, factor={self.factor}, longest={self.longest}, "
-                f"jitter={self.jitter}): waits cannot be negative and jitter is a share from 0 to 1"
+                f"jitter={self.jitter}) cannot work",
+                fix="use waits from 0 up, and a jitter from 0 to 1",
             )
 
     def wait(self, failed: int, chance: float) -> float:

@@ -36,8 +36,7 @@ def compile_plan(
     placement = Placement()
     root = placement.place_root(pipeline)
     model = _context_model(placement, context_model)
-    if recorded:
-        _check_recordable(root, model, placement.problems)
+    _check_recordable(root, model, placement.problems, recorded=recorded)
     if placement.problems:
         raise PlanError(placement.problems)
     return Plan(
@@ -70,20 +69,25 @@ def _context_model(placement: Placement, given: type[PipelineContext] | None) ->
     return model
 
 
-def _check_recordable(root: PlanNode, model: type[PipelineContext], problems: list[Problem]) -> None:
-    recorded: list[tuple[str, str, Type]] = [(root.path, "input", recorded_input(root.input_type))]
+def _check_recordable(
+    root: PlanNode, model: type[PipelineContext], problems: list[Problem], *, recorded: bool
+) -> None:
+    """Report types that cannot be recorded; without a store, those that nobody could answer."""
+    kinds: list[tuple[str, str, Type]] = []
+    if recorded:
+        kinds.append((root.path, "input", recorded_input(root.input_type)))
+        problems.extend(check_context(model))
     for node in root.walk():
-        if isinstance(node, PlanStep | PlanHuman | PlanEvent):
-            recorded.append((node.path, "output", node.output_type))
-        elif isinstance(node, PlanMap):
-            recorded.append((node.path, "item", node.body.input_type))
-    for path, role, kind in recorded:
+        if isinstance(node, PlanHuman | PlanEvent) or (recorded and isinstance(node, PlanStep)):
+            kinds.append((node.path, "output", node.output_type))
+        elif recorded and isinstance(node, PlanMap):
+            kinds.append((node.path, "item", node.body.input_type))
+    for path, role, kind in kinds:
         try:
             codec_for(kind)
         except Unrecordable as error:
             message = f"its {role} type {type_name(kind)} cannot be recorded: {error.message}"
             problems.append(Problem(path, message, error.fix))
-    problems.extend(check_context(model))
 
 
 def _exports(root: PlanNode, references: list[tuple[str, str]]) -> Mapping[str, tuple[str, ...]]:
