@@ -80,13 +80,10 @@ def test_a_store_that_is_locked(kept: Shell) -> None:
 
 def test_the_audit_finds_nothing(kept: Shell) -> None:
     told = kept("audit", "verify")
-    assert (told.code, told.out) == (0, "sound: 2 runs, 8 events\n")
-    assert kept("audit", "verify", "a", "--json").json == {
-        "sound": True,
-        "runs": 1,
-        "events": 4,
-        "findings": [],
-    }
+    events = len(kept("runs", "show", "a", "--json").json["journal"])
+    assert (told.code, told.out) == (0, f"sound: 2 runs, {2 * events} events\n")
+    alone = kept("audit", "verify", "a", "--json").json
+    assert alone == {"sound": True, "runs": 1, "events": events, "findings": []}
 
 
 @pytest.mark.parametrize(
@@ -131,5 +128,9 @@ def test_two_processes_do_not_carry_one_run(flujo: Shell) -> None:
         while b"slow begins" not in first.stderr.readline():
             pass
         told = flujo("runs", "resume", "r1", "--json")
+        shop = Path("shop.py")
+        shop.write_text(shop.read_text().replace("sleep(30)", "sleep(0)"))
+        taken = flujo("runs", "resume", "r1", "--take-over", "--json")
         first.kill()
-    assert (told.code, told.error["code"]) == (1, "run_busy")
+    assert (told.code, told.error["code"], "--take-over" in told.error["fix"]) == (1, "run_busy", True)
+    assert (taken.code, taken.json["output"]) == (0, "X")

@@ -18,6 +18,7 @@ from flujo.cli.reading import Waiting, begun_with, find_request, find_run, opene
 from flujo.cli.runs import target_of
 from flujo.cli.targets import Target
 from flujo.cli.text import age, brief, counted, local
+from flujo.engine.runner import Flujo
 from flujo.errors import AnswerRejected, InputError
 from flujo.journal.store import RunQuery
 from flujo.pipeline.waits import Action, Approval, Decision
@@ -103,16 +104,17 @@ def decide(
             tail=tail,
         )
 
-    async def record() -> None:
-        try:
-            await runner.answer(run_id, decision, request=one.request.id)
-        finally:
-            await runner.close()
-
     with user_code():
-        asyncio.run(record())
+        asyncio.run(_record(runner, one.request, decision))
     _confirm(one.request, decision, command("runs", "resume", run_id, *tail), show)
     return DONE
+
+
+async def _record(runner: Flujo[Any, Any], request: Approval, decision: Decision) -> None:
+    try:
+        await runner.answer(request.run_id, decision, request=request.id)
+    finally:
+        await runner.close()
 
 
 def _confirm(request: Approval, decision: Decision, following: str, show: Show) -> None:

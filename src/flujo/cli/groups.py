@@ -15,6 +15,7 @@ from flujo.cli.options import (
     RunId,
     Store,
     Stream,
+    TakeOver,
     Trace,
 )
 
@@ -108,6 +109,7 @@ def runs_show(
 def runs_resume(
     run: RunId,
     target: OtherTarget = None,
+    take_over: TakeOver = False,
     store: Store = None,
     as_json: Json = False,
     stream: Stream = False,
@@ -124,7 +126,11 @@ def runs_resume(
 
     config = load_config(store=store, trace=trace or None)
     return resume_run(
-        config, run, target=target, show=Show.of(config, as_json=as_json, stream=stream, quiet=quiet)
+        config,
+        run,
+        target=target,
+        take_over=take_over,
+        show=Show.of(config, as_json=as_json, stream=stream, quiet=quiet),
     )
 
 
@@ -133,6 +139,7 @@ def runs_cancel(
     run: RunId,
     reason: Reason = "",
     target: OtherTarget = None,
+    take_over: TakeOver = False,
     store: Store = None,
     as_json: Json = False,
     trace: Trace = False,
@@ -144,7 +151,9 @@ def runs_cancel(
     from flujo.cli.config import load_config
     from flujo.cli.runs import cancel_run
 
-    return cancel_run(load_config(store=store), run, reason=reason, target=target, as_json=as_json)
+    return cancel_run(
+        load_config(store=store), run, reason=reason, target=target, take_over=take_over, as_json=as_json
+    )
 
 
 @approvals.command("list")

@@ -45,6 +45,10 @@ Actor = Annotated[
     typer.Option("--actor", metavar="NAME", help="Who decides.  [setting: actor]", show_default=False),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run at once.")]
+TakeOver = Annotated[
+    bool,
+    typer.Option("--take-over", help="Although its process may still run: when you know that it is gone."),
+]
 OtherTarget = Annotated[
     str | None,
     typer.Option(

@@ -43,6 +43,7 @@ _CODES: tuple[tuple[type[FlujoError], int], ...] = (
 _FIXES: tuple[tuple[type[FlujoError], str], ...] = (
     (PlanError, "mend what is listed, then run `flujo check` again"),
     (StepFailed, "mend the cause and run it again; --trace shows where it was raised"),
+    (RunBusy, "wait for it to end, or stop that process; if it is gone, add --take-over"),
     (PlanChanged, "run it with the code that it began with, or begin a new run"),
     (AnswerRejected, "give an answer that fits the schema; `flujo approvals list --json` shows it"),
     (ConfigError, "`flujo config show` names each setting and where it comes from"),
@@ -73,7 +74,8 @@ class Fault:
     @staticmethod
     def of(error: FlujoError) -> "Fault":
         """Return one of our own errors as a fault."""
-        fix = error.fix or next(fix for kind, fix in _FIXES if isinstance(error, kind))
+        fix = "" if isinstance(error, RunBusy) else error.fix  # ours names the option, not the argument
+        fix = fix or next(fix for kind, fix in _FIXES if isinstance(error, kind))
         return Fault(error, error.code, error.message, fix, exit_code(error), _details(error))
 
     def envelope(self) -> dict[str, Any]:

@@ -60,9 +60,15 @@ def list_runs(
     if as_json:
         emit_json({"runs": [record_json(record) for record in page.runs], "next": page.next})
         return DONE
+    filtered = query != RunQuery(limit=limit)
+    _print_page(page, now, empty=f"no run in {config.store}{' is like that' if filtered else ' yet'}")
+    return DONE
+
+
+def _print_page(page: RunPage, now: datetime, *, empty: str) -> None:
     if not page.runs:
-        note(f"no run in {config.store}" + (" is like that" if query != RunQuery(limit=limit) else " yet"))
-        return DONE
+        note(empty)
+        return
     rows = [
         (
             record.run_id,
@@ -76,7 +82,6 @@ def list_runs(
     emit(table(("RUN", "STATUS", "BEGAN", "TOOK", "PIPELINE"), rows, width=terminal_width()))
     if page.next:
         note(f"there are more: add --after {page.next}")
-    return DONE
 
 
 def standing(record: RunRecord) -> str:
@@ -128,17 +133,31 @@ def show_run(config: Config, typed: str, *, limit: int, as_json: bool) -> int:
 
     record, events, pending = asyncio.run(read())
     if as_json:
-        told = [
+        emit_json(_whole_json(record, events, pending))
+        return DONE
+    _print_run(record, events, limit)
+    tail = config.store_words
+    if pending:
+        note("\n" + "\n".join(waiting_lines(pending, record.run_id, tail)))
+    elif record.status not in ENDED and standing(record) != "running":
+        note(f"\nto go on: {command('runs', 'resume', record.run_id, *tail)}")
+    return DONE
+
+
+def _whole_json(record: RunRecord, events: Sequence[Event], pending: Sequence[Approval]) -> dict[str, Any]:
+    """Return a run with all of its journal."""
+    return {
+        **record_json(record),
+        "labels": _labels(events),
+        "pending": [approval_json(one) for one in pending],
+        "journal": [
             {"seq": e.seq, "kind": e.kind, "address": e.address, "at": e.at, "body": body_of(e)}
             for e in events
-        ]
-        document = {
-            **record_json(record),
-            "labels": _labels(events),
-            "pending": [approval_json(one) for one in pending],
-        }
-        emit_json({**document, "journal": told})
-        return DONE
+        ],
+    }
+
+
+def _print_run(record: RunRecord, events: Sequence[Event], limit: int) -> None:
     facts = [
         ("run", record.run_id),
         ("pipeline", record.pipeline),
@@ -153,12 +172,6 @@ def show_run(config: Config, typed: str, *, limit: int, as_json: bool) -> int:
     if hidden:
         emit(f"\n… {counted(hidden, 'earlier line')}; --limit 0 shows all")
     emit("\n" + _timeline_table(rows[hidden:]))
-    tail = config.store_words
-    if pending:
-        note("\n" + "\n".join(waiting_lines(pending, record.run_id, tail)))
-    elif record.status not in ENDED and standing(record) != "running":
-        note(f"\nto go on: {command('runs', 'resume', record.run_id, *tail)}")
-    return DONE
 
 
 def _timeline_table(rows: Sequence[Row]) -> str:
@@ -175,7 +188,7 @@ def _labels(events: Sequence[Event]) -> dict[str, str]:
     return body_of(events[0]).get("labels", {}) if events else {}
 
 
-def resume_run(config: Config, typed: str, *, target: str | None, show: Show) -> int:
+def resume_run(config: Config, typed: str, *, target: str | None, take_over: bool, show: Show) -> int:
     """Go on with a run, and return what the command exits with."""
     record, found, known = asyncio.run(_found(config, typed, target))
     with user_code():
@@ -184,7 +197,7 @@ def resume_run(config: Config, typed: str, *, target: str | None, show: Show) ->
         note(f"run {record.run_id} has ended already; its result:")
     return carry(
         runner,
-        lambda runner: runner.stream_resume_async(record.run_id),
+        lambda runner: runner.stream_resume_async(record.run_id, take_over=take_over),
         record.run_id,
         show=show,
         tail=tail_of(runner, config, target),
@@ -233,13 +246,15 @@ def _matching(found: Target, record: RunRecord, config: Config) -> Flujo[Any, An
     return runner
 
 
-def cancel_run(config: Config, typed: str, *, reason: str, target: str | None, as_json: bool) -> int:
+def cancel_run(
+    config: Config, typed: str, *, reason: str, target: str | None, take_over: bool, as_json: bool
+) -> int:
     """Cancel a run for good, and return what the command exits with."""
     record, found, _ = asyncio.run(_found(config, typed, target))
 
     async def cancel(runner: Flujo[Any, Any]) -> Any:
         try:
-            return await runner.cancel(record.run_id, reason)
+            return await runner.cancel(record.run_id, reason, take_over=take_over)
         finally:
             await runner.close()
 
