@@ -14,7 +14,7 @@ from flujo.engine.run import Run, Suspended
 from flujo.errors import RecordError, RequestDenied
 from flujo.journal.store import JournalStore
 from flujo.pipeline.waits import Action, Approval, RequestKind
-from flujo.plan.codec import Codec, Unrecordable
+from flujo.plan.codec import Codec, Unrecordable, codec_for
 
 
 class Asked(BaseException):

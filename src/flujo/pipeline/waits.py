@@ -155,7 +155,7 @@ class Sleep(Node[In, Out]):
 
     def __init__(self: Sleep[A, A], duration: timedelta, *, name: str = "") -> None:
         if duration < timedelta():
-            raise PipelineError(f"Sleep({duration!r}): a wait cannot be negative", fix="give a time from 0 up")
+            raise PipelineError(f"Sleep({duration!r}): a wait cannot be negative", fix="give 0 or more")
         object.__setattr__(self, "duration", duration)
         object.__setattr__(self, "_name", check_name(name))
 
