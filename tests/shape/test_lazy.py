@@ -42,7 +42,8 @@ class Seen:
 
     @property
     def third_party(self) -> set[str]:
-        return {name.partition(".")[0] for name in self.new} - set(sys.stdlib_module_names) - {"flujo"}
+        tops = {name.partition(".")[0] for name in self.new} - sys.stdlib_module_names - {"flujo"}
+        return {name for name in tops if not name.startswith("_sysconfigdata_")}  # named by the platform
 
     @property
     def ours(self) -> list[str]:
@@ -76,7 +77,7 @@ def test_the_runner_loads_few_modules_beyond_its_floor(tmp_path: Path) -> None:
     floor = set(Seen(FLOOR, tmp_path).new)
     seen = Seen("import flujo; flujo.Flujo", tmp_path)
     borrowed = [name for name in seen.new if name not in floor and name not in seen.ours]
-    assert len(seen.ours) <= 45, seen.ours
+    assert len(seen.ours) <= 60, seen.ours
     assert len(borrowed) <= 15, borrowed
 
 
