@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
-from copy import deepcopy
-from hashlib import sha256
-from typing import Any, Literal, NamedTuple
-
-from pydantic_core import from_json, to_json
+from typing import Any, NamedTuple
 
 from flujo.engine.build import Build, Judge, bind, judge, output_check
+from flujo.engine.caching import StepCache
 from flujo.engine.effects import StepEffects, importable
-from flujo.engine.record import read_usage, write_usage
+from flujo.engine.failures import (
+    KINDS,
+    CutOff,
+    RecordedFailure,
+    Rejected,
+    TimeLimit,
+    Tried,
+    described,
+    note_failure,
+    raise_if_cancelled,
+    told,
+)
+from flujo.engine.record import read_usage
 from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, approval, ask
 from flujo.engine.result import StepGaveUp, StepRetrying
 from flujo.engine.run import Frame, Run, Suspended, Walk
 from flujo.errors import (
     EffectDiverged,
-    OutputRejected,
     RecordError,
     RequestDenied,
     ResumeError,
     RunError,
     StepFailed,
-    StepTimedOut,
     StoreError,
 )
 from flujo.pipeline.context import adopt, fork
 from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
 from flujo.pipeline.waits import PauseForHumanInput, StopPipeline
-from flujo.plan.codec import Unrecordable, codec_for
+from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanStep
 from flujo.plan.types import type_name
 
@@ -56,20 +62,8 @@ class Attempted(NamedTuple):
     fallback: Frame | None = None
 
 
-Kind = Literal["error", "timeout", "rejected"]
-_KINDS: dict[Kind, type[StepFailed]] = {
-    "error": StepFailed,
-    "timeout": StepTimedOut,
-    "rejected": OutputRejected,
-}
-
-
 _GIVEN_UP = "it was given up"
 _SETTLES = ("step.started", "step.attempt", "step.discarded", "request")
-
-
-class Rejected(Exception):
-    """A validator, or the declared type, did not accept an output."""
 
 
 class Attempts:
@@ -88,6 +82,7 @@ class Attempts:
         self._validators = tuple(judge(one) for one in plan.validators)
         self._changes_context = any(one.context for one in (signature, *plan.validators))
         self._fallback = fallback
+        self._cache = StepCache(plan) if node.cache else None
         self._once = node.effects == "at_most_once"
         self.check = output_check(plan.output_type)
         special = (
@@ -105,14 +100,15 @@ class Attempts:
         asked = self._asked_before(run, address)
         if asked is not None:
             return asked
-        key = self._cache_key(address, value) if self._node.cache else ""
-        if key:
-            hit = await self._cached(run, key)
-            if hit is not None:
-                return hit
+        if self._cache is None:
+            return await self._tries(frame, address, value)
+        key = self._cache.key(address, value)
+        known = await self._cache.find(run, key)
+        if known is not None:
+            return Attempted(known.output, cached=True)
         outcome = await self._tries(frame, address, value)
-        if key and isinstance(outcome, Attempted):
-            self.remember(run, key, outcome.output)
+        if isinstance(outcome, Attempted):
+            self._cache.remember(run, key, outcome.output)
         return outcome
 
     async def _tries(self, frame: Frame, address: str, value: Any) -> Attempted | Suspended:
@@ -136,9 +132,11 @@ class Attempts:
             except PASSES:
                 raise
             except Exception as error:  # noqa: BLE001  # the step's own code
+                if self._once and isinstance(error, TimeLimit | CutOff):
+                    return self._doubt(run, address)
                 wait = self._wait(run, info.attempt, error)
                 tried = tried.after(info, error)
-                _note_failure(run, info, error, wait)
+                note_failure(run, info, error, wait)
                 if wait is None:
                     break
             await self._rest(run, address, tried, wait)
@@ -229,7 +227,7 @@ class Attempts:
     def failure(self, run: Run, address: str, attempt: int, error: BaseException | None) -> StepFailed:
         """Return how a step's failure reaches the caller: with its place, and the original as its cause."""
         kind, text = told(error)
-        failed = _KINDS[kind](text, step=self._plan.label, address=address, attempt=attempt)
+        failed = KINDS[kind](text, step=self._plan.label, address=address, attempt=attempt)
         failed.__cause__ = error
         if run.observe is not None:
             run.observe(StepGaveUp(run.id, address, failed))
@@ -242,7 +240,7 @@ class Attempts:
         if isinstance(error, PASSES):
             raise error
         info = StepInfo(run.id, address, 1, (), StepEffects(run))
-        _note_failure(run, info, error, None)
+        note_failure(run, info, error, None)
         raise self.failure(run, address, 1, error)
 
     def mistyped(self, output: Any) -> Rejected:
@@ -280,111 +278,24 @@ class Attempts:
             return Attempted(accepted(answer, codec_for(self._plan.output_type), address))
         given_up = last.kind == "step.discarded" and last.body["why"] == _GIVEN_UP
         if self._once and (last.kind == "step.started" or given_up):
-            return ask(
-                run,
-                address,
-                "in_doubt",
-                f"{address} was started, and whether it took effect is not known: approve runs it (again); "
-                "edit gives its output, if it did take effect; deny fails the run",
-                schema=codec_for(self._plan.output_type).schema(),
-            )
+            return self._doubt(run, address)
         return None
+
+    def _doubt(self, run: Run, address: str) -> Suspended:
+        """Ask a person whether a step took effect that may run at most once."""
+        return ask(
+            run,
+            address,
+            "in_doubt",
+            f"{address} was started, and whether it took effect is not known: approve runs it (again); "
+            "edit gives its output, if it did take effect; deny fails the run",
+            schema=codec_for(self._plan.output_type).schema(),
+        )
 
     def _discard(self, run: Run, info: StepInfo) -> None:
         """Note that a call in a thread was given up: it may still end, and its result is discarded."""
         if not self._plan.signature.is_async:
             run.note("step.discarded", info.address, {"attempt": info.attempt, "why": _GIVEN_UP})
-
-    def _cache_key(self, address: str, value: Any) -> str:
-        chosen = self._node.cache
-        try:
-            key = chosen(value) if callable(chosen) else to_json(value).decode()
-        except Exception as error:
-            raise RunError(
-                f"{address}: no cache key for its input: {described(error)}",
-                fix="pass cache= a function of the input",
-            ) from error
-        facts = [
-            self._plan.label,
-            self._plan.signature.call.__qualname__,
-            type_name(self._plan.output_type),
-            key,
-        ]
-        return sha256(to_json(facts)).hexdigest()
-
-    async def _cached(self, run: Run, key: str) -> Attempted | None:
-        if run.recorder is None:
-            return Attempted(deepcopy(run.cache[key]), cached=True) if key in run.cache else None
-        written = await run.recorder.store.cached(key)
-        return (
-            None
-            if written is None
-            else Attempted(codec_for(self._plan.output_type).load(written), cached=True)
-        )
-
-    def remember(self, run: Run, key: str, output: Any) -> None:
-        """Keep an output beyond the run, for the next step with this key."""
-        if run.recorder is None:
-            run.cache[key] = deepcopy(output)
-        else:
-            with suppress(Unrecordable):  # told when the step is recorded
-                run.recorder.remember(key, codec_for(self._plan.output_type).dump(output))
-
-
-class Tried(NamedTuple):
-    """What failed attempts came to."""
-
-    failed: int = 0
-    usage: Usage = NO_USAGE
-    feedback: tuple[str, ...] = ()
-    error: Exception | None = None
-    over: bool = False
-
-    def after(self, info: StepInfo, error: Exception) -> Tried:
-        """Return this with one more failed attempt."""
-        feedback = (*self.feedback, str(error)) if isinstance(error, Rejected) else self.feedback
-        return Tried(info.attempt, self.usage + info.usage, feedback, error)
-
-
-class RecordedFailure(Exception):
-    """What the journal kept of an exception that ended an attempt in another process."""
-
-    def __init__(self, kind: Kind, text: str) -> None:
-        super().__init__(text)
-        self.kind: Kind = kind
-
-
-class CutOff(Exception):
-    """An attempt's work was cancelled by something else than the run."""
-
-
-class TimeLimit(Exception):
-    """An attempt took longer than its step allows."""
-
-
-def told(error: BaseException | None) -> tuple[Kind, str]:
-    """Return what kind of failure an exception is, and how it is told."""
-    match error:
-        case RecordedFailure():
-            return error.kind, str(error)
-        case TimeLimit():
-            return "timeout", str(error)
-        case Rejected():
-            return "rejected", str(error)
-        case _:
-            return "error", described(error)
-
-
-def described(error: BaseException | None) -> str:
-    """Return an exception in one line: its type and what it says."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def raise_if_cancelled(error: asyncio.CancelledError) -> None:
-    """Raise a cancellation again, if it is this task that is cancelled."""
-    task = asyncio.current_task()
-    if task is None or task.cancelling():
-        raise error
 
 
 async def _committed(run: Run) -> None:
@@ -401,15 +312,3 @@ async def _judged(validator: Judge, frame: Frame, output: Any) -> None:
     if verdict is None or verdict is True:
         return
     raise Rejected(str(verdict) if verdict else "a validator rejected it")
-
-
-def _note_failure(run: Run, info: StepInfo, error: Exception, wait: float | None) -> None:
-    kind, text = told(error)
-    body: dict[str, Any] = {"attempt": info.attempt, "kind": kind, "text": text, "again": wait is not None}
-    if wait:
-        body["due"] = run.clock.now() + int(wait * 1e6)
-    if info.usage:
-        body["usage"] = from_json(write_usage(info.usage))
-    if isinstance(error, Rejected):
-        body["feedback"] = [str(error)]
-    run.note("step.attempt", info.address, body)

@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from flujo.engine.attempts import Attempted, Attempts, CutOff, raise_if_cancelled
+from flujo.engine.attempts import Attempted, Attempts
 from flujo.engine.build import Build
+from flujo.engine.failures import CutOff, raise_if_cancelled
 from flujo.engine.hooks import shown
 from flujo.engine.patch import compose
 from flujo.engine.record import Memo, read_usage, write_usage

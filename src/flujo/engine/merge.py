@@ -1,10 +1,10 @@
 """What parallel branches did to their views of a context, brought together where they join."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 from flujo.errors import ContextConflict
-from flujo.pipeline.context import PipelineContext, clone, fork, watch_of
+from flujo.pipeline.context import PipelineContext, clone, fork, touch, watch_of
 from flujo.pipeline.reducers import Reducer
 from flujo.plan.fields import ContextField, context_fields
 from flujo.plan.same import alike
@@ -117,7 +117,7 @@ def _conflict(name: str, what: str, first: str, second: str) -> ContextConflict:
 def _write(parent: PipelineContext, name: str, value: object) -> None:
     watch = watch_of(parent)
     if watch is not None:
-        getattr(parent, name)  # so that its recorded state is known, and only the difference is recorded
+        touch(parent, name)  # so that its recorded state is known, and only the difference is recorded
         watch.touched.add(name)
         if watch.owned is not None:
             watch.owned.add(name)
@@ -126,7 +126,7 @@ def _write(parent: PipelineContext, name: str, value: object) -> None:
 
 
 def _write_keys(parent: PipelineContext, name: str, keys: Mapping[str, object], gone: set[str]) -> None:
-    value: dict[str, Any] = getattr(parent, name)
+    value = cast("dict[str, object]", touch(parent, name))
     for key in gone:
         value.pop(key, None)
     value.update(keys)

@@ -1,0 +1,94 @@
+"""How attempts fail: what went wrong, how it is told, and how it is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Literal, NamedTuple
+
+from pydantic_core import from_json
+
+from flujo.engine.record import write_usage
+from flujo.engine.run import Run
+from flujo.errors import OutputRejected, StepFailed, StepTimedOut
+from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
+
+Kind = Literal["error", "timeout", "rejected"]
+KINDS: dict[Kind, type[StepFailed]] = {
+    "error": StepFailed,
+    "timeout": StepTimedOut,
+    "rejected": OutputRejected,
+}
+"""What the failure of a step is raised as."""
+
+
+class Rejected(Exception):
+    """A validator, or the declared type, did not accept an output."""
+
+
+class Tried(NamedTuple):
+    """What failed attempts came to."""
+
+    failed: int = 0
+    usage: Usage = NO_USAGE
+    feedback: tuple[str, ...] = ()
+    error: Exception | None = None
+    over: bool = False
+
+    def after(self, info: StepInfo, error: Exception) -> Tried:
+        """Return this with one more failed attempt."""
+        feedback = (*self.feedback, str(error)) if isinstance(error, Rejected) else self.feedback
+        return Tried(info.attempt, self.usage + info.usage, feedback, error)
+
+
+class RecordedFailure(Exception):
+    """What the journal kept of an exception that ended an attempt in another process."""
+
+    def __init__(self, kind: Kind, text: str) -> None:
+        super().__init__(text)
+        self.kind: Kind = kind
+
+
+class CutOff(Exception):
+    """An attempt's work was cancelled by something else than the run."""
+
+
+class TimeLimit(Exception):
+    """An attempt took longer than its step allows."""
+
+
+def told(error: BaseException | None) -> tuple[Kind, str]:
+    """Return what kind of failure an exception is, and how it is told."""
+    match error:
+        case RecordedFailure():
+            return error.kind, str(error)
+        case TimeLimit():
+            return "timeout", str(error)
+        case Rejected():
+            return "rejected", str(error)
+        case _:
+            return "error", described(error)
+
+
+def described(error: BaseException | None) -> str:
+    """Return an exception in one line: its type and what it says."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def raise_if_cancelled(error: asyncio.CancelledError) -> None:
+    """Raise a cancellation again, if it is this task that is cancelled."""
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise error
+
+
+def note_failure(run: Run, info: StepInfo, error: Exception, wait: float | None) -> None:
+    """Record a failed attempt, and when the next one is due."""
+    kind, text = told(error)
+    body: dict[str, Any] = {"attempt": info.attempt, "kind": kind, "text": text, "again": wait is not None}
+    if wait:
+        body["due"] = run.clock.now() + int(wait * 1e6)
+    if info.usage:
+        body["usage"] = from_json(write_usage(info.usage))
+    if isinstance(error, Rejected):
+        body["feedback"] = [str(error)]
+    run.note("step.attempt", info.address, body)
