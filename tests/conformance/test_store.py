@@ -2,18 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from flujo.errors import ChainBroken, ConfigError, RunTaken, StoreError, StoreUnavailable
-from flujo.journal.events import Event, EventKind
-from flujo.journal.memory import MemoryStore
-from flujo.journal.sqlite import SQLiteStore
+from flujo.journal.events import Event
 from flujo.journal.store import JournalStore, RunQuery, RunRecord, RunStatus, StatusChange
 from tests.journal.scribe import RUNNING, START, Scribe, payload
 
@@ -21,26 +17,6 @@ PAUSED = StatusChange("paused")
 COMPLETED = StatusChange("completed")
 
 MakeStore = Callable[[Path], JournalStore]
-
-
-def memory(folder: Path) -> JournalStore:
-    return MemoryStore()
-
-
-def sqlite(folder: Path) -> JournalStore:
-    return SQLiteStore(folder / "flujo_ops.db")
-
-
-@pytest.fixture(params=[memory, sqlite], ids=["memory", "sqlite"])
-def make_store(request: pytest.FixtureRequest) -> MakeStore:
-    return request.param
-
-
-@pytest.fixture
-async def store(make_store: MakeStore, tmp_path: Path) -> AsyncIterator[JournalStore]:
-    store = make_store(tmp_path)
-    yield store
-    await store.close()
 
 
 class TestAppending:
@@ -406,151 +382,6 @@ class TestPayloadsAndCache:
         await store.submit(other.begin()._replace(cache=[("key", b"2")]))
         assert await store.cached("key") == b"2"
         assert await store.cached("other") == b""
-
-
-async def record_live(store: JournalStore, *events: tuple[EventKind, str]) -> list[tuple[str, str]]:
-    """Store a run of these kinds and addresses and return those of its live events."""
-    scribe = Scribe()
-    await store.submit(scribe.begin())
-    await store.submit(scribe.batch(*(scribe.event(kind, address) for kind, address in events)))
-    return [(event.kind, event.address) for event in (await store.live_events("run-1"))[1:]]
-
-
-class TestLiveEvents:
-    async def test_a_run_without_composites_is_live(self, store: JournalStore) -> None:
-        events: list[tuple[EventKind, str]] = [
-            ("step.completed", "a"),
-            ("effect", "b#card"),
-            ("choice", "route"),
-        ]
-        assert await record_live(store, *events) == events
-
-    async def test_a_composite_covers_what_is_below_it(self, store: JournalStore) -> None:
-        assert await record_live(
-            store,
-            ("step.completed", "first"),
-            ("choice", "read"),
-            ("step.completed", "read/date"),
-            ("effect", "read#seed"),
-            ("step.completed", "read[0]/date"),
-            ("node.completed", "read"),
-            ("step.completed", "last"),
-        ) == [
-            ("step.completed", "first"),
-            ("choice", "read"),
-            ("node.completed", "read"),
-            ("step.completed", "last"),
-        ]
-
-    async def test_a_name_is_not_below_a_shorter_one(self, store: JournalStore) -> None:
-        assert await record_live(
-            store,
-            ("step.completed", "reader"),
-            ("step.completed", "read-2/date"),
-            ("step.completed", "other/read/date"),
-            ("turn", "loop[10]"),
-            ("step.completed", "loop[11]/draft"),
-            ("turn", "loop[1]"),
-            ("node.completed", "read"),
-        ) == [
-            ("step.completed", "reader"),
-            ("step.completed", "read-2/date"),
-            ("step.completed", "other/read/date"),
-            ("turn", "loop[10]"),
-            ("step.completed", "loop[11]/draft"),
-            ("turn", "loop[1]"),
-            ("node.completed", "read"),
-        ]
-
-    async def test_what_comes_after_a_composite_is_live(self, store: JournalStore) -> None:
-        """As does the undoing of a step inside it."""
-        events: list[tuple[EventKind, str]] = [("node.completed", "pay"), ("undone", "pay/charge")]
-        assert await record_live(store, ("step.completed", "pay/charge"), *events) == events
-
-    async def test_only_composites_cover(self, store: JournalStore) -> None:
-        events: list[tuple[EventKind, str]] = [("effect", "charge#card"), ("step.completed", "charge")]
-        assert await record_live(store, *events) == events
-
-    async def test_composites_in_composites(self, store: JournalStore) -> None:
-        inside: list[tuple[EventKind, str]] = []
-        for turn in (1, 2, 3):
-            for item in range(3):
-                inside.append(("step.completed", f"sub/loop[{turn}]/each[{item}]/a"))
-                inside.append(("node.completed", f"sub/loop[{turn}]/each[{item}]"))
-            inside.append(("node.completed", f"sub/loop[{turn}]/each"))
-            inside.append(("turn", f"sub/loop[{turn}]"))
-        live = await record_live(store, *inside[:-1])
-        assert live == [
-            ("turn", "sub/loop[1]"),
-            ("turn", "sub/loop[2]"),
-            ("node.completed", "sub/loop[3]/each"),
-        ]
-
-    async def test_parallel_branches_interleave(self, store: JournalStore) -> None:
-        assert await record_live(
-            store,
-            ("step.started", "both/a/x"),
-            ("step.started", "both/b/x"),
-            ("step.completed", "both/a/x"),
-            ("node.completed", "both/b/y"),
-            ("step.completed", "both/a/y/z"),
-            ("step.completed", "both/b/y/z"),
-            ("node.completed", "both/a/y"),
-            ("step.completed", "both/b/w"),
-            ("node.completed", "both/a"),
-        ) == [
-            ("step.started", "both/b/x"),
-            ("node.completed", "both/b/y"),
-            ("step.completed", "both/b/y/z"),  # recorded after the composite: not covered by it
-            ("step.completed", "both/b/w"),
-            ("node.completed", "both/a"),
-        ]
-
-    async def test_covers_reach_over_many_pages(self, store: JournalStore) -> None:
-        turns: list[tuple[EventKind, str]] = []
-        for turn in range(1, 1_001):
-            turns.append(("step.completed", f"loop[{turn}]/a"))
-            turns.append(("effect", f"loop[{turn}]/a#x"))
-            turns.append(("turn", f"loop[{turn}]"))
-        assert await record_live(store, *turns) == turns[2::3]
-
-    async def test_an_unknown_run_has_no_events(self, store: JournalStore) -> None:
-        assert await store.live_events("nobody") == []
-
-    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(
-        st.lists(
-            st.tuples(
-                st.sampled_from(["step.completed", "node.completed", "turn", "effect"]),
-                st.lists(
-                    st.sampled_from(["a", "b", "/a", "/b", "[1]", "[12]", "#a", "ab"]), min_size=1, max_size=4
-                ).map("".join),
-            ),
-            max_size=30,
-        )
-    )
-    def test_as_defined(
-        self,
-        make_store: MakeStore,
-        tmp_path_factory: pytest.TempPathFactory,
-        events: list[tuple[EventKind, str]],
-    ) -> None:
-        def is_covered(place: int) -> bool:
-            address = events[place][1]
-            return any(
-                kind in ("node.completed", "turn")
-                and address.startswith((above + "/", above + "[", above + "#"))
-                for kind, above in events[place + 1 :]
-            )
-
-        async def check() -> None:
-            store = make_store(tmp_path_factory.mktemp("store"))
-            if events:
-                live = await record_live(store, *events)
-                assert live == [event for place, event in enumerate(events) if not is_covered(place)]
-            await store.close()
-
-        asyncio.run(check())
 
 
 class TestConcurrency:
