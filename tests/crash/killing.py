@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn
 
@@ -67,11 +68,13 @@ def main(folder: Path, seed: int, kills: int, names: list[str]) -> int:
         took = measured(scenario, folder / f"{name}-whole")
         for kill in chosen(chance, kills, whole.commits, took):
             place = folder / f"{name}-{kill.moment.replace(' ', '-')}-{kill.at}"
-            died = in_child(lambda: first_life(scenario, place, kill), kill)
-            status = in_child(lambda: second_life(scenario, place, whole))
+            died = in_child(partial(first_life, scenario, place, kill), kill)
+            status = in_child(partial(second_life, scenario, place, whole))
             failures += status != 0
             verdict = "sound" if status == 0 else "BROKEN"
-            print(f"{name}: {'killed' if died else 'ended'} at {kill.moment} {kill.at}: {verdict}", flush=True)
+            print(
+                f"{name}: {'killed' if died else 'ended'} at {kill.moment} {kill.at}: {verdict}", flush=True
+            )
     return failures
 
 

@@ -96,6 +96,14 @@ def up_to(number: int) -> range:
     return range(number)
 
 
+def plus_one(number: int) -> int:
+    return number + 1
+
+
+def minus(number: int) -> int:
+    return -number
+
+
 def size(number: int) -> str:
     did("predicate", "route")
     return "large" if number > 10 else "small"
@@ -149,9 +157,7 @@ def never(number: int) -> bool:
 two = noted >> noted.named("second")
 kept_inside = keep.named("kept_inside")
 box = SubPipeline(noted.named("a") >> kept_inside >> noted.named("b"), name="box")
-inner = SubPipeline(
-    two >> flaky, input=lambda number: number + 1, output=lambda number: -number, name="inner"
-)
+inner = SubPipeline(two >> flaky, input=plus_one, output=minus, name="inner")
 
 FLOW = [
     Scenario("sequences", (noted >> keep) >> (noted.named("b") >> keep.named("c")), 1),
@@ -216,7 +222,12 @@ FLOW = [
         noted >> Branch(on=noting, cases={"only": keep}, name="noting") >> keep.named("b"),
         1,
     ),
-    Scenario("branch_without_a_case", noted >> Branch(on=unknown, cases={"x": keep}, name="other"), 1, ends="failed"),
+    Scenario(
+        "branch_without_a_case",
+        noted >> Branch(on=unknown, cases={"x": keep}, name="other"),
+        1,
+        ends="failed",
+    ),
     Scenario(
         "loop",
         keep.named("before")
@@ -225,10 +236,17 @@ FLOW = [
         1,
     ),
     Scenario("loop_on_context", Loop(two, until=six_lines, max_turns=5, name="again") >> noted, 1),
-    Scenario("loop_exhausted", Loop(keep >> noted, until=never, max_turns=3, name="count") >> keep, 1, ends="failed"),
+    Scenario(
+        "loop_exhausted",
+        Loop(keep >> noted, until=never, max_turns=3, name="count") >> keep,
+        1,
+        ends="failed",
+    ),
     Scenario(
         "loop_in_loop",
-        Loop(Loop(noted, until=third, max_turns=5, name="in") >> noted.named("more"), until=seven, max_turns=5)
+        Loop(
+            Loop(noted, until=third, max_turns=5, name="in") >> noted.named("more"), until=seven, max_turns=5
+        )
         >> keep,
         1,
     ),

@@ -7,7 +7,22 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel
 
-from flujo import Decision, From, Hook, Replace, Retry, Step, StepInfo, StepResult, StopPipeline, Usage, step
+from flujo import (
+    Decision,
+    From,
+    Hook,
+    Loop,
+    Parallel,
+    Replace,
+    Retry,
+    Step,
+    StepInfo,
+    StepResult,
+    StopPipeline,
+    SubPipeline,
+    Usage,
+    step,
+)
 from tests.crash.scenario import Notes, Scenario
 from tests.crash.witness import acts, did
 
@@ -149,7 +164,12 @@ async def thrifty_agent(number: int, info: StepInfo) -> int:
     return number * number
 
 
-thrifty = Step(thrifty_agent, name="thrifty", cache=lambda number: f"square {number}")
+def square(number: int) -> str:
+    return f"square {number}"
+
+
+thrifty = Step(thrifty_agent, name="thrifty", cache=square)
+
 
 async def half_agent(number: int) -> int:
     return number // 2
@@ -187,6 +207,21 @@ async def cannot_unbook(number: int) -> None:
     raise RuntimeError("the other side does not answer")
 
 
+def three(number: int) -> bool:
+    return number >= 3
+
+
+async def hopeless_with_dict_agent(parts: dict[str, int], info: StepInfo) -> int:
+    acts(info)
+    raise ValueError(f"cannot do {parts}")
+
+
+async def unbook_address(number: int, context: Notes, info: StepInfo) -> None:
+    did("undo", info.address.removesuffix("#undo"))
+    context.lines.append(f"unbooked {info.address}")
+
+
+booked = Step(booked_agent, name="booked", undo=unbook_address)
 book_0 = Step(booked_agent, name="book_0", undo=unbook)
 book_1 = Step(booked_agent, name="book_1", undo=cannot_unbook)
 book_2 = Step(booked_agent, name="book_2", undo=unbook)
@@ -235,6 +270,19 @@ async def stops(number: int, info: StepInfo) -> int:
     raise StopPipeline(f"{number} is enough")
 
 
+class Starting(Hook):
+    """Replaces the input of a run before it begins, and that of a step."""
+
+    async def on_pipeline_start(self, initial_input: Any, context: Any) -> Any:
+        did("hook", "start")
+        context.lines.append("started")
+        return Replace(initial_input + 10)
+
+    async def pre_step_execution(self, step_name: str, step_input: Any, context: Any) -> Any:
+        context.lines.append(f"before {step_name}")
+        return Replace(step_input + 1)
+
+
 class Doubling(Hook):
     """Replaces what steps give, and notes in the context that it saw them."""
 
@@ -267,13 +315,39 @@ STEPS = [
         in_doubt={"risky_flaky": Decision("approve")},
     ),
     Scenario("undo", book_0 >> book_1 >> book_2 >> hopeless, 0, ends="failed"),
+    Scenario(
+        "undo_inside",
+        Loop(booked, until=three, max_turns=5)
+        >> SubPipeline(booked.named("book_3"), name="sub")
+        >> Parallel(a=booked.named("book_4"), b=booked.named("book_5"), name="both")
+        >> Step(hopeless_with_dict_agent, name="hopeless"),
+        0,
+        width=2,
+        ends="failed",
+    ),
     Scenario("effects", noted >> pay >> weigh, 7),
     Scenario("large", heavy >> weigh >> heavy.named("heavier") >> weigh.named("weigh_again"), 7),
     Scenario("hooks", noted >> noted.named("twice"), 1, hooks=[Doubling()]),
+    Scenario("hooks_before", noted >> noted.named("twice"), 1, hooks=[Starting()]),
     Scenario("stopped", noted >> stops >> noted.named("never"), 1, ends="stopped"),
     Scenario("failed", noted >> hopeless >> noted.named("never"), 1, ends="failed"),
-    Scenario("failed_at_once", noted >> Step(wrong_at_once_agent, name="wrong", retry=Retry(4, on=(OSError,))), 1, ends="failed"),
+    Scenario(
+        "failed_at_once",
+        noted >> Step(wrong_at_once_agent, name="wrong", retry=Retry(4, on=(OSError,))),
+        1,
+        ends="failed",
+    ),
     Scenario("failed_silently", noted >> Step(silent_agent, name="silent"), 1, ends="failed"),
-    Scenario("rejected", noted >> Step(never_right_agent, name="never_right", retry=2, validators=[never_right]), 1, ends="failed"),
-    Scenario("timed_out", noted >> Step(slow_agent, name="slow", timeout=timedelta(milliseconds=1)), 1, ends="failed"),
+    Scenario(
+        "rejected",
+        noted >> Step(never_right_agent, name="never_right", retry=2, validators=[never_right]),
+        1,
+        ends="failed",
+    ),
+    Scenario(
+        "timed_out",
+        noted >> Step(slow_agent, name="slow", timeout=timedelta(milliseconds=1)),
+        1,
+        ends="failed",
+    ),
 ]

@@ -13,6 +13,7 @@ from flujo import (
     Map,
     Parallel,
     PauseForHumanInput,
+    Retry,
     Sleep,
     Step,
     StepInfo,
@@ -21,7 +22,7 @@ from flujo import (
     step,
 )
 from tests.crash.of_flow import box, keep, spread, together, total, two
-from tests.crash.of_steps import flaky, noted, risky
+from tests.crash.of_steps import flaky, hopeless_agent, noted, risky
 from tests.crash.scenario import Late, Notes, Scenario, Signal
 from tests.crash.witness import acts, did
 
@@ -75,6 +76,10 @@ check = HumanInput(prompt, schema=Verdict, subject=shown, name="check")
 FIVE = Decision("edit", 5, reason="because", actor="ann")
 
 
+def hundreds(number: int) -> bool:
+    return number >= 300
+
+
 def seven(number: int) -> bool:
     return number >= 7
 
@@ -97,7 +102,9 @@ everything = SubPipeline(
             "small": Parallel(
                 a=Loop(raises >> noted, until=seven, max_turns=3) >> two,
                 b=Sleep(timedelta(hours=1)) >> flaky >> SubPipeline(box >> risky, name="deep"),
-                c=spread >> Map(noted >> HumanInput("?", schema=int, name="person"), name="items") >> together,
+                c=spread
+                >> Map(noted >> HumanInput("?", schema=int, name="person"), name="items")
+                >> together,
                 name="read",
             )
             >> total,
@@ -112,7 +119,13 @@ everything = SubPipeline(
 WAITS = [
     Scenario("approve", noted >> check >> amount, 1, {"check": Decision("approve", actor="ann")}),
     Scenario("edit", noted >> check >> amount, 1, {"check": Decision("edit", {"fine": False, "amount": 9})}),
-    Scenario("deny", noted >> check >> amount, 1, {"check": Decision("deny", reason="no", actor="ann")}, ends="failed"),
+    Scenario(
+        "deny",
+        noted >> check >> amount,
+        1,
+        {"check": Decision("deny", reason="no", actor="ann")},
+        ends="failed",
+    ),
     Scenario(
         "deny_otherwise",
         noted >> HumanInput("?", schema=int, on_deny=two >> keep, name="ask") >> keep.named("after"),
@@ -132,8 +145,38 @@ WAITS = [
         {"talk#ask": Decision("edit", {"fine": True, "amount": 3}), "talk#ask-2": Decision("edit", "four")},
     ),
     Scenario(
+        "pause_in_fallback",
+        noted
+        >> Step(
+            hopeless_agent,
+            name="saved",
+            retry=Retry(2, backoff=1.0),
+            fallback=noted.named("first") >> HumanInput("?", schema=int, name="ask") >> keep,
+        )
+        >> keep.named("after"),
+        1,
+        {"saved/ask": FIVE},
+    ),
+    Scenario(
+        "once_in_loop",
+        Loop(risky >> keep, until=hundreds, max_turns=5) >> keep.named("after"),
+        1,
+        in_doubt={f"loop[{turn}]/risky": Decision("approve") for turn in range(1, 4)},
+    ),
+    Scenario(
+        "once_asking",
+        noted >> Step(talks_agent, name="talk", effects="at_most_once") >> keep,
+        1,
+        {
+            "talk#ask": Decision("edit", {"fine": True, "amount": 3}),
+            "talk#ask-2": Decision("edit", "four"),
+        },
+        in_doubt={"talk": Decision("approve")},
+    ),
+    Scenario(
         "many_at_once",
-        Parallel(a=raises >> noted, b=two >> HumanInput("?", schema=int, name="h"), c=two, name="read") >> total,
+        Parallel(a=raises >> noted, b=two >> HumanInput("?", schema=int, name="h"), c=two, name="read")
+        >> total,
         1,
         {"read/a/raises": FIVE, "read/b/h": Decision("edit", 6)},
         width=3,
@@ -151,9 +194,14 @@ WAITS = [
         {f"map[{place}]/h": Decision("edit", place) for place in range(3)},
         width=3,
     ),
-    Scenario("sleep", noted >> Sleep(timedelta(hours=1)) >> noted.named("b") >> Sleep(timedelta()) >> keep, 1),
     Scenario(
-        "event", noted >> WaitForEvent("paid", schema=Verdict) >> amount, 1, {"paid": Signal("paid", {"fine": True})}
+        "sleep", noted >> Sleep(timedelta(hours=1)) >> noted.named("b") >> Sleep(timedelta()) >> keep, 1
+    ),
+    Scenario(
+        "event",
+        noted >> WaitForEvent("paid", schema=Verdict) >> amount,
+        1,
+        {"paid": Signal("paid", {"fine": True})},
     ),
     Scenario(
         "event_in_time",
@@ -181,7 +229,9 @@ WAITS = [
         {
             "all/route/small/read/a/loop[1]/raises": FIVE,
             "all/route/small/read/a/loop[2]/raises": Decision("edit", 6),
-            **{f"all/route/small/read/c/items[{place}]/person": Decision("edit", place) for place in range(3)},
+            **{
+                f"all/route/small/read/c/items[{place}]/person": Decision("edit", place) for place in range(3)
+            },
             "all/end": Decision("edit", 6),
         },
         in_doubt={"all/route/small/read/b/deep/risky": Decision("approve")},

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import time
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -36,9 +37,21 @@ async def held_agent(number: int, info: StepInfo) -> int:
     acts(info)
     here = Path(os.environ["CRASH_FOLDER"])
     (here / f"holding-{os.getpid()}").touch()
-    while not (here / "go").exists():
-        await asyncio.sleep(0.003)
+    await until((here / "go").exists)
     return number + 1
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another process does."""
+    give_up = time.monotonic() + 30
+    while not condition():  # it sends no event
+        assert time.monotonic() < give_up
+        await asyncio.sleep(0.002)
+
+
+def status_of(child: int) -> int:
+    """Wait for a process to end and return its status."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 slow = Step(slow_agent, name="slow")
@@ -82,6 +95,8 @@ async def attempted(pipeline: Any, path: Path, attempt: Attempt) -> int:
                 return TAKEN
             case UnknownRequest() | AnswerRejected():
                 return REFUSED
+            case _ if "ended already" in error.message:
+                return REFUSED
             case _:
                 raise
     finally:
@@ -102,7 +117,7 @@ def race(pipeline: Any, path: Path, attempts: list[Attempt]) -> list[int]:
         for place, attempt in enumerate(attempts)
     ]
     os.write(go, b"!" * len(children))
-    statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    statuses = [status_of(child) for child in children]
     os.close(ready)
     os.close(go)
     return statuses

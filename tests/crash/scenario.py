@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, NamedTuple
 
+from pydantic import Field
+
 from flujo import Add, Append, Decision, Flujo, Hook, Merge, PipelineContext, PipelineResult, Usage
 from flujo.errors import FlujoError, StepFailed
 from flujo.journal.store import JournalStore
@@ -16,9 +18,9 @@ class Notes(PipelineContext):
     """The context of most scenarios."""
 
     title: str = ""
-    lines: Annotated[list[str], Append()] = []
+    lines: Annotated[list[str], Append()] = Field(default_factory=list[str])
     total: Annotated[int, Add()] = 0
-    facts: Annotated[dict[str, Any], Merge()] = {}
+    facts: Annotated[dict[str, Any], Merge()] = Field(default_factory=dict[str, Any])
 
 
 class Signal(NamedTuple):

@@ -6,19 +6,20 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from flujo import Flujo, HumanInput, Loop, Parallel, SQLiteStore, StepInfo, step
-from flujo.errors import ChainBroken, FlujoError, StoreCorrupt, StoreError, StoreUnavailable, UnknownRun
+from flujo.errors import ChainBroken, FlujoError, StoreCorrupt, StoreUnavailable, UnknownRun
 from flujo.journal.verify import verify
 from tests.crash.of_flow import keep
 from tests.crash.of_steps import LARGE, noted
 from tests.crash.of_waits import FIVE
+from tests.crash.rivals import until
 from tests.crash.scenario import Notes
 from tests.crash.witness import WITNESS, acts
 
@@ -62,18 +63,18 @@ def runner(path: Path, busy_timeout: float = 0.2) -> Flujo[int, int]:
 
 
 @pytest.fixture
-async def path(tmp_path: Path) -> AsyncIterator[Path]:
+async def path(tmp_path: Path) -> Path:
     """The file of a run that waits for an answer: five live events of fourteen, and a large payload."""
     file = tmp_path / "flujo_ops.db"
     WITNESS.reset()
     mine = runner(file)
     assert (await mine.run_async(1, run_id=RUN)).status == "paused"
     await mine.close()
-    yield file
+    return file
 
 
 @contextmanager
-def sql(path: Path) -> Iterator[sqlite3.Connection]:
+def sql(path: Path) -> Generator[sqlite3.Connection]:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         yield connection
 
@@ -166,7 +167,9 @@ async def test_a_changed_byte_in_any_live_event(path: Path, column: str) -> None
         events = connection.execute(f"SELECT seq, {column} FROM events ORDER BY seq").fetchall()
     missed: list[int] = []
     for seq, value in events:
-        new = a_later_digit(value) if column == "body" else flipped(value) if column != "seq" else value + 1000
+        new = (
+            a_later_digit(value) if column == "body" else flipped(value) if column != "seq" else value + 1000
+        )
         if seq in live and new != value:
             missed += [seq] * await unnoticed(
                 path, f"UPDATE events SET {column} = ? WHERE seq = ?", (new, seq)
@@ -257,7 +260,12 @@ async def test_a_changed_record(path: Path, column: str) -> None:
 
 async def test_an_unknown_run(path: Path) -> None:
     mine = runner(path)
-    for attempt in (mine.resume_async("run-3"), mine.cancel("run-3"), mine.result("run-3"), mine.pending("run-3")):
+    for attempt in (
+        mine.resume_async("run-3"),
+        mine.cancel("run-3"),
+        mine.result("run-3"),
+        mine.pending("run-3"),
+    ):
         with pytest.raises(UnknownRun, match="run-3") as raised:
             await attempt
         assert raised.value.fix
@@ -318,7 +326,9 @@ async def test_locked_in_the_middle_of_a_run(tmp_path: Path) -> None:
         with pytest.raises(StoreUnavailable, match="locked"):
             await mine.run_async(1, run_id=RUN)
         other.execute("ROLLBACK")
-        assert [deed.where for deed in WITNESS.deeds] == ["keep", "meddle"], "it stopped where it could not record"
+        assert [deed.where for deed in WITNESS.deeds] == ["keep", "meddle"], (
+            "it stopped where it could not record"
+        )
         with pytest.raises(StoreUnavailable):
             await mine.resume_async(RUN)
         other.execute("ROLLBACK")
@@ -352,8 +362,7 @@ async def test_a_disk_full_in_the_middle_of_a_run(tmp_path: Path) -> None:
     mine = Flujo(filling, state=store)
     WITNESS.reset()
     going = asyncio.create_task(mine.run_async(1, run_id=RUN))
-    while not await store.events(RUN):
-        await asyncio.sleep(0)
+    await until(lambda: len(WITNESS.deeds) > 1)
     writer = store._writer
     assert writer is not None
     assert writer._connection is not None
@@ -370,7 +379,9 @@ async def test_a_disk_full_in_the_middle_of_a_run(tmp_path: Path) -> None:
     assert (await mine.resume_async(RUN)).output == 10
     again = [deed.where for deed in WITNESS.deeds]
     assert len(set(done) & set(again)) <= 1, "only what could not be recorded runs again"
-    assert set(done) | set(again) == {f"loop[{turn}]/{name}" for turn in range(1, 10) for name in ("fills", "counts")}
+    assert set(done) | set(again) == {
+        f"loop[{turn}]/{name}" for turn in range(1, 10) for name in ("fills", "counts")
+    }
     assert (await verify(store, RUN)).sound
     await mine.close()
 
@@ -380,6 +391,7 @@ import asyncio, os, shutil, sys
 from pathlib import Path
 from flujo.errors import StoreError
 from tests.crash.of_waits import FIVE
+from tests.crash.rivals import until
 from tests.crash.test_bad_journals import RUN, runner
 path = Path(sys.argv[1])
 warm = shutil.copy(path, path.with_name("warm.db"))  # loads all that the other user could not
@@ -405,7 +417,8 @@ async def test_a_read_only_file(path: Path) -> None:
         if above.stat().st_uid == os.getuid() and not above.stat().st_mode & stat.S_IXOTH:
             os.chmod(above, above.stat().st_mode | stat.S_IXOTH | stat.S_IROTH)
     try:
-        done = subprocess.run(
+        done = await asyncio.to_thread(
+            subprocess.run,
             [sys.executable, "-c", READ_ONLY, str(path)],
             cwd=Path(__file__).parents[2],
             capture_output=True,

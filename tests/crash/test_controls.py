@@ -86,7 +86,9 @@ def nothing_waits_for_the_disk(patch: pytest.MonkeyPatch) -> None:
     honest = Recorder.commit
 
     async def later(self: Recorder, *, sure: bool = False) -> None:
-        if len(self.pending) > 5 or self.pending and self.pending[-1].kind in ("run.ended", "run.paused", "request"):
+        if len(self.pending) > 5 or (
+            self.pending and self.pending[-1].kind in ("run.ended", "run.paused", "request")
+        ):
             await honest(self, sure=sure)
 
     patch.setattr(Recorder, "commit", later)
@@ -111,14 +113,17 @@ def nothing_waits_for_the_disk(patch: pytest.MonkeyPatch) -> None:
         (nothing_waits_for_the_disk, "doubt_settled"),
     ],
 )
-async def test_a_broken_guarantee_is_noticed(broken: Break, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_broken_guarantee_is_noticed(
+    broken: Break, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broken(monkeypatch)
     with pytest.raises(AssertionError):
         await all_deaths(SCENARIOS[name])
 
 
 @pytest.mark.parametrize(
-    "name", ["retry", "effects", "doubt_settled", "branch", "loop_on_context", "chain", "sub", "sleep", "undo"]
+    "name",
+    ["retry", "effects", "doubt_settled", "branch", "loop_on_context", "chain", "sub", "sleep", "undo"],
 )
 async def test_the_same_deaths_are_sound_when_nothing_is_broken(name: str) -> None:
     await all_deaths(SCENARIOS[name])

@@ -1,6 +1,7 @@
 """What "committed" promises: nothing is told, and no effect begins, before the store has what came before."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,13 +11,13 @@ from flujo.engine.result import Finished, StepCompleted
 from flujo.journal.store import Batch
 from tests.crash.harness import Mortal, carry, judge, undisturbed
 from tests.crash.of_steps import charge, noted
-from tests.crash.scenario import RUN, Notes, Scenario, VirtualClock
+from tests.crash.scenario import RUN, Notes, VirtualClock
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.witness import WITNESS, acts
 
 
 class Slow(Mortal):
-    """A store that takes its time: a batch is there, and acknowledged, only a while after it was handed in."""
+    """A store that takes its time: a batch is there, and acknowledged, only a while later."""
 
     def __init__(self, kept: MemoryStore | None = None) -> None:
         super().__init__(kept or MemoryStore())
@@ -62,7 +63,9 @@ async def test_what_is_told_as_completed_is_committed(name: str) -> None:
     scenario, store, clock = SCENARIOS[name], Slow(), VirtualClock()
     WITNESS.reset()
     told = 0
-    async for event in scenario.runner(store, clock).stream_async(scenario.input, run_id=RUN, context=Notes()):
+    async for event in scenario.runner(store, clock).stream_async(
+        scenario.input, run_id=RUN, context=Notes()
+    ):
         journal = await store.events(RUN)
         if isinstance(event, StepCompleted):
             told += 1
@@ -87,7 +90,10 @@ async def test_an_at_most_once_step_begins_when_its_start_is_committed(durabilit
 
     step = Step(looks, name="looks", effects="at_most_once")
     runner: Flujo[int, int] = Flujo(
-        noted >> step, context_model=Notes, state=store, durability="async" if durability == "async" else "sync"
+        noted >> step,
+        context_model=Notes,
+        state=store,
+        durability="async" if durability == "async" else "sync",
     )
     WITNESS.reset()
     assert (await runner.run_async(1, run_id=RUN)).success
@@ -112,14 +118,27 @@ async def test_an_effect_inside_a_step_is_committed_before_the_step_goes_on() ->
     async def pays(number: int, info: StepInfo) -> str:
         acts(info)
         paid = await info.do("charge", charge, 1, "visa")
-        assert [event.address for event in await store.events(RUN) if event.kind == "effect"] == ["pay#charge"]
+        assert [event.address for event in await store.events(RUN) if event.kind == "effect"] == [
+            "pay#charge"
+        ]
         return paid
 
     WITNESS.reset()
     assert (await Flujo(Step(pays, name="pay"), state=store).run_async(1, run_id=RUN)).unwrap()
 
 
-ASYNC = ["chain", "retry", "loop", "parallel", "map", "effects", "approve", "doubt_settled", "everything", "undo"]
+ASYNC = [
+    "chain",
+    "retry",
+    "loop",
+    "parallel",
+    "map",
+    "effects",
+    "approve",
+    "doubt_settled",
+    "everything",
+    "undo",
+]
 
 
 @pytest.mark.parametrize("name", ASYNC)
@@ -127,14 +146,9 @@ async def test_deaths_while_commits_are_made_in_the_background(name: str) -> Non
     """More may run again than one step, but all that was recorded holds."""
     scenario = SCENARIOS[name]
     whole = await undisturbed(scenario)
-    anything = Scenario(**{**fields(scenario), "width": 99})
+    anything = replace(scenario, width=99)
     for at in range(2, whole.commits + 1):
         kept = MemoryStore()
         lives = [Mortal(Slow(kept), at, "before"), Mortal(kept)]
         broken = await carry(anything, lives, durability="async")
         judge(anything, whole, broken)
-
-
-def fields(scenario: Scenario) -> dict[str, Any]:
-    return {name: getattr(scenario, name) for name in Scenario.__dataclass_fields__}
-

@@ -5,9 +5,17 @@ import pytest
 from flujo import MemoryStore
 from tests.crash.harness import DEATHS, Death, Life, Mortal, carry, dying, judge, sliced, told, undisturbed
 from tests.crash.scenario import Scenario
-from tests.crash.scenarios import SCENARIOS
+from tests.crash.scenarios import KNOWN, SCENARIOS
 
-every = pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
+every = pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(
+            scenario, id=name, marks=[pytest.mark.xfail(reason=KNOWN[name], strict=True)] * (name in KNOWN)
+        )
+        for name, scenario in SCENARIOS.items()
+    ],
+)
 
 
 @every
@@ -32,7 +40,9 @@ async def test_a_journal_that_ends_after_any_event(scenario: Scenario) -> None:
         store = await sliced(whole.journal, inner, length)
         left = Life((), tuple(whole.journal[:length]))
         broken = await carry(scenario, [Mortal(store)])
-        with told(f"the journal ended after event {length} of {len(whole.journal)}: {whole.journal[length - 1]}"):
+        with told(
+            f"the journal ended after event {length} of {len(whole.journal)}: {whole.journal[length - 1]}"
+        ):
             judge(scenario, whole, broken._replace(lives=[left, *broken.lives]))
 
 

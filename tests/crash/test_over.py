@@ -2,10 +2,24 @@
 
 import asyncio
 from collections import Counter
+from typing import Any, cast
 
 import pytest
 
-from flujo import Flujo, HumanInput, Loop, Map, MemoryStore, Parallel, SQLiteStore, Step, StepInfo, SubPipeline, step
+from flujo import (
+    Flujo,
+    HumanInput,
+    Loop,
+    Map,
+    MemoryStore,
+    Node,
+    Parallel,
+    SQLiteStore,
+    Step,
+    StepInfo,
+    SubPipeline,
+    step,
+)
 from flujo.journal.events import Event
 from flujo.journal.store import JournalStore
 from tests.crash.harness import Mortal
@@ -86,7 +100,8 @@ def enough(number: int) -> bool:
 
 
 looping = Loop(up >> large >> small, until=enough, max_turns=200)
-wide = Parallel(name="wide", **{f"b{place}": up >> same for place in range(40)}) >> joined
+branches: dict[str, Any] = {f"b{place}": up >> same for place in range(40)}
+wide = cast("Node[int, dict[str, int]]", Parallel(name="wide", **branches)) >> joined
 mapped = numbers >> Map(up >> same, concurrency=5) >> added
 ask = HumanInput("?", schema=int, name="ask")
 
@@ -160,7 +175,11 @@ async def test_an_ended_run_is_told_without_running_anything() -> None:
     WITNESS.reset()
     counting = Counting(store)
     again = Flujo(pipeline, context_model=Notes, state=counting)
-    for result in (await again.resume_async(RUN), await again.run_async(0, run_id=RUN), await again.result(RUN)):
+    for result in (
+        await again.resume_async(RUN),
+        await again.run_async(0, run_id=RUN),
+        await again.result(RUN),
+    ):
         assert result.output == first.output
         assert result.context.model_dump() == first.context.model_dump()
     assert WITNESS.deeds == []

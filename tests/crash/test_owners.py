@@ -6,7 +6,6 @@ import platform
 import signal
 import sqlite3
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -20,7 +19,6 @@ from flujo.journal.verify import verify
 from tests.crash.rivals import (
     BROKEN,
     BUSY,
-    REFUSED,
     RUN,
     TAKEN,
     WON,
@@ -37,8 +35,10 @@ from tests.crash.rivals import (
     resume,
     rival,
     runner,
+    status_of,
     take_over,
     unasked,
+    until,
 )
 from tests.crash.witness import WITNESS, read_deeds
 
@@ -79,10 +79,9 @@ async def paused(path: Path) -> None:
 async def left_behind(path: Path, pipeline: object = unasked) -> None:
     """Leave a run as a process does that dies in its second step."""
     child = rival(pipeline, path, path.with_suffix(".deeds-gone"), begin)
-    while "slow" not in steps(path):
-        await asyncio.sleep(0.002)
+    await until(lambda: "slow" in steps(path))
     os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    status_of(child)
 
 
 @pytest.mark.parametrize("_", ROUNDS)
@@ -109,14 +108,15 @@ async def test_two_answer_differently(path: Path, _: int) -> None:
 @pytest.mark.parametrize("_", ROUNDS)
 async def test_many_begin_one_run(path: Path, _: int) -> None:
     statuses = race(unasked, path, [begin] * 4)
-    assert sorted(statuses)[0] == WON
+    assert min(statuses) == WON
     assert set(sorted(statuses)[1:]) <= {BUSY, TAKEN}
     assert await outcome(unasked, path) == ("completed", 4)
     assert steps(path) == {"first": 1, "slow": 1, "last": 1}
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [(answer_five, cancel), (answer_five, record_six), (cancel, cancel), (record_six, record_six)]
+    ("one", "other"),
+    [(answer_five, cancel), (answer_five, record_six), (cancel, cancel), (record_six, record_six)],
 )
 async def test_one_of_two_decisions_holds(path: Path, one: Attempt, other: Attempt) -> None:
     await paused(path)
@@ -143,17 +143,14 @@ async def test_who_comes_while_it_runs_is_told_by_whom(path: Path, monkeypatch: 
         check_clear(refused.value)
         assert str(child) in refused.value.message
     (path.parent / "go").touch()
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == WON
+    assert status_of(child) == WON
     assert (await mine.resume_async(RUN)).output == 4, "what has ended is told to anybody"
     await mine.close()
     assert steps(path) == {"first": 1, "held": 1, "last": 1}
 
 
 async def holding(path: Path, child: int) -> None:
-    deadline = time.monotonic() + 20
-    while not (path.parent / f"holding-{child}").exists():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.002)
+    await until((path.parent / f"holding-{child}").exists)
 
 
 def rename_owner(path: Path, child: int) -> None:
@@ -207,8 +204,8 @@ async def test_a_stale_owner_is_refused_at_its_first_write(
     before = len(read_deeds(path.with_suffix(".deeds0")))
     (path.parent / "go").touch()
     os.kill(stale, signal.SIGCONT)
-    assert os.waitstatus_to_exitcode(os.waitpid(stale, 0)[1]) == TAKEN
-    assert os.waitstatus_to_exitcode(os.waitpid(heir, 0)[1]) == WON
+    assert status_of(stale) == TAKEN
+    assert status_of(heir) == WON
 
     assert len(read_deeds(path.with_suffix(".deeds0"))) == before, "the stale owner did nothing more"
     assert steps(path) == {"first": 1, "held": 2, "last": 1}
@@ -225,32 +222,35 @@ async def test_a_stale_owner_cannot_write_after_the_end(path: Path, monkeypatch:
     assert (await mine.cancel(RUN, "its owner is gone")).status == "cancelled"
     (path.parent / "go").touch()
     os.kill(stale, signal.SIGCONT)
-    assert os.waitstatus_to_exitcode(os.waitpid(stale, 0)[1]) == TAKEN
+    assert status_of(stale) == TAKEN
     assert await outcome(held, path) == ("cancelled", None)
     await mine.close()
+
+
+def leave_as_zombie(child: int) -> None:
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
 
 
 async def test_a_killed_process_that_nobody_waited_for_is_dead(path: Path) -> None:
     """Its entry stays in the process table as a zombie: in a container without an init, for ever."""
     child = rival(unasked, path, path.with_suffix(".deeds-gone"), begin)
-    while "slow" not in steps(path):
-        await asyncio.sleep(0.002)
+    await until(lambda: "slow" in steps(path))
     os.kill(child, signal.SIGKILL)
-    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    leave_as_zombie(child)
     try:
         mine = runner(unasked, path)
         assert (await mine.resume_async(RUN)).output == 4
         await mine.close()
     finally:
-        os.waitpid(child, 0)
+        status_of(child)
 
 
 async def test_two_runners_in_one_process() -> None:
     store = MemoryStore()
     one, other = (Flujo(unasked, state=store) for _ in range(2))
+    WITNESS.reset()
     going = asyncio.create_task(one.run_async(1, run_id=RUN))
-    while not await store.events(RUN):
-        await asyncio.sleep(0)
+    await until(lambda: len(WITNESS.deeds) > 0)
     with pytest.raises((RunBusy, RunTaken)) as refused:
         await other.resume_async(RUN)
     check_clear(refused.value)
@@ -260,9 +260,9 @@ async def test_two_runners_in_one_process() -> None:
 async def test_a_run_whose_runner_was_given_up_can_be_taken_on_in_the_same_process() -> None:
     store = MemoryStore()
     one, other = (Flujo(unasked, state=store) for _ in range(2))
+    WITNESS.reset()
     going = asyncio.create_task(one.run_async(1, run_id=RUN))
-    while len(await store.events(RUN)) < 2:
-        await asyncio.sleep(0)
+    await until(lambda: len(WITNESS.deeds) > 1)
     going.cancel()
     await asyncio.wait({going})
     assert (await other.resume_async(RUN)).output == 4

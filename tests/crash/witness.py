@@ -16,7 +16,7 @@ class Deed(NamedTuple):
     """One thing that user code, or a person, did.
 
     Attributes:
-        what: ``step``, ``predicate``, ``effect``, ``undo``, ``validator``, ``prompt``, ``answer`` or ``hook``.
+        what: one of step, predicate, effect, undo, validator, prompt, answer and hook.
         where: The address under which the journal would know it.
         attempt: Which attempt, for a step that knows it; else 0.
         key: Its idempotency key, where it knows it.

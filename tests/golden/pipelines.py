@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from flujo import (
     Append,
@@ -29,7 +29,7 @@ from flujo import (
 
 
 class Ledger(PipelineContext):
-    lines: Annotated[list[str], Append()] = []
+    lines: Annotated[list[str], Append()] = Field(default_factory=list[str])
     total: Decimal = Decimal(0)
 
 
@@ -188,7 +188,11 @@ GOLDEN = {
     "paused_in_loop": Golden(
         Loop(one_more >> HumanInput("go on with?", schema=int, name="ask"), until=long_enough, max_turns=5),
         1,
-        (("loop[1]/ask", decided("edit", 5)), ("loop[2]/ask", decided("approve")), ("loop[3]/ask", decided("edit", 20))),
+        (
+            ("loop[1]/ask", decided("edit", 5)),
+            ("loop[2]/ask", decided("approve")),
+            ("loop[3]/ask", decided("edit", 20)),
+        ),
         recorded=1,
     ),
     "waits": Golden(
@@ -200,9 +204,14 @@ GOLDEN = {
         (("paid", Decision("edit", {"supplier": "A", "due": "2027-01-01", "gross": "11.90"})),),
     ),
     "denied": Golden(
-        one_more >> HumanInput("how much?", schema=int, name="ask"), 1, (("ask", decided("deny")),), recorded=1
+        one_more >> HumanInput("how much?", schema=int, name="ask"),
+        1,
+        (("ask", decided("deny")),),
+        recorded=1,
     ),
     "in_doubt": Golden(
-        one_more >> Step(undone_agent, name="risky", effects="at_most_once"), 1, (("risky", decided("edit", 30)),)
+        one_more >> Step(undone_agent, name="risky", effects="at_most_once"),
+        1,
+        (("risky", decided("edit", 30)),),
     ),
 }

@@ -9,11 +9,12 @@ import asyncio
 import json
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, closing
+from collections.abc import Generator, Iterable
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
-from unittest import mock
+
+import pytest
 
 from flujo import Flujo, MemoryStore, PipelineResult, SQLiteStore
 from flujo.journal.events import Event
@@ -42,14 +43,16 @@ class FixedClock:
         return 0.25
 
 
-@asynccontextmanager
-async def fixed_names() -> AsyncIterator[None]:
+@contextmanager
+def fixed_names() -> Generator[None]:
     """Keep what differs between processes out of journals: their names, and how fast they are."""
-    with (
-        mock.patch("flujo.engine.gate.perf_counter", lambda: 0.0),
-        mock.patch("flujo.engine.identity._process", lambda pid: "golden:1:1"),
-        mock.patch("flujo.engine.identity.new_token", lambda: "1"),
-    ):
+
+    def process(pid: int) -> str:
+        return "golden:1:1"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flujo.engine.gate.perf_counter", lambda: 0.0)
+        patch.setattr("flujo.engine.identity._process", process)
         yield
 
 
@@ -60,7 +63,7 @@ def runner(golden: Golden, store: JournalStore, clock: FixedClock) -> Flujo[Any,
 async def record(name: str, store: JournalStore) -> None:
     """Record one run, up to where its decisions were recorded."""
     golden, clock = GOLDEN[name], FixedClock()
-    async with fixed_names():
+    with fixed_names():
         run = runner(golden, store, clock)
         if name == "in_doubt":
             await recorded_in_doubt(run, store)
@@ -129,7 +132,9 @@ def told(result: PipelineResult[Any]) -> dict[str, Any]:
         "error": None if result.error is None else [type(result.error).__name__, str(result.error)],
         "notes": list(getattr(result.error, "__notes__", [])),
         "reason": result.reason,
-        "pending": [[one.id, one.kind, one.prompt, one.subject, one.digest, one.actions] for one in result.pending],
+        "pending": [
+            [one.id, one.kind, one.prompt, one.subject, one.digest, one.actions] for one in result.pending
+        ],
         "steps": [[one.address, repr(one.output), one.attempts, repr(one.usage)] for one in result.steps],
     }
 
