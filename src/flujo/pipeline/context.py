@@ -177,13 +177,19 @@ def clear_touched(context: PipelineContext) -> None:
         watch.touched.clear()
 
 
+def touch(context: PipelineContext, name: str) -> object:
+    """Return a field's value as reading it does: a mutable one counts as handed out."""
+    value: object = context.__dict__[name]
+    watch = watch_of(context)
+    if watch is None or name in watch.touched or type(value) in IMMUTABLE:
+        return value
+    return watch.hand_out(context, name)
+
+
 def touch_all(context: PipelineContext) -> None:
     """Count every mutable value of a context as handed out."""
-    watch = watch_of(context)
-    if watch is not None:
-        for name in watched_fields(type(context)) & vars(context).keys():
-            if name not in watch.touched and type(vars(context)[name]) not in IMMUTABLE:
-                watch.hand_out(context, name)
+    for name in watched_fields(type(context)) & vars(context).keys():
+        touch(context, name)
 
 
 def fork(context: ContextT) -> ContextT:
@@ -270,7 +276,7 @@ def watched_fields(cls: type[PipelineContext]) -> frozenset[str]:
         fields = cls.__pydantic_fields__
         found = frozenset([name for name, info in fields.items() if not _is_immutable(info.annotation)])
         for name in found:
-            setattr(cls, name, _Watched(name))
+            type.__setattr__(cls, name, _Watched(name))
         type.__setattr__(cls, "_flujo_watched", found)
     return found
 

@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import ConfigDict, JsonValue, PydanticUserError, TypeAdapter
 from pydantic_core import from_json, to_json
 
-from flujo.plan.exact import exact_check, is_plain
+from flujo.plan.exact import exact_check, is_plain, scalar_types
 from flujo.plan.jsonvalues import MAX_DEPTH, SCALARS, first_odd, is_json
 from flujo.plan.same import difference
 from flujo.plan.survey import FIX_DATA, hides, obstacle
@@ -121,6 +121,9 @@ def _compile(annotation: object) -> Codec:
     load = adapter.validator.validate_json if plain else _loader(adapter)
     write = _writer(adapter)
     dump = _dump(name_of(annotation), adapter, write, load)
+    scalars = scalar_types(adapter.core_schema)
+    if scalars is not None:
+        dump = _scalar_dump(scalars, dump)
     return Codec(
         annotation,
         plain=plain,
@@ -193,6 +196,18 @@ def _dump_undeclared(value: Any) -> bytes:
     except ValueError:
         pass  # what is wrong is said below, without the value
     raise not_json(value)
+
+
+def _scalar_dump(types: frozenset[type], general: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    def dump(value: Any) -> bytes:
+        if type(value) in types:
+            try:
+                return to_json(value)
+            except ValueError:  # text with an unpaired surrogate: the general way says so
+                return general(value)
+        return general(value)
+
+    return dump
 
 
 def _dump(

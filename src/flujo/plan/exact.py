@@ -45,14 +45,14 @@ def is_plain(node: Schema | None) -> bool:
         return keys["type"] in ("str", "any") and is_plain(node.get("values_schema"))
     if kind == "nullable" and settings == {"schema"}:
         return is_plain(node["schema"])
-    return _scalar_types(node) is not None or (kind in ("float", "any") and not settings)
+    return scalar_types(node) is not None or (kind in ("float", "any") and not settings)
 
 
 def _is_json_value(node: Schema) -> bool:
     return node["type"] == "definition-ref" and node["schema_ref"].startswith("pydantic.types.JsonValue:")
 
 
-def _scalar_types(node: Schema) -> frozenset[type] | None:
+def scalar_types(node: Schema) -> frozenset[type] | None:
     """Return the types of the values if they are scalars that JSON tells apart; None if not."""
     kind, settings = node["type"], node.keys() - _NO_SETTINGS
     if kind in _SCALARS and not settings:
@@ -62,7 +62,7 @@ def _scalar_types(node: Schema) -> frozenset[type] | None:
         parts = node["choices"]
     elif kind == "nullable" and settings == {"schema"}:
         parts = [node["schema"], {"type": "none"}]
-    found = [_scalar_types(cast("Schema", part)) if isinstance(part, dict) else None for part in parts]
+    found = [scalar_types(cast("Schema", part)) if isinstance(part, dict) else None for part in parts]
     members = [types for types in found if types is not None]
     return frozenset[type]().union(*members) if members and len(members) == len(parts) else None
 
@@ -83,7 +83,7 @@ class _Builder:
             return self.build(node["schema"])
         if kind == "definition-ref":
             return is_json if _is_json_value(node) else self._referred(node["schema_ref"])
-        types = _scalar_types(node)
+        types = scalar_types(node)
         if types is not None:
             return _of_types(types)
         if "serialization" in node:
@@ -96,7 +96,7 @@ class _Builder:
             case "list" | "set" | "frozenset":
                 items = node.get("items_schema")
                 return _each(
-                    _CONTAINERS[kind], self.build(items), None if items is None else _scalar_types(items)
+                    _CONTAINERS[kind], self.build(items), None if items is None else scalar_types(items)
                 )
             case "dict":
                 return self._dict(node)
@@ -125,7 +125,7 @@ class _Builder:
 
     def _dict(self, node: Schema) -> Check | None:
         values = node.get("values_schema")
-        check, types = self.build(values), None if values is None else _scalar_types(values)
+        check, types = self.build(values), None if values is None else scalar_types(values)
         keys: Schema = node.get("keys_schema", {"type": "any"})
         if check is None or keys["type"] not in ("str", "any") or not _NO_SETTINGS.issuperset(keys):
             return None

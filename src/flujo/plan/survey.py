@@ -12,7 +12,7 @@ FIX_DATA = (
     "use a Pydantic model, a dataclass, a TypedDict or JSON types; "
     "keep connections, files, iterators and functions out of recorded values"
 )
-_FIX_SECRET = "keep secrets out of recorded values: read them inside the step that needs them"  # noqa: S105
+_FIX_HIDDEN = "keep secrets out of recorded values: read them inside the step that needs them"
 _LEFT_OUT = frozenset({"serialization_exclude", "serialization_exclude_if"})
 _UNRECORDABLE = {
     "callable": "is a function",
@@ -25,7 +25,7 @@ _UNRECORDABLE = {
 def obstacle(node: Schema) -> tuple[str, str] | None:
     """Return why values of a type cannot be recorded, and what to do; None if they can."""
     if _is_secret(node):
-        return "holds a secret, which would be recorded in clear or lost", _FIX_SECRET
+        return "holds a secret, which would be recorded in clear or lost", _FIX_HIDDEN
     kind: str = node["type"]
     if kind in _UNRECORDABLE and "serialization" not in node:
         cls = node.get("cls")
