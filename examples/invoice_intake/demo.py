@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -17,13 +18,13 @@ from flujo.errors import ConfigError, PlanChanged
 from flujo.journal.verify import Report
 
 from .desk import Countdown, Desk, Outcome
-from .inbox import Job, job_of, save_job, saved_job
+from .inbox import Item, Job, job_of, save_job, saved_job
 from .person import Person
 from .pipeline import IntakeContext, intake
 from .posting import ResultRow, ledger_csv, posted_rows, results_json, write_whole
 from .report import report_html
 from .reviewers import ScriptedReviewer
-from .screen import Screen
+from .screen import Screen, counted
 
 if TYPE_CHECKING:
     from .by_model import ModelSettings
@@ -61,7 +62,7 @@ def demo(options: Options) -> int:
     Raises:
         ConfigError: The files, the limit or the folder cannot be used.
     """
-    folder = (options.out or FOLDER).resolve()
+    folder = (options.out or _usual_folder(options.model)).resolve()
     job = _job(options, folder)
     try:
         save_job(job, folder)
@@ -79,6 +80,11 @@ def demo(options: Options) -> int:
         asyncio.run(store.close())
 
 
+def _usual_folder(model: str) -> Path:
+    """Return where results go if nobody says: each way of reading has a folder, as it makes other runs."""
+    return FOLDER / re.sub(r"[^A-Za-z0-9.-]+", "-", model).strip("-.") if model else FOLDER
+
+
 def _job(options: Options, folder: Path) -> Job:
     if options.resume and not options.files:
         return saved_job(folder)
@@ -86,11 +92,11 @@ def _job(options: Options, folder: Path) -> Job:
 
 
 def _work(options: Options, job: Job, folder: Path, store: SQLiteStore, screen: Screen) -> int:
-    asks = screen.is_terminal and not options.auto
-    target = "invoice_intake.demo:configured" if job.model else "invoice_intake.pipeline:pipeline"
     countdown = None
     if options.crash_after is not None:
         countdown = Countdown(options.crash_after, lambda: screen.say(_last_words(folder)))
+    asks = screen.is_terminal and not options.auto
+    pipeline = "invoice_intake.demo:configured" if job.model else "invoice_intake.pipeline:pipeline"
     desk = Desk(
         Flujo(intake(_model(job)), state=store, hooks=[] if countdown is None else [countdown]),
         store,
@@ -98,24 +104,30 @@ def _work(options: Options, job: Job, folder: Path, store: SQLiteStore, screen: 
         reviewer=Person(screen.out) if asks else ScriptedReviewer(),
         watcher=screen,
         countdown=countdown,
-        labels={"target": target, "folder": str(Path(__file__).parent.parent)},
+        labels={"target": pipeline, "folder": str(Path(__file__).parent.parent)},
     )
-    screen.say(f"{_counted(len(job.items), 'file')}, read by {job.model or 'rules'}")
-    outcomes: list[Outcome] = []
-    for item in job.items:
-        try:
-            outcomes.append(desk.work_off(item))
-        except PlanChanged as error:
-            error.fix = (
-                "this folder was begun by another version, or another way of reading: use another --out DIR"
-            )
-            raise
-        screen.done(outcomes[-1])
+    screen.say(f"{counted(len(job.items), 'file')}, read by {job.model or 'rules'}")
+    outcomes = [_done(desk, item, folder, screen) for item in job.items]
     if countdown is not None:
-        screen.say(f"The job ended after {countdown.recorded} steps: nothing was there to be killed.")
+        screen.say(
+            f"The job ended after {counted(countdown.recorded, 'step')}: nothing was left to be killed."
+        )
     audit = desk.audit()
     _write(outcomes, audit, folder)
     return _close(outcomes, audit, folder, screen)
+
+
+def _done(desk: Desk, item: Item, folder: Path, screen: Screen) -> Outcome:
+    try:
+        outcome = desk.work_off(item)
+    except PlanChanged as error:
+        error.fix = (
+            "this folder was begun by another version, or another way of reading: "
+            f"use another --out DIR, or remove {_short(folder)}"
+        )
+        raise
+    screen.done(outcome)
+    return outcome
 
 
 def _write(outcomes: Sequence[Outcome], audit: Sequence[Report], folder: Path) -> None:
@@ -147,7 +159,7 @@ def _close(outcomes: Sequence[Outcome], audit: Sequence[Report], folder: Path, s
             assert report.finding is not None
             out.print(f"  {report.run_id}: {escape(report.finding.message)}")
     else:
-        checked = f"{_counted(events, 'event')} of {_counted(len(audit), 'run')}"
+        checked = f"{counted(events, 'event')} of {counted(len(audit), 'run')}"
         out.print(f"[green]Audit: sound[/], {checked} as they were written")
     for name in ("results.json", "ledger.csv", "report.html"):
         out.print(f"{name:<13} {_short(folder)}/{name}", highlight=False, soft_wrap=True)
@@ -174,8 +186,12 @@ def _model(job: Job) -> ModelSettings | None:
     """Return the model of a job; its key comes from the environment and is kept nowhere."""
     if not job.model:
         return None
-    from .by_model import model_settings  # needs a client that nobody else does
-
+    try:
+        from .by_model import model_settings
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"asking a model needs the package {error.name!r}", fix='pip install "flujo[demo]"'
+        ) from error
     chosen = {"FLUJO_MODEL": job.model} | ({"FLUJO_MODEL_URL": job.model_url} if job.model_url else {})
     return model_settings({**os.environ, **chosen})
 
@@ -209,10 +225,6 @@ def _flujo() -> str:
     if typed.name != "flujo" or shutil.which("flujo") is not None:
         return "flujo"
     return _short(typed.resolve())
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _short(path: Path) -> str:

@@ -105,7 +105,7 @@ def cost(outcome: Outcome) -> str:
     """Return what a run cost, as far as it is known."""
     usage = outcome.result.usage
     if usage.requests and not usage.cost:
-        return f"not told ({usage.requests} requests)"
+        return f"not told ({counted(usage.requests, 'request')})"
     return "0" if usage.cost == Decimal(0) else f"{usage.cost} USD"
 
 
@@ -133,6 +133,11 @@ def amount(row: ResultRow) -> str:
     if row.gross is None:
         return "—"
     return f"{Decimal(row.gross):,} {row.currency or ''}".strip()
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _console(*, stderr: bool) -> Console:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from flujo.journal.events import Event
 
@@ -62,18 +62,18 @@ def timeline(events: Sequence[Event]) -> list[Bar]:
 
 def duration(microseconds: int) -> str:
     """Return a duration as people say it."""
-    seconds = microseconds / 1e6
-    if seconds < 0.1:
+    if microseconds < 100_000:
         return f"{microseconds / 1e3:.1f} ms"
-    if seconds < 60:
-        return f"{seconds:.2f} s"
-    minutes, seconds = divmod(round(seconds), 60)
+    if microseconds < 60_000_000:
+        return f"{microseconds / 1e6:.2f} s"
+    minutes, seconds = divmod(microseconds // 1_000_000, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
 
 
 def _spans(events: Sequence[Event]) -> Iterator[Span]:
     asked: dict[str, int] = {}
+    last = 0
     for event in events:
         body: dict[str, Any] = json.loads(event.body)
         if event.kind == "request":
@@ -83,10 +83,16 @@ def _spans(events: Sequence[Event]) -> Iterator[Span]:
         elif event.kind == "step.completed":
             note = f"{body['attempts']} attempts" if "attempts" in body else ""
             yield Span(event.address, "step", event.at - body["took"], event.at, note)
+        elif event.kind == "run.resumed":
+            idle = duration(event.at - last)
+            yield Span(
+                "run goes on", "mark", event.at, event.at, f"from its journal, {idle} after the last event"
+            )
         else:
             yield from _moment(event, body)
+        last = event.at
     for address, at in asked.items():
-        yield Span(address, "wait", at, max(event.at for event in events), "waits for a decision")
+        yield Span(address, "wait", at, last, "waits for a decision")
 
 
 def _moment(event: Event, body: dict[str, Any]) -> Iterator[Span]:
@@ -102,7 +108,9 @@ def _moment(event: Event, body: dict[str, Any]) -> Iterator[Span]:
         case "run.ended":
             yield Span(f"run {body['status']}", "mark", at, at)
         case "step.attempt":
-            yield Span(address, "trouble", at, at, f"attempt {body['attempt']}: {body['message']}")
+            yield Span(
+                address, "trouble", at, at, f"attempt {body.get('attempt', '')}: {body.get('text', '')}"
+            )
         case "effect":
             given = json.dumps(body.get("output"), ensure_ascii=False)
             yield Span(address, "mark", at, at, f"recorded once: {body['call']} gave {given}")
@@ -116,11 +124,12 @@ def _moment(event: Event, body: dict[str, Any]) -> Iterator[Span]:
 
 def _answer(body: dict[str, Any]) -> str:
     """Return who decided what, and why."""
-    value: dict[str, str] = body["value"] or {}
+    value: Any = body["value"]
+    action = body["action"]
+    if action == "edit" and isinstance(value, dict) and "action" in value:
+        action = str(cast("dict[str, Any]", value)["action"])
     because = f": {body['reason']}" if body["reason"] else ""
-    return (
-        f"{body['actor'] or 'a person'} ({body['channel']}): {value.get('action', body['action'])}{because}"
-    )
+    return f"{body['actor'] or 'a person'} ({body['channel']}): {action}{because}"
 
 
 class _Axis:
