@@ -217,7 +217,7 @@ class TestDefinitions:
             ("Step(add.agent, fallback=len)", "fallback"),
             ("Step(add.agent, inputs={'x': 'add'})", "inputs"),
             ("Map(add, concurrency=0)", "concurrency"),
-            ("Map(len)", "body"),
+            ("Map(len)", "Map"),
             ("Map(add, on_failure='ignore')", "ignore"),
             ("Parallel(add, on_failure='ignore')", "ignore"),
             ("Branch(on=bool, cases={})", "no case"),
