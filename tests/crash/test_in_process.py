@@ -7,14 +7,14 @@ from tests.crash.harness import DEATHS, Death, Life, Mortal, carry, dying, judge
 from tests.crash.scenario import Scenario
 from tests.crash.scenarios import KNOWN, SCENARIOS
 
+
+def known(name: str) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.xfail(reason=KNOWN[name], strict=True)] if name in KNOWN else []
+
+
 every = pytest.mark.parametrize(
     "scenario",
-    [
-        pytest.param(
-            scenario, id=name, marks=[pytest.mark.xfail(reason=KNOWN[name], strict=True)] * (name in KNOWN)
-        )
-        for name, scenario in SCENARIOS.items()
-    ],
+    [pytest.param(scenario, id=name, marks=known(name)) for name, scenario in SCENARIOS.items()],
 )
 
 
