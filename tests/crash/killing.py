@@ -27,7 +27,7 @@ from tests.crash.scenarios import SCENARIOS
 from tests.crash.witness import WITNESS, read_deeds
 
 Moment = Literal["before commit", "after commit", "microsecond"]
-LATER = BEGIN + 30 * 86_400_000_000
+LATER = BEGIN + 7_200_000_000
 
 
 class Kill(NamedTuple):
