@@ -350,4 +350,12 @@ STEPS = [
         1,
         ends="failed",
     ),
+    Scenario(
+        "once_timed_out",
+        noted
+        >> Step(slow_agent, name="slow", timeout=0.001, effects="at_most_once", retry=SWIFT)
+        >> noted.named("b"),
+        1,
+        in_doubt={"slow": Decision("edit", 7)},
+    ),
 ]
