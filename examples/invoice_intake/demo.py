@@ -143,7 +143,6 @@ def _close(outcomes: Sequence[Outcome], audit: Sequence[Report], folder: Path, s
     out = screen.out
     out.print()
     screen.table(outcomes)
-    out.print()
     reused, ran = sum(one.reused for one in outcomes), sum(one.ran for one in outcomes)
     if reused and ran:
         out.print(f"Resumed: {reused} recorded steps were reused and not run again; {ran} ran now.")

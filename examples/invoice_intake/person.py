@@ -19,6 +19,7 @@ from .inbox import Item
 from .posting import Entry
 from .review import NEEDED, Case, Review, missing_from
 from .reviewers import decision
+from .screen import printable
 
 MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "unknown": ("?", "yellow")}
 
@@ -58,20 +59,24 @@ class Person:
 
     def _show(self, item: Item, case: Case) -> None:
         self.console.print()
-        doubt = Text(case.doubt, style="bold")
-        self.console.print(Panel(doubt, title=escape(item.name), title_align="left", style="yellow"))
-        self.console.print(f"[dim]{escape(item.path)}[/]\n", soft_wrap=True, highlight=False)
+        doubt = Text(printable(case.doubt), style="bold")
+        self.console.print(Panel(doubt, title=plain(item.name), title_align="left", style="yellow"))
+        self.console.print(f"[dim]{plain(item.path)}[/]\n", soft_wrap=True, highlight=False)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         for head in ("", "read as", "printed", "how"):
             table.add_column(head, overflow="fold")
         for one in evidence_of(case.facts):
-            read = Text("not read", style="red") if one.value is None else Text(one.value, style="bold")
-            table.add_row(one.name, read, escape(one.printed), escape(one.why))
+            read = (
+                Text("not read", style="red")
+                if one.value is None
+                else Text(printable(one.value), style="bold")
+            )
+            table.add_row(one.name, read, plain(one.printed), plain(one.why))
         self.console.print(table)
         self.console.print()
         for check in case.proof.checks:
             mark, color = MARKS[check.outcome]
-            self.console.print(f"  [{color}]{mark} {escape(check.name):<16}[/] {escape(check.sentence)}")
+            self.console.print(f"  [{color}]{mark} {plain(check.name):<16}[/] {plain(check.sentence)}")
         self.console.print()
 
     def _possible(self, case: Case, entry: Entry) -> list[str]:
@@ -110,7 +115,7 @@ class Person:
                     entry = Entry.model_validate({**entry.model_dump(), name: given})
                     break
                 except ValidationError as error:
-                    self.console.print(f"  [red]{escape(error.errors()[0]['msg'])}[/]")
+                    self.console.print(f"  [red]{plain(error.errors()[0]['msg'])}[/]")
         return entry
 
     def _show_changes(self, entry: Entry, before: Entry) -> None:
@@ -121,11 +126,16 @@ class Person:
             for name in now
             if now[name] != read[name]
         ]
-        self.console.print(f"  Changed: {escape(', '.join(changed) or 'nothing')}")
+        self.console.print(f"  Changed: {plain(', '.join(changed) or 'nothing')}")
         if entry.net is not None and entry.tax is not None and entry.gross is not None:
             total = entry.net + entry.tax
             if total != entry.gross:
                 self.console.print(f"  [yellow]{entry.net} + {entry.tax} is {total}, not {entry.gross}.[/]")
+
+
+def plain(text: str) -> str:
+    """Return a text of a document as it may stand in markup."""
+    return escape(printable(text))
 
 
 def account() -> str:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from decimal import Decimal
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
@@ -19,6 +20,8 @@ from .posting import Entry, ResultRow
 COLORS = {"posted": "green", "approved": "green", "edited": "yellow", "rejected": "red", "waits": "cyan"}
 #: Where nobody looks at a terminal, lines are not cut to a width that nobody has.
 PLAIN_WIDTH = 118
+#: From here on, file and reading get a column each.
+WIDE = 110
 
 
 class Screen:
@@ -43,7 +46,7 @@ class Screen:
         """Show which step begins; only a terminal shows what passes in a moment."""
         if not self.progress.is_terminal:
             return
-        text = f"{escape(item.name)}  [dim]{escape(address)}[/]"
+        text = f"{escape(printable(item.name))}  [dim]{escape(address)}[/]"
         if self._status is None:
             self._status = self.progress.status(text)
             self._status.start()
@@ -57,31 +60,47 @@ class Screen:
             self._status = None
 
     def done(self, outcome: Outcome) -> None:
-        """Tell what became of a file."""
+        """Tell what became of a file, on one line."""
+        self.stop()
         word, why = told(outcome)
-        color = COLORS.get(word, "red")
         row = outcome.row
-        by = f" by {escape(row.decided_by)}" if row and row.decision != "posted" else ""
-        reused = f" [dim]({reuse(outcome)})[/]" if outcome.reused else ""
-        self.say(f"[{color}]{word:>8}[/]{by}  {escape(outcome.item.name)}{reused}  [dim]{escape(why)}[/]")
+        by = f" by {row.decided_by}" if row and row.decision != "posted" else ""
+        line = Text.assemble(
+            (f"{word:>8}", COLORS.get(word, "red")),
+            printable(f"{by}  {outcome.item.name}"),
+            (f" ({reuse(outcome)})" if outcome.reused else "", "dim"),
+            (f"  {printable(why)}", "dim"),
+        )
+        if self.progress.is_terminal:
+            line.truncate(self.progress.width, overflow="ellipsis")
+        self.progress.print(line, soft_wrap=True)
 
     def table(self, outcomes: Sequence[Outcome]) -> None:
         """Show all files: what was read, what was proved, who decided, what it cost."""
-        table = Table(title="Invoice intake", title_justify="left", header_style="bold", pad_edge=False)
-        table.add_column("File", overflow="fold")
-        table.add_column("What was read", overflow="fold")
-        table.add_column("Gross", justify="right", no_wrap=True)
-        table.add_column("Proved", justify="center")
-        table.add_column("Decision, by whom")
-        table.add_column("Cost", justify="right")
+        table = Table(
+            title="Invoice intake\n",
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            padding=(0, 1, 0, 0),
+        )
+        wide = self.out.width >= WIDE
         resumed = any(outcome.reused for outcome in outcomes)
+        for head in ("File", "What was read") if wide else ("File, and what was read",):
+            table.add_column(head, overflow="fold", min_width=28)
+        table.add_column("Gross", justify="right", no_wrap=True)
+        table.add_column("Proved")
+        table.add_column("Decision, by" if wide else "Decided by")
+        table.add_column("Cost", justify="right")
         if resumed:
-            table.add_column("Reused", justify="right", no_wrap=True)
+            table.add_column("Reused steps" if wide else "Reused", justify="right", no_wrap=True)
         for outcome in outcomes:
-            cells = _cells(outcome)
-            steps = f"{outcome.reused} of {outcome.reused + outcome.ran} steps"
-            table.add_row(*cells, *([steps] if resumed else []))
+            file, read, *cells = _cells(outcome)
+            first = [file, read] if wide else [Text("\n").join([file, read])]
+            steps = Text(f"{outcome.reused} of {outcome.reused + outcome.ran}")
+            table.add_row(*first, *cells, *([steps] if resumed else []))
         self.out.print(table)
+        self.out.print()
 
 
 def told(outcome: Outcome) -> tuple[str, str]:
@@ -109,15 +128,16 @@ def cost(outcome: Outcome) -> str:
     return "0" if usage.cost == Decimal(0) else f"{usage.cost} USD"
 
 
-def _cells(outcome: Outcome) -> list[Text | str]:
+def _cells(outcome: Outcome) -> list[Text]:
     row, case = outcome.row, outcome.case
     word, _ = told(outcome)
+    file, price = Text(printable(outcome.item.name)), Text(cost(outcome))
+    decision = Text(word, style=COLORS.get(word, "red"))
     if row is None:
-        read = summary(None if case is None else case.entry)
-        return [outcome.item.name, read, "", "", Text(word, style=COLORS.get(word, "red")), cost(outcome)]
+        return [file, summary(None if case is None else case.entry), Text(), Text(), decision, price]
     proved = Text("yes", style="green") if row.proved else Text("no", style="red")
-    decision = Text.assemble((row.decision, COLORS[row.decision]), f"\n{row.decided_by}")
-    return [row.file, summary(row), amount(row), proved, decision, cost(outcome)]
+    decided = Text.assemble(decision, "\n", printable(row.decided_by))
+    return [file, summary(row), Text(amount(row)), proved, decided, price]
 
 
 def summary(read: ResultRow | Entry | None) -> Text:
@@ -125,7 +145,7 @@ def summary(read: ResultRow | Entry | None) -> Text:
     if read is None or not (read.supplier or read.number):
         return Text("nothing", style="dim")
     rest = ", ".join(str(one) for one in (read.number, read.date) if one)
-    return Text.assemble(read.supplier or "no supplier", (f"\n{rest}", "dim"))
+    return Text.assemble(printable(read.supplier or "no supplier"), (f"\n{printable(rest)}", "dim"))
 
 
 def amount(row: ResultRow) -> str:
@@ -133,6 +153,11 @@ def amount(row: ResultRow) -> str:
     if row.gross is None:
         return "—"
     return f"{Decimal(row.gross):,} {row.currency or ''}".strip()
+
+
+def printable(text: str) -> str:
+    """Return a text of a document without what could move the cursor or change the terminal."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def counted(number: int, noun: str) -> str:
