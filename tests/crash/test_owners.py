@@ -15,6 +15,7 @@ import pytest
 
 from flujo import Flujo, MemoryStore, SQLiteStore
 from flujo.errors import RunBusy, RunTaken
+from flujo.journal.store import Batch
 from flujo.journal.verify import verify
 from tests.crash.rivals import (
     BROKEN,
@@ -266,3 +267,36 @@ async def test_a_run_whose_runner_was_given_up_can_be_taken_on_in_the_same_proce
     going.cancel()
     await asyncio.wait({going})
     assert (await other.resume_async(RUN)).output == 4
+
+
+class Unfenced(MemoryStore):
+    """A store that lets every owner write: what is refused is put at the end all the same."""
+
+    def submit(self, batch: Batch) -> asyncio.Future[None]:
+        told = super().submit(batch)
+        if told.exception() is None:
+            return told
+        self._events[RUN] += batch.events
+        admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        admitted.set_result(None)
+        return admitted
+
+
+@pytest.mark.parametrize(("store", "fenced"), [(MemoryStore(), True), (Unfenced(), False)])
+async def test_the_fence_and_its_control(store: MemoryStore, fenced: bool) -> None:
+    """Taken over by hand while it runs: without the fence, both would go on and the chain would break."""
+    WITNESS.reset()
+    one, other = (Flujo(unasked, state=store) for _ in range(2))
+    going = asyncio.create_task(one.run_async(1, run_id=RUN))
+    await until(lambda: len(WITNESS.deeds) > 1)
+    taken = asyncio.create_task(other.resume_async(RUN, take_over=True))
+    first, second = await asyncio.gather(going, taken, return_exceptions=True)
+    last = [deed.where for deed in WITNESS.deeds].count("last")
+    sound = (await verify(store, RUN)).sound
+    if fenced:
+        assert isinstance(first, RunTaken)
+        check_clear(first)
+        assert not isinstance(second, BaseException)
+        assert (second.output, last, sound) == (4, 1, True)
+    else:
+        assert (last, sound) == (2, False)
