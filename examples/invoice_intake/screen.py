@@ -90,7 +90,7 @@ class Screen:
             table.add_column(head, overflow="fold", min_width=28)
         table.add_column("Gross", justify="right", no_wrap=True)
         table.add_column("Proved")
-        table.add_column("Decision, by" if wide else "Decided by")
+        table.add_column("Decision, by" if wide else "Decision", max_width=None if wide else 9)
         table.add_column("Cost", justify="right")
         if resumed:
             table.add_column("Reused steps" if wide else "Reused", justify="right", no_wrap=True)
