@@ -5,8 +5,9 @@ A block's info string says what it is:
 - ```` ```python ```` runs as a file of its own in a fresh interpreter and folder.
 - ```` ```python file=shop.py ```` is also laid as `shop.py` beside every later block of the same document.
 - ```` ```console ```` or ```` ```bash ```` runs its `$ ` lines (`$ flujo ...` or `$ python ...`); lines
-  without `$ ` are the expected output, where `...` in a line stands for anything and alone for any lines.
-  `exit=3` is the status that its last command must end with; all others must end with 0.
+  without `$ ` are what a terminal shows, where `...` in a line stands for anything and alone for any lines.
+  What differs from run to run (ids, durations, times, the width of columns) may be any of its kind.
+  A command must end with 0, or with what stands behind it: `$ flujo run ...  # exits with 3`.
 - ```` ```text output ```` right below a Python block is what that block must print.
 - `no-run` marks what cannot run in a test; `toml` and `json` must parse; `text` and `mermaid` are pictures.
 """
@@ -24,11 +25,25 @@ from pathlib import Path
 
 SHELLS = frozenset({"bash", "console", "sh", "shell"})
 PICTURES = frozenset({"text", "mermaid"})
+_STATUS = re.compile(r"# exits with (\d+)")
 COMMANDS = frozenset({"flujo", "python"})
 
 _FENCE = re.compile(
     r"^(?P<indent> *)(?P<fence>`{3,})(?P<info>[^`\n]*)\n(?P<code>.*?)^(?P=indent)(?P=fence) *$",
     re.DOTALL | re.MULTILINE,
+)
+
+
+_VARIES = {
+    "anything": r"[^\n]*",
+    "id": r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+    "time": r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d",
+    "duration": r"(?:<1|\d+(?:\.\d+)?) (?:ms|s|min)",
+    "spaces": " +",
+}
+_PARTS = re.compile(
+    rf"(?P<anything>\.\.\.)|(?P<id>{_VARIES['id']})|(?P<time>{_VARIES['time']})"
+    rf"|(?P<duration>{_VARIES['duration']}\b)|(?P<spaces> +)|(?P<text>.)",
 )
 
 
@@ -101,35 +116,39 @@ def _run_shell(block: Block, folder: Path) -> None:
     commands = re.split(r"^\$ ", block.code, flags=re.MULTILINE)
     if commands[0].strip() or len(commands) == 1:
         raise BlockError(f"{block.place}: its commands must begin with `$ `, or the block be marked no-run")
-    for at, command in enumerate(commands[1:], 1):
-        line, _, expected = re.sub(r" *\\\n", " ", command).partition("\n")
+    for entered in commands[1:]:
+        line, _, expected = re.sub(r" *\\\n", " ", entered).partition("\n")
         words = shlex.split(line, comments=True)
         name = words[0] if words else ""
         if name not in COMMANDS:
             raise BlockError(f"{block.place}: `{name}` is no command a test runs; mark the block no-run")
-        status = int(block.options.get("exit", 0)) if at == len(commands) - 1 else 0
+        status = _STATUS.search(line)
         beside = Path(sys.executable).parent / name
-        printed = _command(block, [str(beside), *words[1:]], folder, status)
+        command = [str(beside), *words[1:]]
+        printed = _command(block, command, folder, int(status[1]) if status else 0, shown=subprocess.STDOUT)
         if expected.strip():
             _compare(block, expected, printed)
 
 
-def _command(block: Block, command: list[str], folder: Path, status: int) -> str:
+def _command(
+    block: Block, command: list[str], folder: Path, status: int, *, shown: int = subprocess.PIPE
+) -> str:
     outcome = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "100"},
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "100", "PYTHONUNBUFFERED": "1", "FLUJO_ACTOR": "ada"},
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=shown,
         text=True,
         timeout=60,
         check=False,
     )
-    if outcome.returncode != status:
-        said = (outcome.stdout + outcome.stderr).strip()
-        raise BlockError(
-            f"{block.place}: {shlex.join(command)} ended with {outcome.returncode}, not {status}:\n{said}"
-        )
+    # A shell tells of a process that a signal ended by 128 and the signal's number.
+    ended = outcome.returncode if outcome.returncode >= 0 else 128 - outcome.returncode
+    if ended != status:
+        said = (outcome.stdout + (outcome.stderr or "")).strip()
+        raise BlockError(f"{block.place}: {shlex.join(command)} ended with {ended}, not {status}:\n{said}")
     return outcome.stdout
 
 
@@ -141,4 +160,7 @@ def _compare(block: Block, expected: str, printed: str) -> None:
 
 
 def _line(line: str) -> str:
-    return "[^\n]*".join(re.escape(part) for part in line.rstrip().split("..."))
+    """Return what a printed line must match."""
+    return "".join(
+        _VARIES.get(found.lastgroup or "", re.escape(found[0])) for found in _PARTS.finditer(line.rstrip())
+    )

@@ -20,10 +20,16 @@ def run_page(page: str, folder: Path) -> None:
 GOOD = {
     "python": "```python\nprint(1)\n```",
     "output": "```python\nprint('run', 17)\nprint(2)\n```\n\nprints\n\n```text output\nrun ...\n2\n```",
+    "what varies": (
+        "```python\nimport uuid\nprint('run', uuid.uuid4(), 'took   1.5 s, 7 ms')\n```\n"
+        "```text output\nrun 01a1fb83-9b52-71c8-ade4-0b3f62bf35eb took <1 ms, 12 s\n```"
+    ),
     "skipped lines": "```python\nfor n in range(9):\n    print(n)\n```\n```text output\n0\n...\n8\n```",
     "file": "```python file=one.py\nX = 1\n```\n\n```python\nfrom one import X\nassert X == 1\n```",
-    "command": "```console\n$ python -c 'print(3)'\n3\n$ python -c 'raise SystemExit(3)'\n```".replace(
-        "console", "console exit=3"
+    "command": "```console\n$ python -c 'exit(3)'  # exits with 3\n$ python -c 'print(3)'\n3\n```",
+    "errors": "```console\n$ python -c 'import sys; sys.exit(\"no\")'  # exits with 1\nno\n```",
+    "killed": (
+        "```console\n$ python -c 'import os; os.kill(os.getpid(), 9)'  # exits with 137: it was killed\n```"
     ),
     "indented": "- item\n\n  ```python\n  if True:\n      print(1)\n  ```",
     "not run": "```bash no-run\nmake demo\n```",
@@ -34,10 +40,12 @@ BAD = {
     "python": ("```python\n1 / 0\n```", "ZeroDivisionError"),
     "a warning": ("```python\nimport warnings\nwarnings.warn('old')\n```", "UserWarning: old"),
     "output": ("```python\nprint(1)\n```\n```text output\n2\n```", "the page says\n2"),
+    "another kind": ("```python\nprint('took 1.5 m')\n```\n```text output\ntook 1.5 s\n```", "the page says"),
+    "joined words": ("```python\nprint('ab')\n```\n```text output\na b\n```", "the page says"),
     "too little": ("```python\nprint(1)\nprint(2)\n```\n```text output\n1\n```", "the page says\n1"),
     "fresh names": ("```python\nx = 1\n```\n```python\nx\n```", "NameError"),
     "status": ("```console\n$ python -c 'raise SystemExit(2)'\n```", "ended with 2, not 0"),
-    "expected status": ("```console exit=3\n$ python -c ''\n```", "ended with 0, not 3"),
+    "expected status": ("```console\n$ python -c ''  # exits with 3\n```", "ended with 0, not 3"),
     "other commands": ("```bash\n$ rm -r /\n```", "`rm` is no command a test runs"),
     "no prompt": ("```bash\nmake demo\n```", "must begin with"),
     "no language": ("```\nx\n```", "nothing here can run"),
