@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -130,13 +130,10 @@ def _asked_type(recall: Recall, request: Approval) -> list[Codec]:
     module, _, name = asked[-1]["type"].partition(":")
     if not name:
         return []
-    try:
-        found: Any = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError):
-        return []
-    return [codec_for(found)]
+    found: Any = sys.modules.get(module)  # the pipeline's code is loaded: nothing is imported by name
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return [] if found is None else [codec_for(found)]
 
 
 def _addresses(waiting: Sequence[Approval]) -> str:

@@ -21,7 +21,7 @@ from flujo.engine.failures import (
     told,
 )
 from flujo.engine.record import read_usage
-from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, approval, ask
+from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, approval, ask, asked
 from flujo.engine.result import StepGaveUp, StepRetrying
 from flujo.engine.run import Frame, Run, Suspended, Walk
 from flujo.errors import (
@@ -97,9 +97,9 @@ class Attempts:
             StepFailed: The last attempt failed.
         """
         run = frame.run
-        asked = self._asked_before(run, address)
-        if asked is not None:
-            return asked
+        before = self._asked_before(run, address)
+        if before is not None:
+            return before
         if self._cache is None:
             return await self._tries(frame, address, value)
         key = self._cache.key(address, value)
@@ -123,10 +123,10 @@ class Attempts:
             try:
                 output = await self._attempt(frame, value, info)
                 return Attempted(output, info.attempt, tried.usage + info.usage)
-            except Asked as asked:
+            except Asked as question:
                 if self._once:
                     run.note("step.discarded", address, {"attempt": info.attempt, "why": "it asked a person"})
-                return asked.suspended
+                return question.suspended
             except PauseForHumanInput as pause:
                 return self.pause(run, address, pause)
             except PASSES:
@@ -265,6 +265,10 @@ class Attempts:
 
     def _asked_before(self, run: Run, address: str) -> Attempted | Suspended | None:
         """Return what an earlier pause, or a doubt about an earlier start, means for this step."""
+        if address in run.waiting_inside:
+            inside = run.waiting_inside[address]
+            if answer_to(run, inside) is None:
+                return asked(run, inside)
         notes = [note for note in run.noted(address) if note.kind in _SETTLES]
         if not notes:
             return None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import types
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_origin, is_typeddict
+from typing import TYPE_CHECKING, Any, get_origin
+
+from typing_extensions import is_typeddict
 
 from flujo.engine.hooks import Hooks
 from flujo.engine.threads import settled

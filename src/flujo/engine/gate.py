@@ -100,7 +100,8 @@ def compile_reuse(plan: PlanStep, build: Build) -> Callable[[Frame, str, Memo | 
             run.steps.append(StepResult(label, address, output, facts.get("attempts", 1), took, usage, True))
             if "patch" in facts:
                 frame.replay(facts["patch"])
-        frame.used(usage)
+        if usage is not NO_USAGE:
+            frame.used(usage)
         if kept:
             frame.slots[path] = output
         return output
@@ -149,7 +150,8 @@ def compile_record(plan: PlanStep, build: Build) -> Complete:
         elif fallback is not None:
             both = result.usage + (fallback.usage or NO_USAGE)
             run.choices[result.address] = Memo(output, both, result.attempts, result.duration)
-        frame.used(result.usage)
+        if result.usage is not NO_USAGE:
+            frame.used(result.usage)
         if kept:
             frame.slots[path] = output
         run.steps.append(result)
@@ -168,7 +170,7 @@ def _body(written: bytes, result: StepResult, usage: Usage, patch: bytes | None)
         body += b',"attempts":%d' % result.attempts
     if result.cached:
         body += b',"cached":true'
-    if usage:
+    if usage is not NO_USAGE and usage:
         body += b',"usage":' + write_usage(usage)
     if patch is not None:
         body += b',"patch":' + patch

@@ -16,7 +16,7 @@ from flujo.errors import FlujoError, RunError, StepFailed
 from flujo.journal.events import Event
 from flujo.pipeline.info import NO_USAGE
 from flujo.plan.codec import codec_for
-from flujo.plan.nodes import PlanMap, PlanParallel
+from flujo.plan.nodes import PlanMap, PlanParallel, PlanStep
 from flujo.plan.plan import NUMBER, Plan
 
 
@@ -84,8 +84,8 @@ async def read_into(plan: Plan, opened: Opened, events: Sequence[Event]) -> Mapp
             frame.used(read_usage(facts["usage"]))
         if "patch" in facts and (event.kind == "undone" or not path.startswith(apart)):
             frame.replay(facts["patch"])
-        if event.kind == "step.completed":
-            node = plan.nodes[path]
+        node = plan.nodes.get(path)
+        if isinstance(node, PlanStep) and event.kind in ("step.completed", "node.completed"):
             memo = await run.recorder.recorded(event.body, codec_for(node.output_type))
             run.steps.append(
                 StepResult(

@@ -277,7 +277,11 @@ class Opener:
             known_as = snapshot(context)
         except Unrecordable as error:
             raise InputError(f"the context cannot be recorded: {error.message}", fix=error.fix) from error
-        body = b'{"context":%b,"plan_ref":"%b",' % (known_as, recorder.keep(self._digests).encode())
+        plan = {"pipeline": self._plan.name, "fingerprint": self._plan.fingerprint}
+        body = to_json(plan)[:-1] + b',"context":%b,"plan_ref":"%b",' % (
+            known_as,
+            recorder.keep(self._digests).encode(),
+        )
         if given is not value:
             body += b'"given":"%b",' % sha256(self._dumped(given)).hexdigest().encode()
         if labels:

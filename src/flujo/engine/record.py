@@ -160,6 +160,8 @@ class Recorder:
         if self._payloads or self._cache:
             self._payloads, self._cache = [], []
         self._last = self.store.submit(batch)
+        if not self._wait:
+            self._last.add_done_callback(_seen)
 
     async def commit(self, *, sure: bool = False) -> None:
         """Return when everything appended so far is in the store.
@@ -227,6 +229,12 @@ class Recorder:
         if len(output) <= INLINE:
             return b'"output":' + output
         return b'"output_ref":"%b"' % self.keep(output).encode()
+
+
+def _seen(future: asyncio.Future[None]) -> None:
+    """Look at a commit that nobody may wait for: the next one fails for the same reason, and is told."""
+    if not future.cancelled():
+        future.exception()
 
 
 def write_usage(usage: Usage) -> bytes:

@@ -14,7 +14,7 @@ from flujo.engine.result import RunEvent, StepResult
 from flujo.engine.threads import Threads
 from flujo.journal.events import EventKind
 from flujo.pipeline.context import PipelineContext
-from flujo.pipeline.info import Usage
+from flujo.pipeline.info import NO_USAGE, Usage
 from flujo.pipeline.waits import Approval
 
 Walk = Callable[["Frame", Any], Awaitable[Any]]
@@ -40,13 +40,14 @@ class Run:
         observe: Takes what happens, for streams; None when nobody looks.
         steps: The steps that ended, in order.
         earlier: For a run without a store that goes on after a pause, those that ended before it.
+        waiting_inside: The requests that steps wait for from inside, by the steps' addresses.
         given_up: Whether steps that still run are cut off from the run.
         yielded: When the run last let other tasks of the loop go on, by ``perf_counter``.
     """
 
     __slots__ = (
         "cache", "choices", "clock", "done", "earlier", "given_up", "id", "live_notes", "notes", "observe",
-        "recorder", "steps", "threads", "views", "yielded",
+        "recorder", "steps", "threads", "views", "waiting_inside", "yielded",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +75,11 @@ class Run:
         self.views: dict[str, PipelineContext] = {}
         self.yielded = 0.0
         self.given_up = False
+        self.waiting_inside = {
+            address.partition("#")[0]: address
+            for address, known in recall.notes.items()
+            if "#" in address and known[-1].kind == "request"
+        }
         self.earlier: Sequence[StepResult] = ()
 
     def note(self, kind: EventKind, address: str, body: dict[str, Any]) -> None:
@@ -163,7 +169,7 @@ class Frame:
 
     def used(self, usage: Usage) -> None:
         """Add a usage here and to every place around."""
-        if not usage:
+        if usage is NO_USAGE or not usage:
             return
         self.usage = usage if self.usage is None else self.usage + usage
         if self.parent is not None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from flujo.engine.build import Build, condition
+from flujo.engine.choices import known_choice, record_choice
 from flujo.engine.composite import Composite
 from flujo.engine.run import Frame, Suspended, Walk
+from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanSub
 
 
@@ -14,8 +16,19 @@ def compile_sub(plan: PlanSub, body: Walk, build: Build) -> Walk:
     """Return the walk of a sub-pipeline: map its input, run it, map its output."""
     label = plan.label
     composite = Composite(plan, build.codec(plan.output_type), build)
+    input_codec = codec_for(plan.body.input_type if build.durable else Any)
     into = None if plan.into is None else condition(plan.into, label, "input")
     outof = None if plan.outof is None else condition(plan.outof, label, "output")
+
+    async def mapped(frame: Frame, address: str, value: Any) -> Any:
+        """Return the sub-pipeline's input; recorded, so that its steps see the same one after a crash."""
+        assert into is not None
+        known = await known_choice(frame, f"{address}[]", input_codec)
+        if known is not None:
+            return known.output
+        value = await into(frame, value)
+        record_choice(frame, f"{address}[]", value, input_codec)
+        return value
 
     async def sub(frame: Frame, value: Any) -> Any:
         address = frame.prefix + label
@@ -24,7 +37,7 @@ def compile_sub(plan: PlanSub, body: Walk, build: Build) -> Walk:
             return memo.output
         inner = frame.inner(f"{address}/")
         if into is not None:
-            value = await into(frame, value)
+            value = await mapped(frame, address, value)
         output = await body(inner, value)
         if output.__class__ is Suspended:
             return output

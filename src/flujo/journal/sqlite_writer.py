@@ -139,7 +139,7 @@ class Writer:
             run_id, token, events, _, _, _ = batch
             # A run this store has not written to may be new: the primary key knows better.
             follows = not events or events[0].seq == (ends.get(run_id) or last.get(run_id, 0)) + 1
-            if not follows or token in self._refused:
+            if not follows or token in self._refused or token in self._failed:
                 error = self._refusal(connection, batch, ends)
                 if error is not None:
                     refusals[future] = error
@@ -185,7 +185,8 @@ class Writer:
         if batch.token in self._refused:
             return taken(batch)
         if not batch.events:
-            return None
+            failed = self._failed.get(batch.token)
+            return None if failed is None else _again(failed)
         before = batch.events[0].seq - 1
         if ends.get(batch.run_id) == before:
             return None

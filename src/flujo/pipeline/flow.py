@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Concatenate, Generic, Literal, TypeVar, final, overload
@@ -177,7 +177,7 @@ class Map(Node[In, Out]):
     """
 
     body: Node[Any, Any]
-    over: Callable[..., Iterable[Any]] | None
+    over: Callable[..., Any] | None
     concurrency: int | None
     on_failure: OnFailure
     _name: str
@@ -196,7 +196,7 @@ class Map(Node[In, Out]):
         self: Map[C, list[B]],
         body: Node[A, B],
         *,
-        over: Callable[Concatenate[C, ...], Iterable[A]],
+        over: Callable[Concatenate[C, ...], Iterable[A] | Awaitable[Iterable[A]]],
         concurrency: int | None = None,
         name: str = "",
         on_failure: Literal["cancel"] = "cancel",
@@ -215,7 +215,7 @@ class Map(Node[In, Out]):
         self: Map[C, list[B | Failure]],
         body: Node[A, B],
         *,
-        over: Callable[Concatenate[C, ...], Iterable[A]],
+        over: Callable[Concatenate[C, ...], Iterable[A] | Awaitable[Iterable[A]]],
         concurrency: int | None = None,
         name: str = "",
         on_failure: Literal["collect"],
@@ -224,7 +224,7 @@ class Map(Node[In, Out]):
         self,
         body: Node[Any, Any],
         *,
-        over: Callable[..., Iterable[Any]] | None = None,
+        over: Callable[..., Any] | None = None,
         concurrency: int | None = None,
         name: str = "",
         on_failure: OnFailure = "cancel",
@@ -264,7 +264,7 @@ class Branch(Node[In, Out], Generic[In, Out]):
     def __init__(
         self: Branch[A, B],
         *,
-        on: Callable[Concatenate[A, ...], Key],
+        on: Callable[Concatenate[A, ...], Key | Awaitable[Key]],
         cases: Mapping[Key, Node[A, B]],
         default: Node[A, B] | None = None,
         name: str = "",
@@ -305,7 +305,7 @@ class Loop(Node[In, Out]):
     """
 
     body: Node[Any, Any]
-    until: Callable[..., bool]
+    until: Callable[..., Any]
     max_turns: int
     on_exhausted: OnExhausted
     _name: str
@@ -314,7 +314,7 @@ class Loop(Node[In, Out]):
         self: Loop[A, A],
         body: Node[A, A],
         *,
-        until: Callable[Concatenate[A, ...], bool],
+        until: Callable[Concatenate[A, ...], bool | Awaitable[bool]],
         max_turns: int,
         name: str = "",
         on_exhausted: OnExhausted = "fail",
@@ -354,19 +354,27 @@ class SubPipeline(Node[In, Out]):
     def __init__(self: SubPipeline[A, B], pipeline: Node[A, B], *, name: str = "") -> None: ...
     @overload
     def __init__(
-        self: SubPipeline[C, B], pipeline: Node[A, B], *, input: Callable[[C], A], name: str = ""
+        self: SubPipeline[C, B],
+        pipeline: Node[A, B],
+        *,
+        input: Callable[[C], A | Awaitable[A]],
+        name: str = "",
     ) -> None: ...
     @overload
     def __init__(
-        self: SubPipeline[A, D], pipeline: Node[A, B], *, output: Callable[[B], D], name: str = ""
+        self: SubPipeline[A, D],
+        pipeline: Node[A, B],
+        *,
+        output: Callable[[B], D | Awaitable[D]],
+        name: str = "",
     ) -> None: ...
     @overload
     def __init__(
         self: SubPipeline[C, D],
         pipeline: Node[A, B],
         *,
-        input: Callable[[C], A],
-        output: Callable[[B], D],
+        input: Callable[[C], A | Awaitable[A]],
+        output: Callable[[B], D | Awaitable[D]],
         name: str = "",
     ) -> None: ...
     def __init__(

@@ -29,6 +29,8 @@ class Usage:
     cost: Decimal = Decimal(0)
 
     def __add__(self, other: Usage) -> Usage:
+        if self is NO_USAGE:
+            return other
         return Usage(
             self.requests + other.requests,
             self.input_tokens + other.input_tokens,

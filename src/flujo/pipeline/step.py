@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
@@ -22,17 +22,27 @@ Effects = Literal["idempotent", "at_most_once"]
 
 
 class Agent(Protocol[A_contra, B_co]):
-    """Anything that turns an input into an output: the work of a step.
+    """Anything with ``async def run(input, …)``: the work of a step.
 
-    ``run`` may be ``async`` or not, and may ask for more by annotation: see :class:`Step`.
+    ``run`` may ask for more by annotation: see :class:`Step`.
     """
 
-    def run(self, input: A_contra, /) -> Awaitable[B_co] | B_co:
-        """Return the output, or an awaitable of it."""
+    @property
+    def run(self) -> Callable[Concatenate[A_contra, ...], Coroutine[Any, Any, B_co]]:
+        """Return the output for an input."""
         ...
 
 
-Work = Callable[..., object] | Agent[Any, object]
+class BlockingAgent(Protocol[A_contra, B_co]):
+    """Anything with ``def run(input, …)``: it runs in a worker thread."""
+
+    @property
+    def run(self) -> Callable[Concatenate[A_contra, ...], B_co]:
+        """Return the output for an input."""
+        ...
+
+
+Work = Callable[..., object] | Agent[Any, object] | BlockingAgent[Any, object]
 
 
 @final
@@ -179,6 +189,8 @@ class Step(Node[In, Out]):
     ) -> None: ...
     @overload
     def __init__(self: Step[A, B], agent: Agent[A, B], **settings: Unpack[StepSettings]) -> None: ...
+    @overload
+    def __init__(self: Step[A, B], agent: BlockingAgent[A, B], **settings: Unpack[StepSettings]) -> None: ...
     @overload
     def __init__(
         self: Step[A, B], agent: Callable[Concatenate[A, ...], B], **settings: Unpack[StepSettings]

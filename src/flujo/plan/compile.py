@@ -10,7 +10,7 @@ from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.node import Node
 from flujo.plan.codec import Unrecordable, codec_for
 from flujo.plan.fields import check_context
-from flujo.plan.nodes import PlanEvent, PlanHuman, PlanMap, PlanNode, PlanStep
+from flujo.plan.nodes import PlanEvent, PlanHuman, PlanMap, PlanNode, PlanStep, PlanSub
 from flujo.plan.place import Placement
 from flujo.plan.plan import Plan
 from flujo.plan.types import Type, recorded_input, type_name
@@ -82,6 +82,8 @@ def _check_recordable(
             kinds.append((node.path, "output", node.output_type))
         elif recorded and isinstance(node, PlanMap):
             kinds.append((node.path, "item", node.body.input_type))
+        elif recorded and isinstance(node, PlanSub) and node.into is not None:
+            kinds.append((node.path, "input", node.body.input_type))
     for path, role, kind in kinds:
         try:
             codec_for(kind)

@@ -13,8 +13,9 @@ from typing import (
     get_args,
     get_origin,
     get_type_hints,
-    is_typeddict,
 )
+
+from typing_extensions import is_typeddict
 
 Type = Any
 """A type as annotations give it: a class, a generic alias, a union, a literal, …"""
@@ -135,7 +136,7 @@ def _mapping_fits(source: Type, target: Type) -> bool:
     if is_typeddict(source) and is_typeddict(target):
         ours, theirs = get_type_hints(source), get_type_hints(target)
         required = cast("frozenset[str]", target.__required_keys__)
-        return required <= ours.keys() and all(
+        return required <= cast("frozenset[str]", source.__required_keys__) and all(
             assignable(ours[key], theirs[key]) for key in ours.keys() & theirs.keys()
         )
     if is_typeddict(source):
