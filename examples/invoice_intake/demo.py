@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -31,6 +32,21 @@ if TYPE_CHECKING:
 
 FOLDER = Path("flujo-demo")
 DONE, FAILED, WAITING, BROKEN, INTERRUPTED = 0, 1, 3, 6, 130
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the results and the journal of a job are."""
+
+    folder: Path
+    store: Path
+
+    @property
+    def resume(self) -> str:
+        """The command that goes on with the job."""
+        out = "" if self.folder == FOLDER.resolve() else f" --out {_short(self.folder)}"
+        store = "" if self.store.parent == self.folder else f" --store {_short(self.store)}"
+        return f"{_flujo()} demo --resume{out}{store}"
 
 
 class Options(Protocol):
@@ -63,17 +79,18 @@ def demo(options: Options) -> int:
         ConfigError: The files, the limit or the folder cannot be used.
     """
     folder = (options.out or _usual_folder(options.model)).resolve()
+    place = Place(folder, (options.store or folder / "flujo_ops.db").resolve())
     job = _job(options, folder)
     try:
         save_job(job, folder)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written: {error.strerror}", fix="use --out DIR") from error
     screen = Screen()
-    store = SQLiteStore(options.store or folder / "flujo_ops.db")
+    store = SQLiteStore(place.store)
     try:
-        return _work(options, job, folder, store, screen)
+        return _work(options, job, place, store, screen)
     except (KeyboardInterrupt, EOFError):
-        screen.say(f"\nInterrupted. Nothing is lost; go on with:  {_command(folder, '--resume')}")
+        screen.say(f"\nInterrupted. Nothing is lost; go on with:  {place.resume}")
         return INTERRUPTED
     finally:
         screen.stop()
@@ -91,39 +108,39 @@ def _job(options: Options, folder: Path) -> Job:
     return job_of(options.files, limit=options.limit, model=options.model, model_url=options.model_url)
 
 
-def _work(options: Options, job: Job, folder: Path, store: SQLiteStore, screen: Screen) -> int:
+def _work(options: Options, job: Job, place: Place, store: SQLiteStore, screen: Screen) -> int:
     countdown = None
     if options.crash_after is not None:
-        countdown = Countdown(options.crash_after, lambda: screen.say(_last_words(folder)))
+        countdown = Countdown(options.crash_after, lambda: screen.say(_last_words(place)))
     asks = screen.is_terminal and not options.auto
     pipeline = "invoice_intake.demo:configured" if job.model else "invoice_intake.pipeline:pipeline"
     desk = Desk(
         Flujo(intake(_model(job)), state=store, hooks=[] if countdown is None else [countdown]),
         store,
-        context=IntakeContext(folder=str(folder), limit=job.limit),
+        context=IntakeContext(folder=str(place.folder), limit=job.limit),
         reviewer=Person(screen.out) if asks else ScriptedReviewer(),
         watcher=screen,
         countdown=countdown,
         labels={"target": pipeline, "folder": str(Path(__file__).parent.parent)},
     )
     screen.say(f"{counted(len(job.items), 'file')}, read by {job.model or 'rules'}")
-    outcomes = [_done(desk, item, folder, screen) for item in job.items]
+    outcomes = [_done(desk, item, place, screen) for item in job.items]
     if countdown is not None:
         screen.say(
             f"The job ended after {counted(countdown.recorded, 'step')}: nothing was left to be killed."
         )
     audit = desk.audit()
-    _write(outcomes, audit, folder)
-    return _close(outcomes, audit, folder, screen)
+    _write(outcomes, audit, place.folder)
+    return _close(outcomes, audit, place, screen)
 
 
-def _done(desk: Desk, item: Item, folder: Path, screen: Screen) -> Outcome:
+def _done(desk: Desk, item: Item, place: Place, screen: Screen) -> Outcome:
     try:
         outcome = desk.work_off(item)
     except PlanChanged as error:
         error.fix = (
             "this folder was begun by another version, or another way of reading: "
-            f"use another --out DIR, or remove {_short(folder)}"
+            f"use another --out DIR, or remove {_short(place.folder)}"
         )
         raise
     screen.done(outcome)
@@ -137,7 +154,7 @@ def _write(outcomes: Sequence[Outcome], audit: Sequence[Report], folder: Path) -
     write_whole(folder / "report.html", report_html(outcomes, audit))
 
 
-def _close(outcomes: Sequence[Outcome], audit: Sequence[Report], folder: Path, screen: Screen) -> int:
+def _close(outcomes: Sequence[Outcome], audit: Sequence[Report], place: Place, screen: Screen) -> int:
     """Show the table, where things are, the verdict of the audit and what to do next."""
     screen.stop()
     out = screen.out
@@ -161,22 +178,22 @@ def _close(outcomes: Sequence[Outcome], audit: Sequence[Report], folder: Path, s
         checked = f"{counted(events, 'event')} of {counted(len(audit), 'run')}"
         out.print(f"[green]Audit: sound[/], {checked} as they were written")
     for name in ("results.json", "ledger.csv", "report.html"):
-        out.print(f"{name:<13} {_short(folder)}/{name}", highlight=False, soft_wrap=True)
-    status, command = _verdict(outcomes, broken, folder)
+        out.print(f"{name:<13} {_short(place.folder / name)}", highlight=False, soft_wrap=True)
+    status, command = _verdict(outcomes, broken, place)
     out.print(f"Next:  [bold]{escape(command)}[/]", highlight=False, soft_wrap=True)
     return status
 
 
-def _verdict(outcomes: Sequence[Outcome], broken: Sequence[Report], folder: Path) -> tuple[int, str]:
+def _verdict(outcomes: Sequence[Outcome], broken: Sequence[Report], place: Place) -> tuple[int, str]:
     """Return what the command exits with, and the one command that is worth typing next."""
-    store = f"--store {_short(folder)}/flujo_ops.db"
+    store = f"--store {_short(place.store)}"
     if broken:
         return BROKEN, f"{_flujo()} audit verify {store}"
     failed = [one for one in outcomes if one.row is None and one.result.status != "paused"]
     if failed:
         return FAILED, f"{_flujo()} runs show {failed[0].item.run_id} {store}"
     if any(one.row is None for one in outcomes):
-        return WAITING, _command(folder, "--resume")
+        return WAITING, place.resume
     asked = next((one for one in outcomes if one.row and one.row.decision != "posted"), outcomes[0])
     return DONE, f"{_flujo()} runs show {asked.item.run_id} {store}"
 
@@ -209,13 +226,8 @@ def configured() -> Pipeline[str, ResultRow]:
     return intake(settings)
 
 
-def _last_words(folder: Path) -> str:
-    return f"This process dies here, as asked. Go on with:  {_command(folder, '--resume')}"
-
-
-def _command(folder: Path, *words: str) -> str:
-    out = () if folder == FOLDER.resolve() else ("--out", _short(folder))
-    return " ".join((_flujo(), "demo", *words, *out))
+def _last_words(place: Place) -> str:
+    return f"This process dies here, as asked. Go on with:  {place.resume}"
 
 
 def _flujo() -> str:

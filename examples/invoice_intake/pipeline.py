@@ -121,7 +121,7 @@ def route(case: Case, context: IntakeContext) -> Literal["clear", "doubt"]:
     """Say whether the proof is enough, or a person decides."""
     gross = case.entry.gross
     proved = case.proof.proved and case.duplicate_of is None
-    return "clear" if proved and gross is not None and gross <= context.limit else "doubt"
+    return "clear" if proved and gross is not None and 0 < gross <= context.limit else "doubt"
 
 
 @step

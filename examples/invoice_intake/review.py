@@ -41,7 +41,8 @@ class Case(Frozen):
             return f"It was posted before, by run {self.duplicate_of}."
         if not self.proof.proved:
             return self.proof.reason
-        return f"It is proved, but {self.entry.gross:,} is above the limit."
+        gross = self.entry.gross or Decimal(0)
+        return f"It is proved, but {gross:,} is {'above the limit' if gross > 0 else 'no amount to pay'}."
 
 
 class Review(Frozen):
