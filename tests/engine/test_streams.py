@@ -18,6 +18,7 @@ from flujo.engine.result import (
 )
 from flujo.errors import InputError
 from tests.clock import VirtualClock
+from tests.engine.stores import Cut
 
 
 @step
@@ -184,12 +185,12 @@ async def test_reused_steps_are_not_told_again() -> None:
     async def dies_once(x: int, info: StepInfo) -> int:
         tries.append(x)
         if len(tries) == 1:
-            raise KeyboardInterrupt
+            raise Cut
         return x
 
     runner = Flujo(add >> dies_once, state=store)
-    with pytest.raises(KeyboardInterrupt):
-        await asyncio.get_running_loop().create_task(runner.run_async(1, run_id="r1"))
+    with pytest.raises(Cut):
+        await runner.run_async(1, run_id="r1")
     assert [shown(event) async for event in runner.stream_resume_async("r1")] == [
         "resumed",
         "> dies_once",

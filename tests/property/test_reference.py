@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from flujo import Approval, Decision, Flujo, MemoryStore, PipelineResult, SQLiteStore, Usage
 from flujo.journal.store import JournalStore
 from tests.clock import VirtualClock
+from tests.engine.stores import CutStore
 from tests.property.build import Builder
 from tests.property.memory import Memory
 from tests.property.reference import Failed, Reference
@@ -37,6 +38,27 @@ def answer(spec: Spec, request: Approval) -> Any:
     return Decision("edit", request.subject + node.k) if node.k % 2 else request.subject + node.k
 
 
+class Dying(CutStore):
+    """A store whose process dies at the given commits, one after another.
+
+    Args:
+        gaps: How many commits succeed before each death.
+    """
+
+    def __init__(self, gaps: list[int]) -> None:
+        super().__init__(None)
+        self._gaps = list(gaps)
+        self.revive()
+
+    def revive(self) -> None:
+        """Let a new process go on: until the next death, if there is one."""
+        self.after = self.batches + self._gaps.pop(0) if self._gaps else None
+
+    @property
+    def dead(self) -> bool:
+        return self.after is not None and self.batches > self.after
+
+
 class Runs:
     """Runs a pipeline until it ends, answering what it asks.
 
@@ -50,11 +72,11 @@ class Runs:
         self.told = told
         self.builder = Builder()
         self.clock = VirtualClock()
-        self._store = store
+        self.store = store
         self._fresh = fresh
 
     def runner(self, spec: Spec) -> Flujo[int, int]:
-        return Flujo(self.builder.build(spec), context_model=Memory, state=self._store, clock=self.clock)
+        return Flujo(self.builder.build(spec), context_model=Memory, state=self.store, clock=self.clock)
 
     async def run(self, spec: Spec, x: int, chance: int) -> PipelineResult[int]:
         runner = self.runner(spec)
@@ -65,11 +87,24 @@ class Runs:
             if self._fresh:
                 runner = self.runner(spec)
             request = result.pending[chance % len(result.pending)]
-            back = result if self._store is None else result.run_id
+            back = result if self.store is None else result.run_id
             result = await runner.resume_async(back, answer(spec, request), request=request.address)
         if self.told:
             await self.check_journal(runner, result)
+        await self.check_once(result.run_id)
         return result
+
+    async def check_once(self, run_id: str) -> None:
+        """Check that nothing was recorded twice, and so nothing ran that was recorded."""
+        events = [] if self.store is None else await self.store.events(run_id)
+        ended = [
+            one.address
+            for one in events
+            if one.kind in ("step.completed", "node.completed", "turn", "choice")
+        ]
+        steps = [one.address for one in events if one.kind == "effect"]
+        assert len(set(ended)) == len(ended)
+        assert len(set(steps)) == len(steps)
 
     async def check_journal(self, runner: Flujo[int, int], result: PipelineResult[int]) -> None:
         """Check that the journal alone tells the same as the run told."""
@@ -164,10 +199,48 @@ def test_the_journal_alone_tells_the_same(spec: Spec, x: int, chance: int) -> No
     check(spec, x, chance, Runs(MemoryStore(), fresh=True, told=True))
 
 
+@given(pipelines(waits=False), numbers, st.lists(st.integers(0, 9), min_size=1, max_size=4))
+def test_died_and_resumed(spec: Spec, x: int, gaps: list[int]) -> None:
+    """Whatever dies, whenever: the run comes to the same, and nothing that is recorded runs again."""
+    reference, failure, output = Reference(), None, None
+    try:
+        output = reference.run(spec, x)
+    except Failed as failed:
+        failure = failed
+    store = Dying(gaps)
+    runs = Runs(store)
+
+    async def live() -> PipelineResult[int]:
+        run_id = f"run-{next(_ids)}"
+        for _ in range(len(gaps) + 1):
+            try:
+                result = await runs.runner(spec).run_async(x, run_id=run_id)
+                await runs.check_once(run_id)
+                return result
+            except BaseException:
+                if not store.dead:
+                    raise
+                store.revive()
+        raise AssertionError("it died more often than it could")
+
+    result = asyncio.run(live())
+    note(f"{result.status}: {result.error}")
+    assert result.status == ("completed" if failure is None else "failed"), str(result.error)
+    if failure is None:
+        assert result.output == output
+        assert result.context.model_dump() == reference.memory
+    if not reference.races:
+        assert result.usage == Usage(*reference.usage)
+        assert all(runs.builder.calls[name] >= calls for name, calls in reference.calls.items())
+        again = sum((runs.builder.calls - reference.calls).values())
+        lanes = 6 ** sum(one.kind in ("tuple", "mapping", "collect", "map", "gather") for one in spec.walk())
+        assert again <= 3 * len(gaps) * lanes, "more ran again than was under way"
+
+
 def test_recorded_in_sqlite(sqlite: Callable[[], JournalStore]) -> None:
     store = sqlite()
 
-    @settings(max_examples=settings().max_examples // 4)
+    @settings(max_examples=settings().max_examples // 2)
     @given(pipelines(waits=True), numbers, chances)
     def compare(spec: Spec, x: int, chance: int) -> None:
         check(spec, x, chance, Runs(store, fresh=True))

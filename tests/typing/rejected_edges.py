@@ -83,12 +83,12 @@ Parallel(number, text) >> join  # expect: reportOperatorIssue
 Parallel(a=number, b=text) >> join_labels  # expect: reportOperatorIssue
 Parallel(number, number, on_failure="collect") >> join  # expect: reportOperatorIssue
 Parallel(number, shout)  # expect: reportCallIssue
-Parallel(a=number, b=shout)  # expect: reportCallIssue
+Parallel(a=number, b=shout)  # expect: reportArgumentType
 Parallel(number, on_failure="ignore")  # expect: reportCallIssue
 items >> Map(shout)  # expect: reportOperatorIssue
 number >> Map(number)  # expect: reportOperatorIssue
 items >> Map(text) >> join  # expect: reportOperatorIssue
-Map(shout, over=lambda_items)  # expect: reportCallIssue
+Map(shout, over=lambda_items)  # expect: reportArgumentType
 Branch(on=kind, cases={"small": number, "large": shout})  # expect: reportArgumentType
 Branch(on=long, cases={True: number})  # expect: reportArgumentType
 Loop(text, until=long, max_turns=2)  # expect: reportArgumentType
@@ -96,7 +96,7 @@ Loop(number, until=long, max_turns=2)  # expect: reportArgumentType
 Loop(number, until=not_a_verdict, max_turns=2)  # expect: reportArgumentType
 Loop(number, until=bool)  # expect: reportCallIssue
 number >> SubPipeline(shout >> shout)  # expect: reportOperatorIssue
-SubPipeline(number, input=long_text)  # expect: reportCallIssue
+SubPipeline(number, input=long_text)  # expect: reportArgumentType
 number >> HumanInput("?") >> number  # expect: reportOperatorIssue
 number >> HumanInput("?", schema=str) >> number  # expect: reportOperatorIssue
 number >> WaitForEvent("paid", schema=str) >> number  # expect: reportOperatorIssue
