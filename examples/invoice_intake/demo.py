@@ -105,7 +105,9 @@ def _usual_folder(model: str) -> Path:
 def _job(options: Options, folder: Path) -> Job:
     if options.resume and not options.files:
         return saved_job(folder)
-    return job_of(options.files, limit=options.limit, model=options.model, model_url=options.model_url)
+    return job_of(
+        options.files, folder, limit=options.limit, model=options.model, model_url=options.model_url
+    )
 
 
 def _work(options: Options, job: Job, place: Place, store: SQLiteStore, screen: Screen) -> int:

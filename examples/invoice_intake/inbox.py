@@ -53,18 +53,25 @@ class Job(Frozen):
     model_url: str = ""
 
 
-def job_of(paths: Sequence[Path], *, limit: str | None, model: str, model_url: str) -> Job:
+def job_of(paths: Sequence[Path], folder: Path, *, limit: str | None, model: str, model_url: str) -> Job:
     """Return the job of some files and folders; of the samples when there are none.
+
+    Args:
+        paths: The files and folders.
+        folder: Where the results go.
+        limit: The amount up to which the proof alone is enough; None for the usual one.
+        model: The model that reads; empty for the rules.
+        model_url: The address of its server; empty for the provider's own.
 
     Raises:
         ConfigError: A folder holds no PDF, or the limit is no amount.
     """
-    items = tuple(Item(path=str(path), run_id=run_id(path)) for path in _files(paths or [SAMPLES]))
+    items = tuple(Item(path=str(path), run_id=run_id(path, folder)) for path in _files(paths or [SAMPLES]))
     return Job(items=items, limit=_limit(limit), model=model, model_url=model_url)
 
 
-def run_id(path: Path) -> str:
-    """Return the name of a file's run: the same file with the same content is the same run.
+def run_id(path: Path, folder: Path) -> str:
+    """Return the name of a file's run: the same file with the same content, taken in to the same folder.
 
     A copy under another name is a run of its own, which finds that the invoice was posted before.
     """
@@ -72,7 +79,7 @@ def run_id(path: Path) -> str:
         content = path.read_bytes()
     except OSError:  # the run itself will say what is wrong with it
         content = b""
-    digest = hashlib.sha256(f"{path}\n".encode() + content).hexdigest()
+    digest = hashlib.sha256(f"{folder}\n{path}\n".encode() + content).hexdigest()
     readable = re.sub(r"[^a-z0-9]+", "-", path.stem.lower())[:40].strip("-")
     return f"{readable or 'file'}-{digest[:10]}"
 
