@@ -188,7 +188,7 @@ class Opener:
             wait=self._waits,
         )
         run = self._run(known.record.run_id, known.recall, recorder, observe)
-        context = restore(self._plan.context_model, to_json(known.facts["context"]))
+        context = restore(self._plan.context_model, known.facts["context"])
         value = await self._value(recorder, known.facts)
         return Opened(run, Frame(run, "", context, Tracker(context), {}), value, resumed=True)
 

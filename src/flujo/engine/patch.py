@@ -26,7 +26,6 @@ from typing import Any, cast
 from pydantic_core import from_json, to_json
 
 from flujo.engine.changes import assigned, changed, dump, state
-from flujo.engine.merge import merge as merge  # until its callers import it from there
 from flujo.errors import PlanChanged
 from flujo.pipeline.context import IMMUTABLE, ContextT, PipelineContext, begin_watch, own, watch_of
 from flujo.plan.codec import Codec

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from flujo.engine.clock import Clock
-from flujo.engine.patch import Tracker, compose
+from flujo.engine.patch import Summary, Tracker
 from flujo.engine.record import Memo, Note, Recall, Recorder
 from flujo.engine.result import RunEvent, StepResult
 from flujo.engine.threads import Threads
@@ -138,10 +138,10 @@ class Frame:
         parent: The place that this one adds its usage, and its patch, to.
         shares: Whether it has its parent's context rather than a view of its own.
         usage: What was used here.
-        patch: What changed here, in one patch; only kept where a composite is recorded.
+        summary: What changed here; None where nothing did, or nothing is recorded.
     """
 
-    __slots__ = ("context", "parent", "patch", "prefix", "run", "shares", "slots", "tracker", "usage")
+    __slots__ = ("context", "parent", "prefix", "run", "shares", "slots", "summary", "tracker", "usage")
 
     def __init__(
         self,
@@ -161,7 +161,7 @@ class Frame:
         self.parent = parent
         self.shares = shares
         self.usage: Usage | None = None
-        self.patch: bytes | None = None
+        self.summary: Summary | None = None
 
     def inner(self, prefix: str) -> Frame:
         """Return a place inside this one that shares its context."""
@@ -175,15 +175,24 @@ class Frame:
         if self.parent is not None:
             self.parent.used(usage)
 
+    @property
+    def patch(self) -> bytes | None:
+        """What changed here, in one patch; None where nothing did."""
+        return None if self.summary is None else self.summary.patch()
+
     def replay(self, patch: Mapping[str, Any]) -> None:
         """Bring the context to where a recorded patch brought it."""
         if self.tracker is not None:
             self.tracker.apply(patch)
-            self.changed(to_json(patch))
+            self.changed(patch)
 
-    def changed(self, patch: bytes) -> None:
+    def changed(self, patch: bytes | Mapping[str, Any]) -> None:
         """Add a patch here and to every place around that shares the context."""
-        if self.parent is not None:
-            self.patch = patch if self.patch is None else compose(self.patch, patch)
-            if self.shares:
-                self.parent.changed(patch)
+        if self.parent is None:
+            return
+        parsed: Mapping[str, Any] = from_json(patch) if isinstance(patch, bytes) else patch
+        if self.summary is None:
+            self.summary = Summary()
+        self.summary.add(parsed)
+        if self.shares:
+            self.parent.changed(parsed)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, cast
 from flujo.engine.build import Build, condition
 from flujo.engine.choices import known_choice, record_choice
 from flujo.engine.composite import Composite
-from flujo.engine.patch import Tracker, merge
+from flujo.engine.merge import merge
+from flujo.engine.patch import Tracker
 from flujo.engine.run import Frame, Suspended, Walk
 from flujo.errors import ContextConflict, HookFailed, RunError, StepFailed
 from flujo.pipeline.context import fork
