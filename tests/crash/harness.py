@@ -303,11 +303,14 @@ def one_key_each(carried: Carried) -> None:
 
 
 def facts(scenario: Scenario, journal: Sequence[Event]) -> dict[tuple[str, str, int], Any]:
-    """Return what a journal holds, except time, order, and who carried the run on when."""
+    """Return what a journal holds, except time, order, owners, and what was begun or given up."""
     found: dict[tuple[str, str, int], Any] = {}
     for event in journal:
         body: dict[str, Any] = from_json(event.body)
-        if event.kind in ("run.resumed", "run.paused", "step.started") or body.get("kind") == "in_doubt":
+        if (
+            event.kind in ("run.resumed", "run.paused", "step.started", "step.discarded")
+            or body.get("kind") == "in_doubt"
+        ):
             continue
         if event.kind == "answer" and event.address in scenario.in_doubt:
             continue

@@ -97,6 +97,7 @@ def up_to(number: int) -> range:
 
 
 def plus_one(number: int) -> int:
+    did("predicate", "sub/inner[]")
     return number + 1
 
 
