@@ -127,9 +127,8 @@ def route(case: Case, context: IntakeContext) -> Literal["clear", "doubt"]:
 @step
 def accept(case: Case, info: StepInfo) -> ResultRow:
     """Let a proved invoice pass."""
-    return result_row(
-        case.facts.file, case.entry, proved=True, decision="posted", decided_by="proof", run_id=info.run_id
-    )
+    file, entry = case.facts.file, case.entry
+    return result_row(file, entry, proved=True, decision="posted", decided_by="proof", run_id=info.run_id)
 
 
 def question(case: Case) -> str:
@@ -152,9 +151,7 @@ review = HumanInput(question, schema=Review, subject=proposal, on_deny=reject, n
 
 
 @step
-def judge(
-    review: Review, case: Annotated[Case, From("duplicate")], context: IntakeContext, info: StepInfo
-) -> ResultRow:
+def judge(review: Review, case: Annotated[Case, From("duplicate")], info: StepInfo) -> ResultRow:
     """Write down what the reviewer decided, and who it was."""
     entry = review.entry
     match review.action:
@@ -164,14 +161,8 @@ def judge(
         case "approve" | "edit":
             decision = "approved" if entry == case.entry else "edited"
     proved = case.proof.proved and entry == case.entry
-    return result_row(
-        case.facts.file,
-        entry,
-        proved=proved,
-        decision=decision,
-        decided_by=review.by,
-        run_id=info.run_id,
-    )
+    file, by = case.facts.file, review.by
+    return result_row(file, entry, proved=proved, decision=decision, decided_by=by, run_id=info.run_id)
 
 
 decide = Branch(on=route, cases={"clear": accept, "doubt": review >> judge}, name="decide")
