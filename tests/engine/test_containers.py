@@ -336,6 +336,33 @@ class TestPauses:
 
 
 class TestSums:
+    async def test_what_a_failed_attempt_wrote_does_not_count(self, trial: Trial) -> None:
+        """Otherwise a run's context would depend on whether its process died between two attempts."""
+
+        @step(retry=Retry(attempts=3, backoff=0))
+        async def flaky(x: int, info: StepInfo, notes: Notes) -> int:
+            notes.lines.append(f"attempt {info.attempt}")
+            notes.scratchpad[str(info.attempt)] = True
+            notes.sum += 1
+            if info.attempt < 3:
+                raise RuntimeError("busy")
+            return x
+
+        result = await trial.run(flaky)
+        assert isinstance(result.context, Notes)
+        assert (result.context.lines, result.context.sum) == (["attempt 3"], 1)
+        assert result.context.scratchpad == {"3": True}
+
+    async def test_what_a_failing_step_wrote_does_not_count(self, trial: Trial) -> None:
+        @step
+        async def fails(x: int, notes: Notes) -> int:
+            notes.lines.append("half")
+            raise RuntimeError("broken")
+
+        result = await trial.run(fails)
+        assert isinstance(result.context, Notes)
+        assert result.context.lines == []
+
     async def test_usage_and_context_add_up_exactly(self, trial: Trial) -> None:
         def spending(name: str, cost: str) -> Step[int, int]:
             async def spend(x: int, info: StepInfo, notes: Notes) -> int:

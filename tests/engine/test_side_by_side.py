@@ -293,6 +293,19 @@ class TestFailing:
         assert pair.output is not None
         assert pair.output[1] == 1
 
+    async def test_a_collected_failure_of_a_step_without_declared_types(
+        self, store: JournalStore | None
+    ) -> None:
+        async def undeclared(x):  # pyright: ignore[reportUnknownParameterType, reportMissingParameterType]
+            raise LookupError("no")
+
+        agent: Any = undeclared
+        unknown: Any = Step(agent)
+        result = await Flujo(Parallel(unknown, on_failure="collect"), state=store).run_async(1)
+        assert result.success
+        assert isinstance(result.output, tuple)
+        assert isinstance(result.output[0], Failure)
+
     async def test_what_over_raises_fails_the_run_with_its_place(self, store: JournalStore | None) -> None:
         @step
         async def fine(x: int) -> int:

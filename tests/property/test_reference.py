@@ -237,6 +237,14 @@ def test_died_and_resumed(spec: Spec, x: int, gaps: list[int]) -> None:
         assert again <= 3 * len(gaps) * lanes, "more ran again than was under way"
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@settings(max_examples=20_000, derandomize=False)
+@given(pipelines(waits=True, size=40), numbers, chances)
+def test_many_large_ones(spec: Spec, x: int, chance: int) -> None:
+    check(spec, x, chance, Runs(MemoryStore(), fresh=True, told=True))
+
+
 def test_recorded_in_sqlite(sqlite: Callable[[], JournalStore]) -> None:
     store = sqlite()
 
