@@ -125,7 +125,7 @@ assert_type(start, Step[object, int])
 assert_type(number.named("again"), Step[int, int])
 assert_type(Step(Agent()), Step[int, str])
 assert_type(Step(SyncAgent()), Step[int, str])
-assert_type(Step(CuriousAgent()), Step[int, str])  # pyright: ignore[reportCallIssue, reportArgumentType, reportAssertTypeFailure]
+assert_type(Step(CuriousAgent()), Step[int, str])
 
 # Edges
 assert_type(number >> text, Pipeline[int, str])
