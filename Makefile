@@ -46,8 +46,9 @@ fmt: $(READY) ## format the code and mend what the linter can
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-docs: $(READY) ## run every code block of the docs and refresh the command reference
+docs: $(READY) ## run every code block of the docs and refresh the reference pages
 	$(BIN)/python docs/reference.py
+	$(BIN)/python docs/cli.py
 	$(BIN)/python -m pytest tests/docs $(ARGS)
 
 # Only a comparison with other systems needs them installed: ONLY=flujo,raw is quick from a fresh clone.
