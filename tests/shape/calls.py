@@ -10,8 +10,6 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import rshift
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -82,7 +80,7 @@ def count(
         work(number)
         return number + 1
 
-    chain: Pipeline[int, int] = reduce(rshift, (Step(add, name=f"add_{at}") for at in range(last + 20)))
+    chain = Pipeline(*(Step(add, name=f"add_{at}") for at in range(last + 20)))
 
     async def run() -> Any:
         recorded = None if store is None else SQLiteStore(store)
