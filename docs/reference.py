@@ -104,7 +104,7 @@ def told_part(part: str) -> str:
     if "\n    " in part:  # code, set off by its indent
         prose, _, code = part.partition("\n\n    ")
         return (
-            f"{inline(prose)}\n\n```python no-run\n{inspect.cleandoc('    ' + code)}\n```"
+            f"{inline(prose)}\n\n```python no-run\n{textwrap.dedent('    ' + code)}\n```"
             if code
             else inline(part)
         )
