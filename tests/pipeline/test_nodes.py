@@ -119,7 +119,6 @@ class TestImmutability:
         with pytest.raises(TypeError):
             parallel.branches["b"] = double  # pyright: ignore[reportIndexIssue]
 
-    @pytest.mark.xfail(reason="a copy of an immutable node cannot be made yet", strict=True)
     def test_a_shallow_and_a_deep_copy_run_alike(self) -> None:
         node = add >> Parallel(add, double) >> Step(first)
         for made in (copy.copy(node), copy.deepcopy(node)):

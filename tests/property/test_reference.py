@@ -76,7 +76,9 @@ class Runs:
         self._fresh = fresh
 
     def runner(self, spec: Spec) -> Flujo[int, int]:
-        return Flujo(self.builder.build(spec), context_model=Memory, state=self.store, clock=self.clock)
+        return Flujo(
+            self.builder.build(spec), context_model=Memory, input_type=int, state=self.store, clock=self.clock
+        )
 
     async def run(self, spec: Spec, x: int, chance: int) -> PipelineResult[int]:
         runner = self.runner(spec)

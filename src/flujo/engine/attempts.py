@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
+
+from pydantic_core import from_json
 
 from flujo.engine.build import Build, Judge, bind, judge, output_check
 from flujo.engine.caching import StepCache
@@ -20,7 +23,7 @@ from flujo.engine.failures import (
     raise_if_cancelled,
     told,
 )
-from flujo.engine.record import read_usage
+from flujo.engine.record import read_usage, write_usage
 from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, approval, ask, asked
 from flujo.engine.result import StepGaveUp, StepRetrying
 from flujo.engine.run import Frame, Run, Suspended, Walk
@@ -29,7 +32,6 @@ from flujo.errors import (
     RecordError,
     RequestDenied,
     ResumeError,
-    RunError,
     StepFailed,
     StoreError,
 )
@@ -40,6 +42,7 @@ from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanStep
 from flujo.plan.types import type_name
 
+Direct = Callable[[Frame, Any], Awaitable[Any]]
 PASSES = (StopPipeline, EffectDiverged, RecordError, RequestDenied, ResumeError, StoreError)
 """What no further attempt can mend: it goes to the caller as it is."""
 
@@ -53,6 +56,7 @@ class Attempted(NamedTuple):
         usage: What they used.
         cached: Whether the output came from the cache instead.
         fallback: The place of the fallback, where the output is the fallback's.
+        paid: What of the usage was added to the run's already: that of failed attempts.
     """
 
     output: Any
@@ -60,6 +64,7 @@ class Attempted(NamedTuple):
     usage: Usage = NO_USAGE
     cached: bool = False
     fallback: Frame | None = None
+    paid: Usage = NO_USAGE
 
 
 _GIVEN_UP = "it was given up"
@@ -70,8 +75,8 @@ class Attempts:
     """The attempts of one step, compiled.
 
     Attributes:
-        plain: The agent itself, where calling it once with the input is all there is to do.
-        check: The classes an output must be an instance of.
+        direct: How the agent is called, where calling it once is all there is to do.
+        classes: What an output must be an instance of; None where that cannot tell.
     """
 
     def __init__(self, plan: PlanStep, build: Build, fallback: Walk | None) -> None:
@@ -84,11 +89,11 @@ class Attempts:
         self._fallback = fallback
         self._cache = StepCache(plan) if node.cache else None
         self._once = node.effects == "at_most_once"
-        self.check = output_check(plan.output_type)
+        self.classes = output_check(plan.output_type)
         special = (
             node.timeout or node.validators or fallback or node.cache or self._once or node.retry.attempts > 1
         )
-        self.plain = signature.call if signature.is_async and signature.is_plain and not special else None
+        self.direct = self._directly() if signature.is_async and not (special or signature.info) else None
 
     async def run(self, frame: Frame, address: str, value: Any) -> Attempted | Suspended:
         """Try until an output is accepted, a person must be asked, or there is nothing left to try.
@@ -114,6 +119,7 @@ class Attempts:
     async def _tries(self, frame: Frame, address: str, value: Any) -> Attempted | Suspended:
         run, retry = frame.run, self._node.retry
         tried = await self._tried_before(run, address)
+        frame.used(tried.usage)
         while not tried.over and tried.failed < retry.attempts:
             info = StepInfo(run.id, address, tried.failed + 1, tried.feedback, StepEffects(run))
             if self._once:
@@ -122,16 +128,22 @@ class Attempts:
                     await run.recorder.commit(sure=True)
             try:
                 output = await self._attempt(frame, value, info)
-                return Attempted(output, info.attempt, tried.usage + info.usage)
+                return Attempted(output, info.attempt, tried.usage + info.usage, paid=tried.usage)
             except Asked as question:
-                if self._once:
-                    run.note("step.discarded", address, {"attempt": info.attempt, "why": "it asked a person"})
+                self._discard(frame, info, "it asked a person")
                 return question.suspended
             except PauseForHumanInput as pause:
+                self._discard(frame, info, "it asked a person")
                 return self.pause(run, address, pause)
+            except asyncio.CancelledError:
+                self._discard(frame, info, _GIVEN_UP)
+                raise
             except PASSES:
                 raise
             except Exception as error:  # noqa: BLE001  # the step's own code
+                frame.used(info.usage)
+                if isinstance(error, TimeLimit | CutOff) and not self._plan.signature.is_async:
+                    run.note("step.discarded", address, {"attempt": info.attempt, "why": _GIVEN_UP})
                 if self._once and isinstance(error, TimeLimit | CutOff):
                     return self._doubt(run, address)
                 wait = self._wait(run, info.attempt, error)
@@ -148,39 +160,61 @@ class Attempts:
         It works on a view of the context, which is taken over with its output: what an attempt changed
         that failed, paused or was cancelled is forgotten.
         """
-        if self._changes_context:
-            view = fork(frame.context)
-            place = Frame(frame.run, frame.prefix, view, None, frame.slots)
-            output = await self._call_and_judge(place, value, info)
-            adopt(frame.context, view)
-            return output
-        return await self._call_and_judge(frame, value, info)
+        if not self._changes_context:
+            return await self._call_and_judge(frame, value, info)
+        view = fork(frame.context)
+        place = Frame(frame.run, frame.prefix, view, None, frame.slots)
+        output = await self._call_and_judge(place, value, info)
+        adopt(frame.context, view)
+        return output
 
     async def _call_and_judge(self, frame: Frame, value: Any, info: StepInfo) -> Any:
         limit = asyncio.timeout(self._node.timeout)
         try:
             async with limit:
-                output = await self._call(frame, value, info)
+                output = await self._call(frame, frame.context, value, info)
         except asyncio.CancelledError as error:
-            self._discard(frame.run, info)
             raise_if_cancelled(error)
-            raise CutOff("its own work was cancelled from inside") from error
+            raise CutOff(error) from error
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            self._discard(frame.run, info)
             raise TimeLimit(f"no output within {self._node.timeout:g} seconds") from error
-        if self.check is not None and not isinstance(output, self.check):
-            raise self.mistyped(output)
+        self.check_type(output)
         for validator in self._validators:
             await _judged(validator, frame, output)
         return output
+
+    def _directly(self) -> Direct:
+        """Return how the agent is called once, where it asks for no StepInfo and nothing else is set."""
+        signature, call = self._plan.signature, self._call
+        if signature.is_plain:
+            function = signature.call
+            return lambda frame, value: function(value)
+        if not self._changes_context:
+            return lambda frame, value: call(frame, frame.context, value, None)
+
+        async def on_view(frame: Frame, value: Any) -> Any:
+            view = fork(frame.context)
+            output = await call(frame, view, value, None)
+            self.check_type(output)
+            adopt(frame.context, view)
+            return output
+
+        return on_view
+
+    def check_type(self, output: Any) -> None:
+        """Refuse an output that is not of the declared type."""
+        if self.classes is not None and not isinstance(output, self.classes):
+            raise self.mistyped(output)
 
     async def _tried_before(self, run: Run, address: str) -> Tried:
         """Return what the journal knows of earlier attempts, after what is left of the last wait."""
         tried, due = Tried(), 0
         for note in run.noted(address):
-            if note.kind == "step.attempt":
+            if note.kind == "step.discarded":
+                tried = tried._replace(usage=tried.usage + read_usage(note.body.get("usage")))
+            elif note.kind == "step.attempt":
                 tried = Tried(
                     note.body["attempt"],
                     tried.usage + read_usage(note.body.get("usage")),
@@ -212,16 +246,10 @@ class Attempts:
         """Run the fallback, or fail the step."""
         if self._fallback is not None:
             inner = frame.inner(f"{address}/")
-            try:
-                output = await self._fallback(inner, value)
-            except RunError:
-                frame.used(tried.usage)
-                raise
+            output = await self._fallback(inner, value)
             if isinstance(output, Suspended):
-                frame.used(tried.usage)
                 return output
-            return Attempted(output, tried.failed, tried.usage, fallback=inner)
-        frame.used(tried.usage)
+            return Attempted(output, tried.failed, tried.usage, fallback=inner, paid=tried.usage)
         raise self.failure(frame.run, address, tried.failed, tried.error)
 
     def failure(self, run: Run, address: str, attempt: int, error: BaseException | None) -> StepFailed:
@@ -233,8 +261,11 @@ class Attempts:
             run.observe(StepGaveUp(run.id, address, failed))
         return failed
 
-    def fail_plain(self, run: Run, address: str, error: Exception) -> Suspended:
-        """Say what the failure of a plain agent's only attempt means: a question, or the step's failure."""
+    def fail_direct(self, run: Run, address: str, error: asyncio.CancelledError | Exception) -> Suspended:
+        """Say what the failure of an agent's only attempt means: a question, or the step's failure."""
+        if isinstance(error, asyncio.CancelledError):
+            raise_if_cancelled(error)
+            error = CutOff(error)
         if isinstance(error, PauseForHumanInput):
             return self.pause(run, address, error)
         if isinstance(error, PASSES):
@@ -296,10 +327,20 @@ class Attempts:
             schema=codec_for(self._plan.output_type).schema(),
         )
 
-    def _discard(self, run: Run, info: StepInfo) -> None:
-        """Note that a call in a thread was given up: it may still end, and its result is discarded."""
-        if not self._plan.signature.is_async:
-            run.note("step.discarded", info.address, {"attempt": info.attempt, "why": _GIVEN_UP})
+    def _discard(self, frame: Frame, info: StepInfo, why: str) -> None:
+        """Note that an attempt was broken off, where that matters: what it cost, and that it may go on.
+
+        A call in a thread cannot be stopped: it may still end, and its result is discarded. An attempt
+        that asks a person runs again with the answer, and reports what it uses then.
+        """
+        given_up = why == _GIVEN_UP
+        if not (self._once or (given_up and (info.usage or not self._plan.signature.is_async))):
+            return
+        body: dict[str, Any] = {"attempt": info.attempt, "why": why}
+        if given_up and info.usage:
+            frame.used(info.usage)
+            body["usage"] = from_json(write_usage(info.usage))
+        frame.run.note("step.discarded", info.address, body)
 
 
 async def _committed(run: Run) -> None:

@@ -12,6 +12,7 @@ from typing_extensions import is_typeddict
 from flujo.engine.hooks import Hooks
 from flujo.engine.threads import settled
 from flujo.errors import RunError
+from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.waits import StopPipeline
 from flujo.plan.codec import Codec, codec_for
 from flujo.plan.plan import Plan
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from flujo.engine.run import Frame
     from flujo.pipeline.info import StepInfo
 
-Call = Callable[["Frame", Any, "StepInfo | None"], Awaitable[Any]]
+Call = Callable[["Frame", PipelineContext, Any, "StepInfo | None"], Awaitable[Any]]
 Judge = Callable[["Frame", Any], Awaitable[Any]]
 _NUMBERS: Mapping[type, tuple[type, ...]] = {float: (float, int), complex: (complex, float, int)}
 
@@ -51,15 +52,15 @@ def bind(signature: Signature, sources: Mapping[str, str]) -> Call:
     function, is_async = signature.call, signature.is_async
     by_position = signature.input if signature.first else ""
     by_name = "" if signature.first else signature.input
-    context, info_name = signature.context, signature.info
+    context_name, info_name = signature.context, signature.info
     named = tuple(sources.items())
 
-    async def call(frame: Frame, value: Any, info: StepInfo | None) -> Any:
+    async def call(frame: Frame, context: PipelineContext, value: Any, info: StepInfo | None) -> Any:
         more: dict[str, Any] = {parameter: frame.slots[path] for parameter, path in named}
         if by_name:
             more[by_name] = value
-        if context:
-            more[context] = frame.context
+        if context_name:
+            more[context_name] = context
         if info_name:
             more[info_name] = info
         given = (value,) if by_position else ()

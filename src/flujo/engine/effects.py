@@ -16,7 +16,7 @@ from flujo.engine.threads import settled
 from flujo.errors import EffectDiverged, RecordError, RunTaken
 from flujo.pipeline.info import StepInfo
 from flujo.plan.codec import Codec, Unrecordable, codec_for
-from flujo.plan.signature import SignatureProblem, read_signature
+from flujo.plan.signature import SignatureProblem, returned_type
 
 
 class StepEffects:
@@ -139,12 +139,10 @@ def _is_async(fn: Callable[..., Any]) -> bool:
 
 def _result_codec(fn: Callable[..., Any], info: StepInfo, address: str) -> Codec:
     try:
-        return codec_for(read_signature(fn).output_type)
-    except SignatureProblem:  # its parameters do not matter here, only what it returns
-        return codec_for(Any)
-    except Unrecordable as error:
+        return codec_for(returned_type(fn))
+    except (SignatureProblem, Unrecordable) as error:
         raise RecordError(
-            f"the result of {address!r} cannot be recorded: {error.message}",
+            f"the result of {address!r} cannot be recorded: {error}",
             step=info.address,
             address=address,
             attempt=info.attempt,

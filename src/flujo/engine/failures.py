@@ -51,6 +51,10 @@ class RecordedFailure(Exception):
 class CutOff(Exception):
     """An attempt's work was cancelled by something else than the run."""
 
+    def __init__(self, cancellation: asyncio.CancelledError) -> None:
+        super().__init__("its own work was cancelled from inside")
+        self.__cause__ = cancellation
+
 
 class TimeLimit(Exception):
     """An attempt took longer than its step allows."""

@@ -11,10 +11,9 @@ from pydantic_core import from_json
 
 from flujo.engine.attempts import Attempted, Attempts
 from flujo.engine.build import Build
-from flujo.engine.failures import CutOff, raise_if_cancelled
 from flujo.engine.hooks import shown
 from flujo.engine.patch import compose
-from flujo.engine.record import Memo, read_usage, write_usage
+from flujo.engine.record import OUTPUT_APART, Memo, read_usage, write_usage
 from flujo.engine.result import StepCompleted, StepResult, StepStarted
 from flujo.engine.run import Frame, Suspended, Walk
 from flujo.errors import HookFailed, RecordError
@@ -26,80 +25,82 @@ _BREATH = 0.01
 """Seconds after which a run lets the other tasks of the loop go on."""
 _ONCE = Attempted(None)
 
-Complete = Callable[[Frame, StepResult, Frame | None], Awaitable[Any]]
+Reuse = Callable[[Frame, str, Memo | bytes], Any]
+Complete = Callable[[Frame, StepResult, Frame | None, Usage], Awaitable[Any]]
 
 
 def compile_step(plan: PlanStep, build: Build, fallback: Walk | None) -> Walk:
     """Return the walk of a step: ask the journal, run the agent, record what came of it."""
     label = plan.label
     attempts = Attempts(plan, build, fallback)
-    plain, check = attempts.plain, attempts.check
-    before = build.hooks.before_step
+    direct, classes = attempts.direct, attempts.classes
+    before, codec = build.hooks.before_step, build.codec(plan.output_type)
     reuse, complete = compile_reuse(plan, build), compile_record(plan, build)
 
     async def execute_step(frame: Frame, value: Any) -> Any:
         run = frame.run
         address = frame.prefix + label
         if run.done and (known := run.done.get(address)) is not None:
-            return await reuse(frame, address, known)
+            if isinstance(known, bytes) and known.startswith(OUTPUT_APART):
+                assert run.recorder is not None
+                assert codec is not None
+                known = await run.recorder.recorded(known, codec)
+            return reuse(frame, address, known)
         if run.recorder is not None:
             await run.recorder.commit()
-        if before:
-            value = await shown(before, value, before=(label,), context=frame.context)
-        if run.observe is not None:
-            run.observe(StepStarted(run.id, address, label))
+        if before or run.observe is not None:
+            value = await _announced(before, label, frame, value)
         begun = perf_counter()
         if begun - run.yielded > _BREATH:
             await asyncio.sleep(0)
             run.yielded = perf_counter()
-        if plain is not None and address not in run.notes:
+        if direct is not None and address not in run.notes:
             outcome = _ONCE
             try:
-                output = await plain(value)
-                if check is not None and not isinstance(output, check):
+                output = await direct(frame, value)
+                if classes is not None and not isinstance(output, classes):
                     raise attempts.mistyped(output)
-            except asyncio.CancelledError as error:
-                raise_if_cancelled(error)
-                return attempts.fail_plain(run, address, CutOff("its own work was cancelled from inside"))
-            except Exception as error:  # noqa: BLE001  # the step's own code
-                return attempts.fail_plain(run, address, error)
+            except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # the step's own code
+                return attempts.fail_direct(run, address, error)
         else:
             outcome = await attempts.run(frame, address, value)
             if isinstance(outcome, Suspended):
                 return outcome
             output = outcome.output
-        _, many, usage, cached, fallback = outcome
+        _, many, usage, cached, fallback, paid = outcome
         result = StepResult(label, address, output, many, perf_counter() - begun, usage, False, cached)
-        return await complete(frame, result, fallback)
+        return await complete(frame, result, fallback, paid)
 
     return execute_step
 
 
-def compile_reuse(plan: PlanStep, build: Build) -> Callable[[Frame, str, Memo | bytes], Awaitable[Any]]:
+async def _announced(before: tuple[Callable[..., Any], ...], label: str, frame: Frame, value: Any) -> Any:
+    """Show a step's input to hooks, and tell that the step begins."""
+    value = await shown(before, value, before=(label,), context=frame.context)
+    run = frame.run
+    if run.observe is not None:
+        run.observe(StepStarted(run.id, frame.prefix + label, label))
+    return value
+
+
+def compile_reuse(plan: PlanStep, build: Build) -> Reuse:
     """Return how a step that the journal knows is passed by: nothing runs."""
     label, path = plan.label, plan.path
     kept = path in build.plan.kept
-    codec = build.codec(plan.output_type)
+    load = None if (codec := build.codec(plan.output_type)) is None else codec.load_parsed
 
-    async def reuse(frame: Frame, address: str, known: Memo | bytes) -> Any:
-        run = frame.run
+    def reuse(frame: Frame, address: str, known: Memo | bytes) -> Any:
         if isinstance(known, Memo):
-            output, usage = known.output, known.usage
-            run.steps.append(StepResult(label, address, output, known.attempts, known.duration, usage, True))
+            output, usage, attempts, took, patch = known[:5]
         else:
-            assert run.recorder is not None
-            assert codec is not None
+            assert load is not None
             facts: dict[str, Any] = from_json(known)
-            output = (
-                codec.load_parsed(facts["output"])
-                if "output" in facts
-                else await run.recorder.value(facts, codec)
-            )
+            output = load(facts["output"])
             usage = read_usage(facts["usage"]) if "usage" in facts else NO_USAGE
-            took = facts.get("took", 0) / 1e6
-            run.steps.append(StepResult(label, address, output, facts.get("attempts", 1), took, usage, True))
-            if "patch" in facts:
-                frame.replay(facts["patch"])
+            attempts, took, patch = facts.get("attempts", 1), facts.get("took", 0) / 1e6, facts.get("patch")
+        if patch is not None:
+            frame.replay(patch)
+        frame.run.steps.append(StepResult(label, address, output, attempts, took, usage, True))
         if usage is not NO_USAGE:
             frame.used(usage)
         if kept:
@@ -124,7 +125,7 @@ def compile_record(plan: PlanStep, build: Build) -> Complete:
     codec = build.codec(plan.output_type)
     dump = None if codec is None else codec.dump
 
-    async def complete(frame: Frame, result: StepResult, fallback: Frame | None) -> Any:
+    async def complete(frame: Frame, result: StepResult, fallback: Frame | None, paid: Usage) -> Any:
         run = frame.run
         if after:
             result = await _after_hooks(after, frame, result)
@@ -151,7 +152,7 @@ def compile_record(plan: PlanStep, build: Build) -> Complete:
             both = result.usage + (fallback.usage or NO_USAGE)
             run.choices[result.address] = Memo(output, both, result.attempts, result.duration)
         if result.usage is not NO_USAGE:
-            frame.used(result.usage)
+            frame.used(result.usage if paid is NO_USAGE else result.usage - paid)
         if kept:
             frame.slots[path] = output
         run.steps.append(result)

@@ -76,11 +76,12 @@ async def read_into(plan: Plan, opened: Opened, events: Sequence[Event]) -> Mapp
         for mark in "/["
     )
     done = {event.address for event in events if event.kind in ("step.completed", "node.completed")}
+    parts = ("step.attempt", "step.discarded")
     ended: Mapping[str, Any] = {}
     for event in events:
         facts: dict[str, Any] = from_json(event.body)
         path = NUMBER.sub("[]", event.address)
-        if "usage" in facts and not (event.kind == "step.attempt" and event.address in done):
+        if "usage" in facts and not (event.kind in parts and event.address in done):
             frame.used(read_usage(facts["usage"]))
         if "patch" in facts and (event.kind == "undone" or not path.startswith(apart)):
             frame.replay(facts["patch"])

@@ -20,6 +20,9 @@ from flujo.plan.codec import Codec
 INLINE = 4096
 """Values of more bytes than this are stored once, by hash, beside the events."""
 
+OUTPUT_APART = b'{"output_ref"'
+"""How the body of an execution begins whose output is stored beside the events."""
+
 _DONE = frozenset({"step.completed", "node.completed", "turn", "choice"})
 _NO_SLOTS: Mapping[str, bytes] = {}
 

@@ -55,6 +55,7 @@ class Flujo(Generic[In, Out]):
     Args:
         pipeline: A pipeline, or a single node.
         context_model: The class of the runs' context; when left out, what the steps ask for.
+        input_type: What the pipeline takes, where its first node does not tell.
         state: Where runs are recorded: the path of a SQLite file, or a store. Without it nothing is
             written: a paused run lives in its result, and a crash loses the run.
         hooks: What looks on; see :class:`Hook`.
@@ -75,6 +76,7 @@ class Flujo(Generic[In, Out]):
         pipeline: Node[In, Out],
         *,
         context_model: type[PipelineContext] | None = None,
+        input_type: Any = Any,
         state: JournalStore | str | Path | None = None,
         hooks: Sequence[Hook] = (),
         on_pipeline_start: Callable[..., Any] | None = None,
@@ -86,7 +88,9 @@ class Flujo(Generic[In, Out]):
     ) -> None:
         if durability not in ("sync", "async"):
             raise ConfigError(f"durability={durability!r}", fix='use "sync" or "async"')
-        self.plan: Plan = compile_plan(pipeline, context_model=context_model, recorded=state is not None)
+        self.plan: Plan = compile_plan(
+            pipeline, context_model=context_model, input_type=input_type, recorded=state is not None
+        )
         self.store: JournalStore | None = _store(state)
         self._clock = clock or SystemClock()
         callbacks = (on_pipeline_start, pre_step_execution, post_step_execution, on_pipeline_end)

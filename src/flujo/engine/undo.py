@@ -61,7 +61,7 @@ class Undo:
         assert undo is not None
         info = StepInfo(frame.run.id, f"{address}#undo", 1, (), StepEffects(frame.run))
         try:
-            await bind(undo, {})(frame, output, info)
+            await bind(undo, {})(frame, frame.context, output, info)
         except Exception as error:  # noqa: BLE001  # the undo's own code
             return f"{type(error).__name__}: {error}"
         return ""

@@ -19,7 +19,6 @@ EventKind = Literal[
     "answer",
     "effect",
     "timer",
-    "signal",
     "undone",
 ]
 

@@ -38,6 +38,14 @@ class Usage:
             self.cost + other.cost,
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            self.requests - other.requests,
+            self.input_tokens - other.input_tokens,
+            self.output_tokens - other.output_tokens,
+            self.cost - other.cost,
+        )
+
     def __bool__(self) -> bool:
         return bool(self.requests or self.input_tokens or self.output_tokens or self.cost)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, final, overload
+from typing import Any, Generic, Self, TypeVar, final, overload
 
 from flujo.errors import PipelineError
 
@@ -39,6 +39,12 @@ class Node(Generic[In, Out]):
     def output(self) -> Output[Out]:
         """A reference to this node's output, for the ``inputs=`` of a later step."""
         return Output(self.name)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
 
     def __rshift__(self, other: Node[Out, Next]) -> Pipeline[In, Next]:
         check_node(other, ">>")

@@ -10,7 +10,7 @@ from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.node import Node
 from flujo.plan.codec import Unrecordable, codec_for
 from flujo.plan.fields import check_context
-from flujo.plan.nodes import PlanEvent, PlanHuman, PlanMap, PlanNode, PlanStep, PlanSub
+from flujo.plan.nodes import PlanEvent, PlanHuman, PlanMap, PlanNode, PlanParallel, PlanStep, PlanSub
 from flujo.plan.place import Placement
 from flujo.plan.plan import Plan
 from flujo.plan.types import Type, recorded_input, type_name
@@ -19,7 +19,11 @@ AnyNode = Node[Any, Any]
 
 
 def compile_plan(
-    pipeline: AnyNode, *, context_model: type[PipelineContext] | None = None, recorded: bool = True
+    pipeline: AnyNode,
+    *,
+    context_model: type[PipelineContext] | None = None,
+    input_type: Type = Any,
+    recorded: bool = True,
 ) -> Plan:
     """Check a pipeline and return its plan.
 
@@ -27,6 +31,7 @@ def compile_plan(
         pipeline: A pipeline, or a single node.
         context_model: The class of the runs' context; when left out, the most derived class that a
             step asks for.
+        input_type: What the pipeline takes; Any where its first node is to tell.
         recorded: Whether runs are recorded: every output type must then be recordable.
 
     Raises:
@@ -34,11 +39,11 @@ def compile_plan(
             pipeline, each with its place and remedy.
     """
     placement = Placement()
-    root = placement.place_root(pipeline)
+    root = placement.place_root(pipeline, input_type)
     model = _context_model(placement, context_model)
     _check_recordable(root, model, placement.problems, recorded=recorded)
     if placement.problems:
-        raise PlanError(placement.problems)
+        raise PlanError(placement.in_order())
     return Plan(
         name=pipeline.name or "pipeline",
         root=root,
@@ -78,6 +83,8 @@ def _check_recordable(
         kinds.append((root.path, "input", recorded_input(root.input_type)))
         problems.extend(check_context(model))
     for node in root.walk():
+        if recorded and isinstance(node, PlanParallel | PlanMap) and node.node.on_failure == "collect":
+            problems.extend(_undeclared(lane) for lane in node.children.values() if lane.output_type is Any)
         if isinstance(node, PlanHuman | PlanEvent) or (recorded and isinstance(node, PlanStep)):
             kinds.append((node.path, "output", node.output_type))
         elif recorded and isinstance(node, PlanMap):
@@ -90,6 +97,14 @@ def _check_recordable(
         except Unrecordable as error:
             message = f"its {role} type {type_name(kind)} cannot be recorded: {error.message}"
             problems.append(Problem(path, message, error.fix))
+
+
+def _undeclared(lane: PlanNode) -> Problem:
+    return Problem(
+        lane.path,
+        "its failures are collected, but nothing declares what it gives: the two could not be told apart",
+        "annotate what its last step returns",
+    )
 
 
 def _exports(root: PlanNode, references: list[tuple[str, str]]) -> Mapping[str, tuple[str, ...]]:

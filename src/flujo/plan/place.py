@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from flujo.errors import Problem
@@ -60,12 +61,29 @@ class Placement:
         self._unresolved: list[tuple[str, str]] = []
         self._placed: list[str] = []
 
-    def place_root(self, pipeline: AnyNode) -> PlanNode:
-        """Place a whole pipeline."""
-        root = self._place(pipeline, "", "", Any, Scope(), first=True)
+    def place_root(self, pipeline: AnyNode, input_type: Type) -> PlanNode:
+        """Place a whole pipeline that takes values of a type; Any where its first node is to tell."""
+        told = input_type is not Any
+        given = input_type if told else self._input_type(pipeline)
+        root = self._place(pipeline, "", "", given, Scope(), first=not told)
         for path, name in self._unresolved:
             self.problems.append(self._unknown_source(path, name))
-        return root
+        return replace(root, input_type=given) if told else root
+
+    def in_order(self) -> list[Problem]:
+        """Return the problems in the order of the pipeline; those of no place last."""
+        order: dict[str, int] = {}
+        for place, path in enumerate(self._placed):
+            order.setdefault(path, place)
+        return sorted(self.problems, key=lambda problem: order.get(problem.address, len(order)))
+
+    def _input_type(self, pipeline: AnyNode) -> Type:
+        """Return what a pipeline takes: nothing gives it a type, so what its first node asks for tells."""
+        first = next(iter(pipeline)) if isinstance(pipeline, Pipeline) else pipeline
+        if isinstance(first, Step):
+            return Any
+        asked = Placement()._place(first, "", "", Any, Scope(), first=True).input_type
+        return Any if asked is object else asked
 
     def _place(
         self, node: AnyNode, prefix: str, label: str, given: Type, scope: Scope, *, first: bool = False

@@ -111,6 +111,15 @@ def read_signature(agent: Any, inputs: Mapping[str, str] = MappingProxyType({}))
     )
 
 
+def returned_type(function: Callable[..., Any]) -> Type:
+    """Return what a function is annotated to give; Any where it does not tell.
+
+    Raises:
+        SignatureProblem: An annotation cannot be resolved.
+    """
+    return _awaited(_hints(_unwrapped(function)).get("return", Any))
+
+
 def _assign(parameter: inspect.Parameter, index: int, hint: Type, found: dict[str, Any]) -> None:
     """Decide where one parameter's value comes from."""
     name = parameter.name
