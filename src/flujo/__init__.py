@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from flujo.journal.memory import MemoryStore
     from flujo.journal.sqlite import SQLiteStore
     from flujo.pipeline.context import PipelineContext
-    from flujo.pipeline.flow import Branch, Failure, Loop, Map, Parallel, SubPipeline
+    from flujo.pipeline.flow import Branch, Loop, SubPipeline
     from flujo.pipeline.info import StepInfo, Usage
+    from flujo.pipeline.lanes import Failure, Map, Parallel
     from flujo.pipeline.node import Node, Pipeline
     from flujo.pipeline.reducers import Add, Append, Last, Max, Merge, Min
     from flujo.pipeline.step import From, ResourceHints, Retry, Step, step
@@ -35,7 +36,7 @@ _HOMES = {
     "Approval": "pipeline.waits",
     "Branch": "pipeline.flow",
     "Decision": "pipeline.waits",
-    "Failure": "pipeline.flow",
+    "Failure": "pipeline.lanes",
     "Flujo": "engine.runner",
     "FlujoError": "errors",
     "From": "pipeline.step",
@@ -43,13 +44,13 @@ _HOMES = {
     "HumanInput": "pipeline.waits",
     "Last": "pipeline.reducers",
     "Loop": "pipeline.flow",
-    "Map": "pipeline.flow",
+    "Map": "pipeline.lanes",
     "Max": "pipeline.reducers",
     "MemoryStore": "journal.memory",
     "Merge": "pipeline.reducers",
     "Min": "pipeline.reducers",
     "Node": "pipeline.node",
-    "Parallel": "pipeline.flow",
+    "Parallel": "pipeline.lanes",
     "PauseForHumanInput": "pipeline.waits",
     "Pipeline": "pipeline.node",
     "PipelineContext": "pipeline.context",

@@ -10,9 +10,9 @@ from xml.etree import ElementTree as ET
 import pytest
 from inline_snapshot import snapshot
 
+from flujo import Branch, Loop, Map, Parallel, SubPipeline
 from flujo.cli.draw import as_json, draw, mermaid, tree
 from flujo.cli.svg import svg
-from flujo.pipeline.flow import Branch, Loop, Map, Parallel, SubPipeline
 from flujo.pipeline.node import Pipeline
 from flujo.pipeline.step import Retry, Step, step
 from flujo.pipeline.waits import HumanInput, Sleep, WaitForEvent

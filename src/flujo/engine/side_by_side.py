@@ -14,7 +14,7 @@ from flujo.engine.patch import Tracker
 from flujo.engine.run import Frame, Suspended, Walk
 from flujo.errors import ContextConflict, HookFailed, RunError, StepFailed
 from flujo.pipeline.context import fork
-from flujo.pipeline.flow import Failure
+from flujo.pipeline.lanes import Failure
 from flujo.plan.codec import Codec, codec_for
 from flujo.plan.nodes import (
     PlanBranch,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Generic, Self, TypeVar, final, overload
 
 from flujo.errors import PipelineError
@@ -140,3 +141,11 @@ def check_name(name: str) -> str:
 
 def _parts(node: Node[Any, Any]) -> tuple[Node[Any, Any], ...]:
     return node.nodes if isinstance(node, Pipeline) else (node,)
+
+
+def labeled_nodes(kind: str, nodes: Mapping[str, Node[Any, Any]]) -> Mapping[str, Node[Any, Any]]:
+    """Return labeled nodes as they are kept, refusing labels and values that cannot be."""
+    for label, node in nodes.items():
+        check_name(label)
+        check_node(node, f"{kind}, {label}")
+    return MappingProxyType(dict(nodes))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from flujo.pipeline.flow import Branch, Loop, Map, Parallel, SubPipeline
+from flujo.pipeline.flow import Branch, Loop, SubPipeline
+from flujo.pipeline.lanes import Map, Parallel
 from flujo.pipeline.node import Node
 from flujo.pipeline.step import Step
 from flujo.pipeline.waits import HumanInput, Sleep, WaitForEvent

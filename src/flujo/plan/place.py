@@ -9,7 +9,8 @@ from typing import Any
 
 from flujo.errors import Problem
 from flujo.pipeline.context import PipelineContext
-from flujo.pipeline.flow import Branch, Failure, Loop, Map, Parallel, SubPipeline, case_label
+from flujo.pipeline.flow import Branch, Loop, SubPipeline, case_label
+from flujo.pipeline.lanes import Failure, Map, Parallel
 from flujo.pipeline.node import Node, Pipeline
 from flujo.pipeline.step import Step
 from flujo.pipeline.waits import HumanInput, Sleep, WaitForEvent
