@@ -1,6 +1,7 @@
 """What users can name is told somewhere in the documentation: settings, hooks, events, errors."""
 
 import inspect
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -18,6 +19,9 @@ from flujo.pipeline.waits import Approval, Decision
 
 DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = "".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "guide").glob("*.md")))
+
+
+PUBLIC = {"flujo", "flujo.errors", *(f"flujo.{room}" for room in ("pipeline", "plan", "journal", "engine"))}
 
 
 def page(name: str) -> str:
@@ -79,7 +83,7 @@ def test_each_event_of_a_stream(event: type) -> None:
 
 @pytest.mark.parametrize("kind", get_args(EventKind))
 def test_each_kind_of_a_journal_event(kind: str) -> None:
-    assert f"| `{kind}` |" in page("journal") or kind == "signal"
+    assert f"| `{kind}` |" in page("journal")
 
 
 def test_the_tree_of_errors_is_the_code_s() -> None:
@@ -87,3 +91,9 @@ def test_the_tree_of_errors_is_the_code_s() -> None:
     tree = [line.strip() for line in drawn.splitlines() if "──" in line]
     assert len(tree) > 20
     assert [line.strip() for line in page("results-and-errors").splitlines() if "──" in line] == tree
+
+
+def test_the_pages_import_from_public_places_only() -> None:
+    text = GUIDE + (DOCS / "tutorial.md").read_text() + (DOCS.parent / "README.md").read_text()
+    imported = set(re.findall(r"^(?:from|import) (flujo[\w.]*)", text, flags=re.MULTILINE))
+    assert imported <= PUBLIC
