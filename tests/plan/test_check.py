@@ -524,8 +524,16 @@ def test_all_problems_stand_in_one_error_in_the_order_of_the_pipeline() -> None:
         [
             "number",
             "shout",
-            "parallel/0/takes", 'parallel/0/takes', 'parallel/0/takes', "parallel/1/loop",
-            "parallel/1/loop", 'parallel/1/loop[]/text', "branch", "branch", 'branch/true/number']
+            "parallel/0/takes",
+            "parallel/0/takes",
+            "parallel/0/takes",
+            "parallel/1/loop",
+            "parallel/1/loop",
+            "parallel/1/loop[]/text",
+            "branch",
+            "branch",
+            "branch/true/number",
+        ]
     )
     assert str(caught.value).startswith(f"the pipeline has {len(caught.value.problems)} problems:\n  1. ")
 
