@@ -6,6 +6,7 @@ time a coroutine goes on), but in every thread, since a store writes in one of i
 """
 
 import asyncio
+import gc
 import sys
 import threading
 from collections.abc import Callable
@@ -77,6 +78,7 @@ def count(
     async def add(number: int) -> int:
         if number in (first, last):
             seen.open = number == first
+            gc.disable() if seen.open else gc.enable()  # a collection calls whoever listens to it
         work(number)
         return number + 1
 

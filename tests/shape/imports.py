@@ -28,9 +28,6 @@ ALLOWED: dict[str, frozenset[str]] = {
 ALLOWED["server"] = frozenset(ALLOWED)
 ALLOWED["cli"] = frozenset(ALLOWED)
 
-USERS_TYPES = frozenset({"engine/answers.py"})
-"""Where a name that cannot be read is the module of a user's type: the schema that a step asked for."""
-
 _MODULE_OF_OURS = re.compile(r"flujo(\.\w+)+(:\w+)?")
 _DYNAMIC = frozenset({"import_module", "__import__"})
 UNREADABLE = "a name that cannot be read"
@@ -56,8 +53,6 @@ def violations(package: Path) -> list[str]:
             found.append(f"{path.relative_to(package)}: the room `{room}` is not in the table of rooms")
             continue
         for entry in imports_of(path, package):
-            if entry.target == UNREADABLE and str(path.relative_to(package)) in USERS_TYPES:
-                continue
             reached = entry.target.split(".")[1] if "." in entry.target else ""
             if reached == room or reached in ALLOWED[room] or (not reached and room not in CORE):
                 continue

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Call = Callable[["Frame", PipelineContext, Any, "StepInfo | None"], Awaitable[Any]]
 Judge = Callable[["Frame", Any], Awaitable[Any]]
+Condition = Callable[["Frame", str, Any], Awaitable[Any]]
 _NUMBERS: Mapping[type, tuple[type, ...]] = {float: (float, int), complex: (complex, float, int)}
 
 
@@ -89,17 +90,17 @@ def judge(signature: Signature) -> Judge:
     return call
 
 
-def condition(signature: Signature, label: str, role: str) -> Judge:
+def condition(signature: Signature, role: str) -> Condition:
     """Return how a function that decides something is called; what it raises fails the run with its place."""
     call = judge(signature)
 
-    async def decide(frame: Frame, value: Any) -> Any:
+    async def decide(frame: Frame, address: str, value: Any) -> Any:
         try:
             return await call(frame, value)
         except (StopPipeline, RunError):
             raise
         except Exception as error:
-            raise RunError(f"{frame.prefix}{label}: {role} raised {type(error).__name__}: {error}") from error
+            raise RunError(f"{address}: {role} raised {type(error).__name__}: {error}") from error
 
     return decide
 

@@ -20,7 +20,7 @@ from flujo.engine.run import Suspended
 from flujo.engine.supervise import Supervised
 from flujo.engine.undo import Undo
 from flujo.engine.walk import compile_walk
-from flujo.errors import FlujoError, HookFailed, RecordError, RunCancelled, RunError, StepFailed
+from flujo.errors import FlujoError, HookFailed, RecordError, RunCancelled, RunError, RunTaken, StepFailed
 from flujo.journal.store import StatusChange
 from flujo.pipeline.info import NO_USAGE
 from flujo.pipeline.waits import Approval, StopPipeline
@@ -105,10 +105,14 @@ class Carrier:
         return await self._end(opened, Ending("cancelled", error=error, reason=reason))
 
     async def _work(self, opened: Opened) -> PipelineResult[Any]:
-        ending = await self._start(opened)
-        if ending is None:
-            ending = await self._walked(opened)
-        return await self._end(opened, ending)
+        try:
+            ending = await self._start(opened) or await self._walked(opened)
+            if not opened.run.given_up:
+                return await self._end(opened, ending)
+        except RunTaken:
+            if not opened.run.given_up:
+                raise
+        raise asyncio.CancelledError("given up")  # nobody listens any more
 
     async def _start(self, opened: Opened) -> Ending | None:
         """Record that the run begins or goes on; return how it ended where it does not go on."""
@@ -228,7 +232,7 @@ def facts_of(error: FlujoError) -> dict[str, Any]:
     facts: dict[str, Any] = {"code": error.code, "message": error.message, "fix": error.fix}
     if isinstance(error, StepFailed):
         facts |= {"step": error.step, "address": error.address, "attempt": error.attempt}
-    notes: Sequence[str] = getattr(error, "__notes__", ())
+    notes: Sequence[str] = vars(error).get("__notes__", ())
     return {**facts, "notes": list(notes)} if notes else facts
 
 

@@ -17,7 +17,7 @@ from flujo.plan.nodes import PlanBranch, PlanLoop
 def compile_branch(plan: PlanBranch, cases: dict[str, Walk], build: Build) -> Walk:
     """Return the walk of a branch: choose once, record the choice, run the case."""
     node, label, path = plan.node, plan.label, plan.path
-    on = condition(plan.on, label, "on")
+    on = condition(plan.on, "on")
     labels = {key: case_label(key) for key in node.cases}
     kept = path in build.plan.kept
     text = codec_for(str)
@@ -26,7 +26,7 @@ def compile_branch(plan: PlanBranch, cases: dict[str, Walk], build: Build) -> Wa
         known = await known_choice(frame, address, text)
         if known is not None:
             return known.output
-        key = await on(frame, value)
+        key = await on(frame, address, value)
         case = labels.get(key) if _hashable(key) else None
         if case is None and node.default is None:
             raise RunError(
@@ -88,14 +88,14 @@ def compile_loop(plan: PlanLoop, body: Walk, build: Build) -> Walk:
     node, label = plan.node, plan.label
     codec = build.codec(plan.output_type)
     whole, turn_record = Composite(plan, codec, build), Composite(plan, codec, build)
-    until, most = condition(plan.until, label, "until"), node.max_turns
+    until, most = condition(plan.until, "until"), node.max_turns
 
     async def one_turn(frame: Frame, address: str, value: Any) -> Memo | Suspended:
         inner = frame.inner(f"{address}/")
         output = await body(inner, value)
         if output.__class__ is Suspended:
             return output
-        last = bool(await until(frame, output))
+        last = bool(await until(frame, address, output))
         patch = _with_predicate(frame, inner)
         turn_record.ended(frame, address, output, kind="turn", usage=inner.usage, patch=patch, last=last)
         return Memo(output, last=last)

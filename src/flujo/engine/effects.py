@@ -134,7 +134,7 @@ def _check_same(address: str, recorded: Mapping[str, Any], call: Mapping[str, An
 
 
 def _is_async(fn: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(type(fn).__call__)
 
 
 def _result_codec(fn: Callable[..., Any], info: StepInfo, address: str) -> Codec:

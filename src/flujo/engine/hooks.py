@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from flujo.engine.threads import settled
-from flujo.errors import HookFailed
+from flujo.errors import ConfigError, HookFailed
 from flujo.pipeline.waits import StopPipeline
 
 if TYPE_CHECKING:
@@ -63,16 +62,28 @@ class Hooks:
     @staticmethod
     def of(hooks: Sequence[Hook], callbacks: Sequence[Callback | None]) -> Hooks:
         """Sort hooks and single callbacks by moment, leaving out what nobody overrode."""
-        moments: list[tuple[Callback, ...]] = []
-        for name, callback in zip(_NAMES, callbacks, strict=True):
-            found = [
-                bound
-                for hook in hooks
-                if (bound := getattr(hook, name, None)) is not None and inspect.unwrap(bound) is not None
-                if getattr(type(hook), name, None) is not getattr(Hook, name)
-            ]
-            moments.append((*found, *([callback] if callback is not None else [])))
-        return Hooks(*moments)
+        for hook in hooks:
+            if not any(callable(getattr(hook, name, None)) for name in _NAMES):
+                raise ConfigError(
+                    f"{hook!r} is no hook: it has none of the methods {', '.join(_NAMES)}",
+                    fix="derive from flujo.Hook, or pass a single function as the argument of that name",
+                )
+        moments = [
+            tuple(bound for hook in hooks if (bound := _overridden(hook, name)) is not None)
+            for name in _NAMES
+        ]
+        return Hooks(
+            *(
+                found if callback is None else (*found, callback)
+                for found, callback in zip(moments, callbacks, strict=True)
+            )
+        )
+
+
+def _overridden(hook: Hook, name: str) -> Callback | None:
+    """Return a hook's method, unless it is the one that does nothing."""
+    method: Callback | None = getattr(hook, name, None)
+    return None if getattr(type(hook), name, None) is getattr(Hook, name) else method
 
 
 async def shown(

@@ -143,7 +143,7 @@ class Opener:
         Raises:
             InputError: The input or the context does not fit the pipeline.
         """
-        run_id = run_id or new_run_id()
+        run_id = new_run_id() if run_id is None else _checked_id(run_id)
         value = self.given(value)
         started = self._context(context)
         recorder = None
@@ -265,8 +265,7 @@ class Opener:
         if not isinstance(context, model):
             raise InputError(
                 f"the context is {type(context).__name__}, but the pipeline's is {model.__name__}",
-                fix=f"pass context={model.__name__}(…), or give the runner "
-                f"context_model={type(context).__name__}",
+                fix=f"pass context={model.__name__}(…)",
             )
         return context.model_copy(deep=True)
 
@@ -316,3 +315,10 @@ class Opener:
             addresses=differing,
             fix="resume it with the code that it began with, or start a new run",
         )
+
+
+def _checked_id(run_id: str) -> str:
+    """Refuse a run id that could not stand in a line, or in an address."""
+    if not run_id or not run_id.isprintable() or run_id != run_id.strip():
+        raise InputError(f"run_id={run_id!r} cannot name a run", fix="use letters, digits, '-' and '_'")
+    return run_id

@@ -68,7 +68,7 @@ def compile_map(plan: PlanMap, body: Walk, build: Build) -> Walk:
     node, label = plan.node, plan.label
     composite = Composite(plan, build.codec(plan.output_type), build)
     items_codec = codec_for(list[plan.body.input_type] if build.durable else Any)
-    over = None if plan.over is None else condition(plan.over, label, "over")
+    over = None if plan.over is None else condition(plan.over, "over")
     views, collect = needs_views(plan, build), node.on_failure == "collect"
 
     async def choose_items(frame: Frame, address: str, value: Any) -> list[Any]:
@@ -78,7 +78,7 @@ def compile_map(plan: PlanMap, body: Walk, build: Build) -> Walk:
         known = await known_choice(frame, f"{address}[]", items_codec)
         if known is not None:
             return known.output
-        given = value if over is None else await over(frame, value)
+        given = value if over is None else await over(frame, address, value)
         items = _listed(given, address)
         record_choice(frame, f"{address}[]", items, items_codec)
         return items

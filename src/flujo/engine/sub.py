@@ -17,8 +17,8 @@ def compile_sub(plan: PlanSub, body: Walk, build: Build) -> Walk:
     label = plan.label
     composite = Composite(plan, build.codec(plan.output_type), build)
     input_codec = codec_for(plan.body.input_type if build.durable else Any)
-    into = None if plan.into is None else condition(plan.into, label, "input")
-    outof = None if plan.outof is None else condition(plan.outof, label, "output")
+    into = None if plan.into is None else condition(plan.into, "input")
+    outof = None if plan.outof is None else condition(plan.outof, "output")
 
     async def mapped(frame: Frame, address: str, value: Any) -> Any:
         """Return the sub-pipeline's input; recorded, so that its steps see the same one after a crash."""
@@ -26,7 +26,7 @@ def compile_sub(plan: PlanSub, body: Walk, build: Build) -> Walk:
         known = await known_choice(frame, f"{address}[]", input_codec)
         if known is not None:
             return known.output
-        value = await into(frame, value)
+        value = await into(frame, address, value)
         record_choice(frame, f"{address}[]", value, input_codec)
         return value
 
@@ -42,7 +42,7 @@ def compile_sub(plan: PlanSub, body: Walk, build: Build) -> Walk:
         if output.__class__ is Suspended:
             return output
         if outof is not None:
-            output = await outof(frame, output)
+            output = await outof(frame, address, output)
         composite.ended(frame, address, output, usage=inner.usage, patch=inner.patch)
         return output
 

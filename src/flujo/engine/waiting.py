@@ -22,8 +22,8 @@ def compile_human(plan: PlanHuman, on_deny: Walk | None, build: Build) -> Walk:
     schema, type_name = codec.schema(), importable(node.schema)
     kept = path in build.plan.kept
     may_approve = node.subject is not None or assignable(plan.input_type, node.schema)
-    prompt = None if plan.prompt is None else condition(plan.prompt, label, "prompt")
-    subject = None if plan.subject is None else condition(plan.subject, label, "subject")
+    prompt = None if plan.prompt is None else condition(plan.prompt, "prompt")
+    subject = None if plan.subject is None else condition(plan.subject, "subject")
     actions: tuple[Action, ...] = ("approve", "edit", "deny") if may_approve else ("edit", "deny")
 
     async def human(frame: Frame, value: Any) -> Any:
@@ -33,8 +33,8 @@ def compile_human(plan: PlanHuman, on_deny: Walk | None, build: Build) -> Walk:
             waiting = asked(run, address)
             if waiting is not None:
                 return waiting
-            text = str(node.prompt if prompt is None else await prompt(frame, value))
-            shown = value if subject is None else await subject(frame, value)
+            text = str(node.prompt if prompt is None else await prompt(frame, address, value))
+            shown = value if subject is None else await subject(frame, address, value)
             return ask(
                 run,
                 address,

@@ -129,6 +129,11 @@ class HumanInput(Node[In, Out]):
         on_deny: Node[Any, Any] | None = None,
         name: str = "",
     ) -> None:
+        if not (isinstance(prompt, str) or callable(prompt)):
+            raise PipelineError(
+                f"HumanInput({prompt!r}): no prompt", fix="pass a text, or a function of the input"
+            )
+        _check_schema("HumanInput", schema)
         if on_deny is not None:
             check_node(on_deny, "HumanInput, on_deny")
         object.__setattr__(self, "prompt", prompt)
@@ -210,6 +215,7 @@ class WaitForEvent(Node[In, Out]):
         on_timeout: Node[Any, Any] | None = None,
         name: str = "",
     ) -> None:
+        _check_schema("WaitForEvent", schema)
         if timeout is not None and timeout <= timedelta():
             raise PipelineError(f"WaitForEvent(timeout={timeout!r})", fix="give a time greater than 0")
         if on_timeout is not None and timeout is None:
@@ -221,6 +227,13 @@ class WaitForEvent(Node[In, Out]):
         object.__setattr__(self, "timeout", timeout)
         object.__setattr__(self, "on_timeout", on_timeout)
         object.__setattr__(self, "_name", check_name(name or event))
+
+
+def _check_schema(kind: str, schema: object) -> None:
+    if isinstance(schema, str | int | dict | list):
+        raise PipelineError(
+            f"{kind}(schema={schema!r}) is no type", fix="pass a class, such as int or a Pydantic model"
+        )
 
 
 class PauseForHumanInput(Exception):

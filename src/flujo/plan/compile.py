@@ -7,7 +7,7 @@ from typing import Any
 
 from flujo.errors import PlanError, Problem
 from flujo.pipeline.context import PipelineContext
-from flujo.pipeline.node import Node
+from flujo.pipeline.node import Node, check_node
 from flujo.plan.codec import Unrecordable, codec_for
 from flujo.plan.fields import check_context
 from flujo.plan.nodes import PlanEvent, PlanHuman, PlanMap, PlanNode, PlanParallel, PlanStep, PlanSub
@@ -38,6 +38,7 @@ def compile_plan(
         PlanError: It does not fit together; the error lists every problem, in the order of the
             pipeline, each with its place and remedy.
     """
+    check_node(pipeline, "Flujo")
     placement = Placement()
     root = placement.place_root(pipeline, input_type)
     model = _context_model(placement, context_model)
