@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import combinations
 
-from .amounts import CENT, Sum, sums
+from .amounts import CENT, Sum, signed, sums
 from .checks import Check
 from .document import Document
 from .facts import Facts, LineItem
 from .labels import Labelled
+from .roles import Role
 
 ZERO = Decimal(0)
 
@@ -83,7 +85,10 @@ def _fits(net: Decimal, rate: Decimal, tax: Decimal) -> bool:
 
 
 def lines_check(facts: Facts, labelled: Sequence[Labelled], gross: Decimal) -> Check:
-    """The positions add up to the gross amount, or to a net amount that the tax completes."""
+    """The positions add up to the gross amount, or to a net amount that the tax completes.
+
+    Positions that were read and make no printed amount speak against the total, even if some are unread.
+    """
     total = facts.lines.total
     if total is None:
         return Check(name="lines", outcome="unknown", sentence="The positions could not be read.")
@@ -103,12 +108,52 @@ def lines_check(facts: Facts, labelled: Sequence[Labelled], gross: Decimal) -> C
             outcome="unknown",
             sentence=f"{words}, the total, but that alone does not settle the tax.",
         )
-    if amounts.net.value is not None and abs(total - amounts.net.value) <= slack:
+    # Positions that were rounded one by one may miss the printed amount by half a cent each.
+    near = max(slack, CENT * len(items) / 2)
+    net = amounts.net.value
+    if net is not None and abs(total - net) <= near:
         return Check(name="lines", outcome="unknown", sentence=f"{words}, the net amount.")
-    return Check(
-        name="lines",
-        outcome="unknown",
-        sentence=f"{words}, which is neither net nor gross: some may be unread.",
+    wanted = [one for one in (net, gross - tax, gross) if one is not None]
+    if any(_bridged(labelled, total, one, near) for one in wanted):
+        return Check(
+            name="lines", outcome="unknown", sentence=f"{words}; what is printed under them makes the rest."
+        )
+    if any(one.role == "carried" and abs(one.value - total) <= near for one in labelled):
+        return Check(name="lines", outcome="unknown", sentence=f"{words}, which is carried forward.")
+    amount = (
+        f"the net amount {net} nor the total {gross}" if net is not None else f"net nor the total {gross}"
+    )
+    return Check(name="lines", outcome="failed", sentence=f"{words}, which is neither {amount}.")
+
+
+#: What may stand between the sum of the positions and the net amount.
+_BRIDGES: tuple[Role, ...] = ("discount", "shipping", "rounding")
+
+
+def _bridged(labelled: Sequence[Labelled], total: Decimal, wanted: Decimal, slack: Decimal) -> bool:
+    """Whether discount, shipping, rounding or subtotals, all printed, lead from one amount to another.
+
+    Subtotals count only if the positions themselves make one: then they are one section of several.
+    """
+    if abs(total - wanted) <= slack:
+        return True
+    steps = {(one.amount.line, one.amount.start): signed(one) for one in labelled if one.role in _BRIDGES}
+    subtotals = {
+        (one.amount.line, one.amount.start): one.value
+        for one in labelled
+        if one.role in ("net", "total")
+        and one.strength >= 2
+        and one.manner != "column"
+        and one.value != wanted
+    }
+    if any(abs(value - total) <= slack for value in subtotals.values()):
+        own = next(place for place, value in subtotals.items() if abs(value - total) <= slack)
+        steps |= {place: value for place, value in subtotals.items() if place != own}
+    found = list(steps.values())[:10]
+    return any(
+        abs(total + sum(some, ZERO) - wanted) <= slack
+        for size in (1, 2, 3, 4)
+        for some in combinations(found, size)
     )
 
 
