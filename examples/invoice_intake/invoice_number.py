@@ -51,6 +51,7 @@ class _Candidate:
     line: int
     weight: float
     label: str
+    leads: bool
 
 
 def find_number(document: Document) -> Fact[str]:
@@ -72,6 +73,15 @@ def find_number(document: Document) -> Fact[str]:
     )
 
 
+def explicit_numbers(document: Document) -> list[str]:
+    """Every value under a label of an invoice number, and behind the word for an invoice as a heading."""
+    return [
+        one.value
+        for one in _candidates(document)
+        if one.weight >= 3 or (one.leads and one.weight > 2 and len(one.value) > 3)
+    ]
+
+
 def _candidates(document: Document) -> Iterator[_Candidate]:
     for index, line in enumerate(document.lines):
         for cell in line.cells:
@@ -83,7 +93,8 @@ def _candidates(document: Document) -> Iterator[_Candidate]:
                 value = _beside(line, cell, label.end()) or _under(document, index, line, cell, label)
                 if value is not None:
                     early = 0.0 if cell.x0 > 0 and len(folded) < 60 else -1.0
-                    yield _Candidate(value, index, weight + early, label[0].strip())
+                    leads = label.start() == 0 and len(folded) < 40
+                    yield _Candidate(value, index, weight + early, label[0].strip(), leads)
                     break
 
 

@@ -63,7 +63,7 @@ def document_kind(reading: Reading) -> tuple[DocumentKind, str]:
     """Tell what sort of paper a document is, and why in a sentence."""
     if reading.kind == "unreadable":
         return "unreadable", reading.reason
-    titles = _titles(reading)
+    titles = titles_on(reading, 1)
     totals = [
         one for one in labelled_amounts(reading) if one.role in ("gross", "due", "total") and one.strength > 1
     ]
@@ -88,7 +88,7 @@ def document_kind(reading: Reading) -> tuple[DocumentKind, str]:
     return "unclear", "It has a total, but nothing on it says that it is an invoice."
 
 
-class _Title(NamedTuple):
+class Title(NamedTuple):
     """A title: its height in points, its text, its line."""
 
     height: float
@@ -96,18 +96,16 @@ class _Title(NamedTuple):
     line: int
 
 
-def _titles(document: Document) -> dict[DocumentKind, _Title]:
-    """The tallest title of each kind on the first page; of equals the first."""
-    best: dict[DocumentKind, _Title] = {}
-    for position, line in enumerate(document.lines):
-        if line.page > 1 or position > 60:
-            break
+def titles_on(document: Document, page: int) -> dict[DocumentKind, Title]:
+    """The tallest title of each kind on a page; of equals the first."""
+    best: dict[DocumentKind, Title] = {}
+    for position, line in enumerate([line for line in document.lines if line.page == page][:61]):
         for cell in line.cells:
             folded = " ".join(line.folded[cell.start : cell.end].replace("*", " ").split()).strip(" -:|")
             height = round(line.bottom - line.top, 1)
             for kind, pattern in _TITLES:
                 if len(folded) <= 70 and pattern.fullmatch(folded):
                     if kind not in best or height > best[kind].height:
-                        best[kind] = _Title(height, cell.text.strip(), position)
+                        best[kind] = Title(height, cell.text.strip(), position)
                     break
     return best

@@ -23,6 +23,7 @@ from .checks import (
 from .document import Document, Reading
 from .facts import Facts, Frozen
 from .labels import Labelled, labelled_amounts
+from .single import single_check
 from .sums import lines_check, rate_check, sum_check, zero_tax_check
 from .totals import larger_check, totals_check
 
@@ -61,6 +62,7 @@ def prove(reading: Reading, facts: Facts) -> Proof:
     return _conclude(
         (
             *first,
+            single_check(reading, facts, labelled),
             *_arithmetic(reading, facts, labelled, gross),
             *_surroundings(reading, facts, labelled, gross),
         )
@@ -95,8 +97,8 @@ def _surroundings(
 CONFIRMING: tuple[str, ...] = ("sum", "lines", "included tax")
 #: What must have passed besides; an unknown outcome here means that a person decides.
 REQUIRED: tuple[str, ...] = (
-    "kind", "reading", "gross", "no tax", "printed", "totals", "larger amounts", "currency", "date",
-    "identity",
+    "kind", "reading", "one invoice", "gross", "no tax", "printed", "totals", "larger amounts", "currency",
+    "date", "identity",
 )  # fmt: skip
 
 

@@ -40,6 +40,12 @@ def sum_check(facts: Facts, labelled: Sequence[Labelled], gross: Decimal) -> Che
     return Check(name="sum", outcome="passed", sentence=f"{terms} = {gross}, each under its own label.")
 
 
+def independent_sum(labelled: Sequence[Labelled]) -> Sum | None:
+    """The clearest sum of amounts that stand in different places, each clearly labelled; None without."""
+    found = [one for one in sums(labelled) if _independent(one, labelled)]
+    return max(found, key=lambda one: one.score, default=None)
+
+
 def _independent(one: Sum, labelled: Sequence[Labelled]) -> bool:
     """Whether the three amounts are three places on the page, each clearly labelled."""
     places = {
