@@ -3,7 +3,9 @@
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from flujo import (
     Parallel,
     PipelineResult,
     Sleep,
+    SQLiteStore,
     Step,
     StepInfo,
     step,
@@ -24,6 +27,9 @@ from flujo.errors import ResumeError, RunBusy, RunCancelled, StepFailed, Unknown
 
 SOON = 0.1
 """Seconds within which a cancelled run has ended."""
+
+PATIENCE = 4.0
+"""Seconds after which a test that waits for another thread has failed."""
 
 
 class Stage:
@@ -65,6 +71,22 @@ class Stage:
             return x
 
         return Step(stubborn)
+
+
+class Elsewhere:
+    """A runner's run in a thread of its own."""
+
+    def __init__(self, runner: Flujo[int, Any]) -> None:
+        self._told: list[PipelineResult[Any]] = []
+        self._thread = threading.Thread(
+            target=lambda: self._told.append(runner.run(1, run_id="r1")), daemon=True
+        )
+        self._thread.start()
+
+    def result(self) -> PipelineResult[Any]:
+        """Wait for the run and return its result."""
+        self._thread.join(PATIENCE)
+        return self._told[0]
 
 
 @step
@@ -217,6 +239,129 @@ class TestCancel:
         stage.go.set()
         assert (await one).status == "cancelled"
         assert (await two).output == 4
+
+
+class TestFromElsewhere:
+    """A run in a loop of its own, in a thread of its own, is cancelled from another."""
+
+    @pytest.fixture(params=["no store", "memory", "sqlite"])
+    def store(self, request: pytest.FixtureRequest, tmp_path: Path) -> MemoryStore | SQLiteStore | None:
+        stores = {"memory": MemoryStore, "sqlite": lambda: SQLiteStore(tmp_path / "ops.db")}
+        return stores[request.param]() if request.param in stores else None
+
+    @pytest.mark.parametrize("kind", ["async", "sync"])
+    def test_another_thread(self, store: MemoryStore | SQLiteStore | None, kind: str) -> None:
+        begun, go = threading.Event(), threading.Event()
+
+        @step
+        async def waits(x: int) -> int:
+            begun.set()
+            await asyncio.sleep(PATIENCE)
+            return x
+
+        @step
+        def blocks(x: int) -> int:
+            begun.set()
+            go.wait(PATIENCE)
+            return x
+
+        runner = Flujo(double >> (waits if kind == "async" else blocks), state=store)
+        elsewhere = Elsewhere(runner)
+        assert begun.wait(PATIENCE)
+        before = time.perf_counter()
+        told = asyncio.run(asyncio.wait_for(runner.cancel("r1", "why"), PATIENCE / 2))
+        assert time.perf_counter() - before < 1
+        go.set()
+        assert elsewhere.result() == told
+        assert (told.status, told.reason) == ("cancelled", "why")
+        asyncio.run(runner.close())
+
+    def test_several_threads_at_once(self, store: MemoryStore | SQLiteStore | None) -> None:
+        begun = threading.Event()
+
+        @step
+        async def waits(x: int) -> int:
+            begun.set()
+            await asyncio.sleep(PATIENCE)
+            return x
+
+        runner = Flujo(waits, state=store)
+        elsewhere = Elsewhere(runner)
+        assert begun.wait(PATIENCE)
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(asyncio.run, runner.cancel("r1", str(number))) for number in range(4)]
+        ended = elsewhere.result()
+        assert ended.status == "cancelled"
+        told = [one.result() for one in asked if not one.exception()]
+        late = [one.exception() for one in asked if one.exception()]
+        assert told
+        assert all(one == ended for one in told)
+        assert all(isinstance(error, ResumeError | UnknownRun) for error in late)
+        asyncio.run(runner.close())
+
+    def test_who_cancels_may_lose_patience(self, store: MemoryStore | SQLiteStore | None) -> None:
+        begun = threading.Event()
+
+        @step
+        async def holds_up_its_loop(x: int) -> int:
+            begun.set()
+            time.sleep(0.1)  # the loop is held up on purpose
+            await asyncio.sleep(PATIENCE)
+            return x
+
+        runner = Flujo(holds_up_its_loop, state=store)
+        elsewhere = Elsewhere(runner)
+        assert begun.wait(PATIENCE)
+
+        async def both() -> PipelineResult[Any]:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(runner.cancel("r1", "one"), 0.01)
+            return await asyncio.wait_for(runner.cancel("r1", "two"), PATIENCE / 2)
+
+        told = asyncio.run(both())
+        assert elsewhere.result() == told
+        assert (told.status, told.reason) == ("cancelled", "one")
+        asyncio.run(runner.close())
+
+    def test_who_cancels_may_be_gone_when_the_run_ends(self, caplog: pytest.LogCaptureFixture) -> None:
+        begun, go = threading.Event(), threading.Event()
+
+        @step
+        async def holds_up_its_loop(x: int) -> int:
+            begun.set()
+            go.wait(PATIENCE)  # the loop is held up on purpose
+            await asyncio.sleep(PATIENCE)
+            return x
+
+        runner = Flujo(holds_up_its_loop)
+        elsewhere = Elsewhere(runner)
+        assert begun.wait(PATIENCE)
+        with pytest.raises(TimeoutError):
+            asyncio.run(asyncio.wait_for(runner.cancel("r1"), 0.01))
+        go.set()
+        assert elsewhere.result().status == "cancelled"
+        assert caplog.records == []
+
+    def test_a_run_that_ends_in_the_same_moment(self) -> None:
+        """Whatever comes first: nobody waits for ever, and both sides agree."""
+        for _ in range(30):
+            begun = threading.Event()
+
+            @step
+            async def short(x: int, begun: threading.Event = begun) -> int:
+                begun.set()
+                await asyncio.sleep(0)
+                return x
+
+            runner = Flujo(short, state=MemoryStore())
+            elsewhere = Elsewhere(runner)
+            assert begun.wait(PATIENCE)
+            try:
+                told = asyncio.run(asyncio.wait_for(runner.cancel("r1"), PATIENCE / 2))
+            except ResumeError:
+                assert elsewhere.result().status == "completed"
+            else:
+                assert elsewhere.result() == told
 
 
 class TestInterruption:

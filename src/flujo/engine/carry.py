@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import replace
+from threading import Lock
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -47,7 +49,8 @@ class Carrier:
         self._undo = Undo(build)
         self._codec = build.codec(build.plan.root.output_type)
         self._active: dict[str, Supervised] = {}
-        self._cancelled: dict[str, asyncio.Future[PipelineResult[Any]]] = {}
+        self._cancelled: dict[str, list[Future[PipelineResult[Any] | None]]] = {}
+        self._lock = Lock()  # a run may be cancelled from another thread than the one that carries it
 
     def carries(self, run_id: str) -> bool:
         """Say whether this runner carries a run on at this moment."""
@@ -64,39 +67,39 @@ class Carrier:
         supervised = Supervised(self._work(opened))
         self._active[run_id] = supervised
         begins(token)
+        cancelled: PipelineResult[Any] | None = None
         try:
             return await supervised.outcome()
         except asyncio.CancelledError:
             if supervised.reason is None:
                 opened.interrupt()
                 raise
-            result = await self.end_cancelled(opened.heir(), supervised.reason)
-            self._tell(run_id, result)
-            return result
+            cancelled = await self.end_cancelled(opened.heir(), supervised.reason)
+            return cancelled
         finally:
             ends(token)
-            del self._active[run_id]
-            if run_id in self._cancelled:
-                self._cancelled.pop(run_id).cancel()
+            self._tell(run_id, cancelled)
 
     async def cancel(self, run_id: str, reason: str) -> PipelineResult[Any] | None:
         """Cancel a run that this runner carries and return its result; None if it carries no such run."""
-        supervised = self._active.get(run_id)
-        if supervised is None:
-            return None
-        told = self._cancelled.setdefault(run_id, asyncio.get_running_loop().create_future())
-        supervised.cancel(reason)
-        try:
-            return await asyncio.shield(told)
-        except asyncio.CancelledError:
-            if told.cancelled():  # it ended by itself in the same moment
+        with self._lock:
+            supervised = self._active.get(run_id)
+            if supervised is None:
                 return None
-            raise
+            told: Future[PipelineResult[Any] | None] = Future()
+            self._cancelled.setdefault(run_id, []).append(told)
+        if not supervised.cancel(reason):
+            return None
+        return await asyncio.wrap_future(told)
 
-    def _tell(self, run_id: str, result: PipelineResult[Any]) -> None:
-        told = self._cancelled.get(run_id)
-        if told is not None and not told.done():
-            told.set_result(result)
+    def _tell(self, run_id: str, result: PipelineResult[Any] | None) -> None:
+        """Tell those who cancelled a run its result; None where it ended by itself in the same moment."""
+        with self._lock:
+            del self._active[run_id]
+            waiting = self._cancelled.pop(run_id, ())
+        for told in waiting:
+            if told.set_running_or_notify_cancel():
+                told.set_result(result)
 
     async def end_cancelled(self, opened: Opened, reason: str) -> PipelineResult[Any]:
         """End a run as cancelled, undoing what its steps declare."""

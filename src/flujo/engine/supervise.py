@@ -35,8 +35,19 @@ class Supervised:
         if not self._ended.done():
             self._ended.set_result(None)
 
-    def cancel(self, reason: str) -> None:
-        """Cancel the work for good, with a reason; return at once."""
+    def cancel(self, reason: str) -> bool:
+        """Cancel the work for good, with a reason, from any thread; return at once.
+
+        Returns:
+            Whether the loop that the work runs in is still there to end it.
+        """
+        try:
+            self._loop.call_soon_threadsafe(self._cancel, reason)
+        except RuntimeError:  # the loop was closed
+            return False
+        return True
+
+    def _cancel(self, reason: str) -> None:
         if self.reason is None and not self._ended.done():
             self.reason = reason
             self._task.cancel()

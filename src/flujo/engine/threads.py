@@ -7,20 +7,31 @@ from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, cast
 
 
-class _Job(NamedTuple):
-    call: Callable[[], Any]
-    future: asyncio.Future[Any]
-    loop: asyncio.AbstractEventLoop
+class NeverBegan(Exception):
+    """The cause of a cancellation that came before the call was made."""
+
+
+class _Job:
+    """A call, and who awaits it; its stage changes under the lock of its threads only."""
+
+    __slots__ = ("call", "future", "loop", "stage")
+
+    def __init__(self, call: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.call = call
+        self.loop = loop
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.stage: Literal["queued", "withdrawn", "running", "abandoned", "ended"] = "queued"
 
 
 class Threads:
     """Runs blocking calls in daemon threads, started when needed and ended when idle.
 
     Unlike an executor's, these threads never keep the interpreter from exiting: a call that was
-    given up, because its run was cancelled or timed out, may block for ever.
+    given up, because its run was cancelled or timed out, may block for ever. Its thread does not
+    count any more, and ends with it.
 
     Args:
         limit: The most threads at once; further calls wait for one.
@@ -33,42 +44,105 @@ class Threads:
         self._jobs: SimpleQueue[_Job] = SimpleQueue()
         self._lock = Lock()
         self._count = 0
-        self._idle = 0
+        self._idle = 0  # threads that are free, or about to start, or about to say which job they took
+        self._queued = 0  # jobs that no thread has said it took
 
     async def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Return what a function gives, run in a worker thread with this task's context variables.
 
-        When the awaiting task is cancelled the call goes on in its thread, and its result is discarded.
+        When the awaiting task is cancelled, a call that has not begun is never made, and
+        :func:`never_began` tells so. One that has begun goes on in its thread, and its result is
+        discarded.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
         context = copy_context()
-        self._jobs.put(_Job(lambda: context.run(function, *args, **kwargs), future, loop))
-        self._ensure_thread()
-        return await future
+        job = _Job(lambda: context.run(function, *args, **kwargs), asyncio.get_running_loop())
+        self._put(job)
+        try:
+            return await job.future
+        except asyncio.CancelledError as error:
+            if self._give_up(job):
+                raise asyncio.CancelledError(*error.args) from NeverBegan()
+            raise
+
+    def _put(self, job: _Job) -> None:
+        with self._lock:
+            self._queued += 1
+            self._jobs.put(job)
+        try:
+            self._ensure_thread()
+        except RuntimeError:  # the system has no more threads to give
+            job.future.cancel()
+            raise
 
     def _ensure_thread(self) -> None:
         with self._lock:
-            if self._idle >= self._jobs.qsize() or self._count >= self._limit:
+            if self._idle >= self._queued or self._count >= self._limit:
                 return
+            self._idle += 1
             self._count += 1
-        Thread(target=self._work, name="flujo-step", daemon=True).start()
-
-    def _work(self) -> None:
-        while True:
-            with self._lock:
-                self._idle += 1
-            try:
-                job = self._jobs.get(timeout=self._idle_seconds)
-            except Empty:
-                job = None
+        try:
+            Thread(target=self._work, name="flujo-step", daemon=True).start()
+        except RuntimeError:
             with self._lock:
                 self._idle -= 1
-                if job is None and self._jobs.empty():
-                    self._count -= 1
-                    return
-            if job is not None:
-                _perform(job)
+                self._count -= 1
+            raise
+
+    def _give_up(self, job: _Job) -> bool:
+        """Give up a job whose caller was cancelled; say whether it had not begun, and never will."""
+        with self._lock:
+            if job.stage == "queued":
+                job.stage = "withdrawn"
+            elif job.stage == "running":
+                job.stage = "abandoned"
+                self._count -= 1
+        if job.stage == "abandoned":
+            self._ensure_thread()  # for what was queued behind it
+        return job.stage == "withdrawn"
+
+    def _work(self) -> None:
+        while self._serve():
+            pass
+
+    def _serve(self) -> bool:
+        """Take one job; say whether the thread is to take another."""
+        try:
+            job = self._jobs.get(timeout=self._idle_seconds)
+        except Empty:
+            return self._stays()
+        with self._lock:
+            self._queued -= 1
+            if job.stage == "withdrawn" or job.future.done():
+                job.stage = "withdrawn"
+                return True
+            self._idle -= 1
+            job.stage = "running"
+        outcome = _performed(job)
+        with self._lock:
+            stays = job.stage == "running"
+            if stays:
+                job.stage = "ended"
+                self._idle += 1  # before the caller knows, whose next call may come to this thread
+        _hand_over(job, outcome)
+        return stays
+
+    def _stays(self) -> bool:
+        with self._lock:
+            if self._queued:
+                return True
+            self._idle -= 1
+            self._count -= 1
+            return False
+
+
+def never_began(error: BaseException | None) -> bool:
+    """Say whether a cancellation, or a timeout that it became, came before the call was made.
+
+    It speaks of the call that was awaited: a step that is ``async`` and awaits one has begun itself.
+    """
+    while error is not None and not isinstance(error, NeverBegan):
+        error = error.__cause__
+    return error is not None
 
 
 async def settled(value: Any) -> Any:
@@ -76,13 +150,15 @@ async def settled(value: Any) -> Any:
     return await cast("Awaitable[Any]", value) if isinstance(value, Awaitable) else value
 
 
-def _perform(job: _Job) -> None:
+def _performed(job: _Job) -> Callable[[], None]:
     try:
         value = job.call()
     except BaseException as error:  # noqa: BLE001  # the step's own, raised again where it is awaited
-        outcome = _raise_in(job.future, error)
-    else:
-        outcome = _give_to(job.future, value)
+        return _raise_in(job.future, error)
+    return _give_to(job.future, value)
+
+
+def _hand_over(job: _Job, outcome: Callable[[], None]) -> None:
     try:
         job.loop.call_soon_threadsafe(outcome)
     except RuntimeError:  # the loop was closed: nobody waits any more
