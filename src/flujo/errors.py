@@ -54,6 +54,14 @@ class FlujoError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n  To fix: {self.fix}" if self.fix else self.message
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel between processes with every attribute, whatever the class is made from."""
+        return _remade, (type(self), self.args), self.__dict__
+
+
+def _remade(kind: type[FlujoError], args: tuple[object, ...]) -> FlujoError:
+    return kind.__new__(kind, *args)
+
 
 class DefinitionError(FlujoError):
     """The pipeline or its settings are wrong."""

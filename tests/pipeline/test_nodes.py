@@ -1,8 +1,11 @@
 """Definitions: immutable data that is joined, renamed and compared by what it holds."""
 
 import copy
+import dataclasses
+import math
 import pickle
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -155,3 +158,65 @@ class TestRetry:
 
     def test_the_first_wait_is_the_backoff(self) -> None:
         assert Retry(backoff=3, jitter=0).wait(1, 0.5) == 3
+
+    @pytest.mark.parametrize("factor", [2, 2.0, 0.0, 1e308])
+    def test_the_longest_wait_holds_for_ever(self, factor: float) -> None:
+        retry = Retry(attempts=10**9, backoff=1, factor=factor, longest=60, jitter=0)
+        assert 0 <= retry.wait(10**8, 0) <= 60
+        assert Retry(attempts=10**9, backoff=0, factor=factor).wait(10**8, 0) == 0
+
+    def test_one_exception_stands_for_a_tuple_of_it(self) -> None:
+        assert Retry(on=ValueError).on == (ValueError,)
+        assert Retry(on=ValueError) == Retry(on=(ValueError,)) == Retry(on=[ValueError])
+        assert dataclasses.replace(Retry(on=ValueError), attempts=7) == Retry(attempts=7, on=ValueError)
+
+    async def test_one_exception_is_retried(self) -> None:
+        ran: list[int] = []
+
+        async def work(x: int) -> int:
+            ran.append(x)
+            raise (ValueError if len(ran) == 1 else KeyError)
+
+        await Flujo(Step(work, retry=Retry(5, backoff=0, on=ValueError))).run_async(1)
+        assert ran == [1, 1]
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"attempts": 0},
+            {"attempts": "3"},
+            {"attempts": True},
+            {"attempts": 2.0},
+            {"backoff": -1},
+            {"backoff": "1"},
+            {"backoff": math.nan},
+            {"longest": math.inf},
+            {"factor": None},
+            {"jitter": 2},
+            {"on": "ValueError"},
+            {"on": ValueError("one")},
+            {"on": (ValueError, 3)},
+            {"on": int},
+        ],
+    )
+    def test_what_cannot_work_is_refused(self, settings: Any) -> None:
+        with pytest.raises(PipelineError, match=rf"Retry\(.*{next(iter(settings))}="):
+            Retry(**settings)
+
+    @pytest.mark.parametrize("retry", ["3", True, False, 0, -1, 1.5, ValueError])
+    def test_what_is_no_number_of_attempts_is_refused(self, retry: Any) -> None:
+        with pytest.raises(PipelineError, match="retry="):
+            Step(add.agent, retry=retry)
+
+
+class TestParallelSettings:
+    @pytest.mark.parametrize("label", ["name", "on_failure"])
+    def test_a_branch_cannot_have_the_name_of_a_setting(self, label: str) -> None:
+        branches: Any = {label: add, "total": double}
+        with pytest.raises(PipelineError, match=f"{label!r}.*setting"):
+            Parallel(**branches)
+
+    def test_a_name_is_a_text(self) -> None:
+        wrong: Any = 3
+        with pytest.raises(PipelineError, match="name"):
+            Parallel(a=add, name=wrong)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
+from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
 from flujo.engine.failures import described
-from flujo.engine.run import Run
+from flujo.engine.run import Frame, Run
 from flujo.errors import RunError
 from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanStep
-from flujo.plan.types import type_name
+from flujo.plan.signature import unwrapped
+from flujo.plan.types import type_text
 from flujo.plan.unrecordable import Unrecordable
 
 
@@ -25,7 +30,7 @@ class Cached(NamedTuple):
 
 
 class StepCache:
-    """What one step remembers: its outputs by step, output type and input, or by a key of the user's.
+    """What one step remembers: its outputs by step, output type and inputs, or by a key of the user's.
 
     It is kept in the store; without one, as long as the runner lives.
     """
@@ -33,24 +38,31 @@ class StepCache:
     def __init__(self, plan: PlanStep) -> None:
         self._chosen = plan.node.cache
         self._codec = codec_for(plan.output_type)
+        self._sources = tuple(plan.sources.items())
         call = plan.signature.call
-        self._step = [plan.label, call.__module__, call.__qualname__, type_name(plan.output_type)]
+        self._step = [plan.label, *_place(unwrapped(call)), type_text(plan.output_type)]
+        self._held = _held(call)
 
-    def key(self, address: str, value: Any) -> str:
-        """Return the key of an input.
+    def key(self, address: str, value: Any, frame: Frame) -> str:
+        """Return the key of an input, and of the earlier outputs that the step takes.
 
         Raises:
-            RunError: There is none: the input is no JSON, or the user's function raised.
+            RunError: There is none: an input is no JSON, or the user's function raised.
         """
         chosen = self._chosen
         try:
-            key = chosen(value) if callable(chosen) else to_json(value).decode()
+            key = chosen(value) if callable(chosen) else self._given(value, frame)
         except Exception as error:
             raise RunError(
                 f"{address}: no cache key for its input: {described(error)}",
                 fix="pass cache= a function of the input",
             ) from error
         return sha256(to_json([*self._step, key])).hexdigest()
+
+    def _given(self, value: Any, frame: Frame) -> str:
+        """Return as JSON all that the agent is given."""
+        named = {parameter: frame.slots[path] for parameter, path in self._sources}
+        return to_json([value, named, self._held], inf_nan_mode="constants").decode()
 
     async def find(self, run: Run, key: str) -> Cached | None:
         """Return what is remembered under a key."""
@@ -66,3 +78,32 @@ class StepCache:
             return
         with suppress(Unrecordable):
             run.recorder.remember(key, self._codec.dump(output))
+
+
+def _place(function: object) -> tuple[str, str]:
+    """Return the module and the name of a function; a script is named as it is when imported."""
+    match function:
+        case object(__module__=str(module), __qualname__=str(name)):
+            return _imported(module), name
+        case object(__objclass__=type() as owner, __qualname__=str(name)):
+            return owner.__module__, name
+        case _:
+            return "", type(function).__qualname__
+
+
+def _imported(module: str) -> str:
+    if module != "__main__":
+        return module
+    main = sys.modules[module]
+    if main.__spec__ is not None:
+        return main.__spec__.name
+    return module if main.__file__ is None else Path(main.__file__).stem
+
+
+def _held(call: Callable[..., Any]) -> list[Any]:
+    """Return the arguments that partials hold."""
+    held: list[Any] = []
+    while isinstance(call, partial):
+        held.append([call.args, call.keywords])
+        call = call.func
+    return held

@@ -142,6 +142,8 @@ class Parallel(Node[In, Out]):
                 "Parallel mixes branches with and without labels",
                 fix="label all (`Parallel(a=…, b=…)`: a mapping) or none (`Parallel(…, …)`: a tuple)",
             )
+        _check_setting("name", name)
+        _check_setting("on_failure", on_failure)
         if on_failure not in ("cancel", "collect"):
             raise PipelineError(f"Parallel(on_failure={on_failure!r})", fix='use "cancel" or "collect"')
         of = labeled or {str(index): branch for index, branch in enumerate(branches)}
@@ -151,6 +153,17 @@ class Parallel(Node[In, Out]):
         object.__setattr__(self, "is_tuple", bool(branches))
         object.__setattr__(self, "on_failure", on_failure)
         object.__setattr__(self, "_name", check_name(name))
+
+
+def _check_setting(label: str, value: object) -> None:
+    """Refuse a branch under the name of a setting, which code without types may hand in."""
+    if isinstance(value, Node):
+        raise PipelineError(
+            f"Parallel({label}={value!r}): {label!r} is a setting of Parallel, and not a branch's label",
+            fix="give the branch another label; its place in addresses and in the mapping is that label",
+        )
+    if not isinstance(value, str):
+        raise PipelineError(f"Parallel({label}={value!r})", fix="pass a text")
 
 
 @final

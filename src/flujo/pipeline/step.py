@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import math
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
@@ -54,7 +55,7 @@ class From:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Retry:
     """How often a step is attempted, and how long it waits between attempts.
 
@@ -68,32 +69,65 @@ class Retry:
         factor: What each further wait is multiplied by.
         longest: The longest wait, in seconds.
         jitter: The share of a wait left to chance, 0 to 1.
-        on: The exceptions that are worth another attempt; others fail the step at once.
+        on: The exceptions, or the one, worth another attempt; others fail the step at once.
+
+    Raises:
+        PipelineError: A setting cannot work.
     """
 
-    attempts: int = 3
-    backoff: float = 0.5
-    factor: float = 2.0
-    longest: float = 60.0
-    jitter: float = 0.1
-    on: tuple[type[BaseException], ...] = (Exception,)
+    attempts: int
+    backoff: float
+    factor: float
+    longest: float
+    jitter: float
+    on: tuple[type[BaseException], ...]
 
-    def __post_init__(self) -> None:
-        if self.attempts < 1:
+    def __init__(
+        self,
+        attempts: int = 3,
+        backoff: float = 0.5,
+        factor: float = 2.0,
+        longest: float = 60.0,
+        jitter: float = 0.1,
+        on: type[BaseException] | Iterable[type[BaseException]] = (Exception,),
+    ) -> None:
+        if not _is_count(attempts):
+            raise PipelineError(f"Retry(attempts={attempts!r})", fix="use a whole number from 1 up")
+        waits = (backoff, factor, longest, jitter)
+        if not all(_is_amount(number) for number in waits) or jitter > 1:
             raise PipelineError(
-                f"Retry(attempts={self.attempts}): at least one attempt", fix="use attempts >= 1"
-            )
-        if self.backoff < 0 or self.longest < 0 or self.factor < 0 or not 0 <= self.jitter <= 1:
-            raise PipelineError(
-                f"Retry(backoff={self.backoff}, factor={self.factor}, longest={self.longest}, "
-                f"jitter={self.jitter}) cannot work",
+                f"Retry(backoff={backoff!r}, factor={factor!r}, longest={longest!r}, "
+                f"jitter={jitter!r}) cannot work",
                 fix="use waits from 0 up, and a jitter from 0 to 1",
             )
+        object.__setattr__(self, "attempts", attempts)
+        for key, number in zip(("backoff", "factor", "longest", "jitter"), waits, strict=True):
+            object.__setattr__(self, key, number)
+        object.__setattr__(self, "on", _exceptions(on))
 
     def wait(self, failed: int, chance: float) -> float:
         """Return the seconds to wait after the given number of failed attempts; ``chance`` is 0 to 1."""
-        longest = min(self.longest, self.backoff * self.factor ** (failed - 1))
-        return longest * (1 - self.jitter * chance)
+        try:
+            wait = min(self.longest, self.backoff * float(self.factor) ** (failed - 1))
+        except OverflowError:
+            wait = self.longest if self.backoff else 0.0
+        return wait * (1 - self.jitter * chance)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value < math.inf
+
+
+def _exceptions(on: object) -> tuple[type[BaseException], ...]:
+    kinds = tuple(cast("Iterable[object]", on)) if isinstance(on, Iterable) else (on,)
+    found = tuple(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseException))
+    if len(found) < len(kinds):
+        raise PipelineError(f"Retry(on={on!r})", fix="pass an exception class, or a tuple of them")
+    return found
 
 
 @final
@@ -279,7 +313,7 @@ def _checked(agent: Work, settings: StepSettings) -> dict[str, object]:
     return {
         "agent": agent,
         "_name": name,
-        "retry": _retry(settings.get("retry")),
+        "retry": _retry(name, settings.get("retry")),
         "timeout": _seconds(name, settings.get("timeout")),
         "fallback": fallback,
         "validators": tuple(settings.get("validators", ())),
@@ -304,14 +338,18 @@ def _step_name(agent: object, name: str) -> str:
     return "lambda" if found == "<lambda>" else check_name(found)
 
 
-def _retry(retry: Retry | int | None) -> Retry:
+def _retry(name: str, retry: object) -> Retry:
     match retry:
         case None:
             return Retry(attempts=1)
-        case int():
-            return Retry(attempts=retry)
         case Retry():
             return retry
+        case int() if _is_count(retry):
+            return Retry(attempts=retry)
+        case _:
+            raise PipelineError(
+                f"step {name!r}: retry={retry!r}", fix="pass a number of attempts from 1 up, or Retry(…)"
+            )
 
 
 def _seconds(name: str, timeout: float | timedelta | None) -> float | None:

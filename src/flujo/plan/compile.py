@@ -110,15 +110,14 @@ def _undeclared(lane: PlanNode) -> Problem:
 
 def _exports(root: PlanNode, references: list[tuple[str, str]]) -> Mapping[str, tuple[str, ...]]:
     """Return, for each container, the nodes inside it that something outside it names."""
-    exports: dict[str, list[str]] = {}
+    containers = {node.path for node in root.walk() if node.children} if references else set[str]()
+    exports: dict[str, dict[str, None]] = {}
     for user, target in references:
-        for node in root.walk():
-            if node.children and _inside(target, node.path) and not _inside(user, node.path):
-                held = exports.setdefault(node.path, [])
-                if target not in held:
-                    held.append(target)
+        for path in containers.intersection(_around(target)).difference(_around(user)):
+            exports.setdefault(path, {})[target] = None
     return {path: tuple(targets) for path, targets in exports.items()}
 
 
-def _inside(path: str, container: str) -> bool:
-    return bool(container) and path.startswith((container + "/", container + "["))
+def _around(path: str) -> list[str]:
+    """Return the paths that a path lies in."""
+    return [path[:end] for end, letter in enumerate(path) if letter in "/[" and end]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -168,11 +169,13 @@ class Placement:
                 counts[kind] = counts.get(kind, 0) + 1
                 label = kind if counts[kind] == 1 else f"{kind}-{counts[kind]}"
             labels.append(label)
-        for label in sorted({label for label in labels if labels.count(label) > 1}):
+        for label, count in sorted(Counter(labels).items()):
+            if count == 1:
+                continue
             self.problems.append(
                 Problem(
                     prefix + label,
-                    f"{labels.count(label)} nodes in a row of steps are called {label!r}",
+                    f"{count} nodes in a row of steps are called {label!r}",
                     f'give each its own name: `node.named("{label}_2")` or `Step(…, name="{label}_2")`',
                 )
             )
@@ -182,6 +185,14 @@ class Placement:
         signature = self._signature(step.agent, path, {key: value.node for key, value in step.inputs.items()})
         if signature.context:
             self.contexts.append((path, signature.context_type))
+            if step.cache is True:
+                self.problems.append(
+                    Problem(
+                        path,
+                        "its output is cached by its inputs alone, but it also asks for the context",
+                        "pass cache= a function of the input, or take what it needs of the context as input",
+                    )
+                )
         sources: dict[str, str] = {}
         for parameter, name in signature.named.items():
             source = self._source(path, name, scope)

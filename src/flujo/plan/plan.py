@@ -21,7 +21,7 @@ from flujo.plan.nodes import (
     PlanSequence,
     PlanStep,
 )
-from flujo.plan.types import type_name
+from flujo.plan.types import type_text
 
 NUMBER = re.compile(r"\[\d+\]")
 """The turn or the item in an address; the path of its node has ``[]`` there."""
@@ -82,7 +82,7 @@ class Plan:
 
 
 def _facts(node: PlanNode) -> str:
-    facts = [node.kind, type_name(node.input_type), type_name(node.output_type)]
+    facts = [node.kind, type_text(node.input_type), type_text(node.output_type)]
     match node:
         case PlanStep():
             facts += [node.node.effects, json.dumps(dict(node.sources))]

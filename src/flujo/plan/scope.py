@@ -25,19 +25,18 @@ class Source:
 class Scope:
     """The outputs that can be named at one place, by the name of their node."""
 
-    def __init__(self, sources: dict[str, Source] | None = None) -> None:
-        self._sources = sources or {}
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._sources
+    def __init__(self, around: Scope | None = None) -> None:
+        self._around = around
+        self._sources: dict[str, Source] = {}
 
     def find(self, name: str) -> Source | None:
         """Return the nearest earlier output of this name."""
-        return self._sources.get(name)
-
-    def names(self) -> list[str]:
-        """Return every name that is known here."""
-        return list(self._sources)
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope._sources:
+                return scope._sources[name]
+            scope = scope._around
+        return None
 
     def add(self, name: str, source: Source) -> None:
         """Make an output known to what follows; a nearer one hides a farther one."""
@@ -45,22 +44,21 @@ class Scope:
 
     def inside(self) -> Scope:
         """Return a scope for what lies inside a container: it sees what was before."""
-        return Scope(dict(self._sources))
+        return Scope(self)
 
     def take(self, inner: Scope, doubt: str = "") -> None:
         """Make known what became known inside a container; ``doubt`` says why it may be missing."""
         for name, source in inner._sources.items():
-            if self._sources.get(name) == source:
+            if self.find(name) == source:
                 continue
             self._sources[name] = replace(source, doubt=doubt) if doubt else source
 
     def join(self, branches: list[Scope], doubt: str = "") -> None:
         """Make known what became known in each of several branches."""
-        before = dict(self._sources)
         seen: dict[str, Source] = {}
         for branch in branches:
             for name, source in branch._sources.items():
-                if before.get(name) == source:
+                if self.find(name) == source:
                     continue
                 if name in seen:
                     source = replace(

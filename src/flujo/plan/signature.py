@@ -73,7 +73,7 @@ def read_signature(agent: Any, inputs: Mapping[str, str] = MappingProxyType({}))
         SignatureProblem: A parameter has no source, or an annotation cannot be resolved.
     """
     call = _callable(agent)
-    inner = _unwrapped(call)
+    inner = unwrapped(call)
     if inspect.isasyncgenfunction(inner) or inspect.isgeneratorfunction(inner):
         raise SignatureProblem(
             "the function is a generator: it would give its output piece by piece",
@@ -117,7 +117,7 @@ def returned_type(function: Callable[..., Any]) -> Type:
     Raises:
         SignatureProblem: An annotation cannot be resolved.
     """
-    return _awaited(_hints(_unwrapped(function)).get("return", Any))
+    return _awaited(_hints(unwrapped(function)).get("return", Any))
 
 
 def _assign(parameter: inspect.Parameter, index: int, hint: Type, found: dict[str, Any]) -> None:
@@ -157,8 +157,8 @@ def _callable(agent: Any) -> Callable[..., Any]:
     return cast("Callable[..., Any]", run)
 
 
-def _unwrapped(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function that annotations are read from."""
+def unwrapped(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function that annotations are read from: inside partials, decorators and objects."""
     while isinstance(call, functools.partial):
         call = call.func
     call = inspect.unwrap(call)
@@ -173,12 +173,12 @@ def _hints(call: Callable[..., Any]) -> dict[str, Type]:
     local: dict[str, Any] = dict(inspect.getclosurevars(call).nonlocals) if inspect.isfunction(call) else {}
     try:
         return typing.get_type_hints(call, localns=local or None, include_extras=True)
-    except NameError as error:
+    except (NameError, AttributeError, SyntaxError, TypeError) as error:
+        if isinstance(error, TypeError) and not inspect.isfunction(call):
+            return {}  # builtins carry no annotations
         raise SignatureProblem(
             f"its annotations cannot be resolved: {error}", fix="define the type at the top of a module"
         ) from None
-    except TypeError:  # builtins that carry no annotations
-        return {}
 
 
 def _annotated(hint: Type) -> bool:

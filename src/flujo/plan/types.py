@@ -2,19 +2,24 @@
 
 import types
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from typing import (
     Annotated,
     Any,
     Literal,
     NewType,
+    Protocol,
     TypeVar,
     Union,
     cast,
     get_args,
     get_origin,
     get_type_hints,
+    runtime_checkable,
 )
 
+import typing_extensions
+from pydantic import BaseModel
 from typing_extensions import is_typeddict
 
 Type = Any
@@ -83,6 +88,80 @@ def type_name(annotation: Type) -> str:
     if isinstance(annotation, type) and not get_args(annotation):
         return annotation.__name__
     return str(annotation).replace("typing.", "").replace("NoneType", "None")
+
+
+@runtime_checkable
+class _Alias(Protocol):
+    """A name for a type, made by the ``type`` statement."""
+
+    @property
+    def __value__(self) -> Type: ...
+
+
+def type_text(annotation: Type) -> str:
+    """Return a type as digests see it: the same text in every process, however its module was loaded.
+
+    It is made of names alone: without modules (a script's is ``__main__``), and without the addresses
+    that objects in annotations are shown with. Unions and literals are sorted, as ``typing`` may give
+    back an equal one that was written in another order elsewhere.
+    """
+    return _text(annotation, ())
+
+
+def _text(annotation: Type, inside: tuple[Type, ...]) -> str:
+    annotation = plain(annotation)
+    if isinstance(annotation, list):
+        return f"[{_texts(cast('list[Type]', annotation), inside)}]"
+    parts = members(annotation)
+    if len(parts) > 1:
+        return " | ".join(sorted({_text(part, inside) for part in parts}))
+    origin, held = get_origin(annotation), get_args(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        generic = annotation.__pydantic_generic_metadata__
+        origin, held = generic["origin"], generic["args"]
+    if origin is Literal:
+        return f"Literal[{', '.join(sorted(map(_literal_text, held)))}]"
+    if origin is not None:
+        return f"{_text(origin, inside)}[{_texts(held, inside)}]" if held else _text(origin, inside)
+    return _name(annotation) if annotation in inside else _opened(annotation, inside)
+
+
+def _texts(annotations: Iterable[Type], inside: tuple[Type, ...]) -> str:
+    return ", ".join(_text(annotation, inside) for annotation in annotations)
+
+
+def _opened(annotation: Type, inside: tuple[Type, ...]) -> str:
+    """Return the text of what has a name: of a typed dict and of an alias, what they stand for."""
+    inside = (*inside, annotation)
+    if is_typeddict(annotation):
+        try:
+            hints = typing_extensions.get_type_hints(annotation)
+        except NameError:  # it names what only its own function knows
+            return _name(annotation)
+        items = (
+            f"{key}{'' if key in annotation.__required_keys__ else '?'}: {_text(hints[key], inside)}"
+            for key in sorted(hints)
+        )
+        return f"{{{', '.join(items)}}}"
+    if isinstance(annotation, _Alias) and not isinstance(annotation, type):
+        return _text(annotation.__value__, inside)
+    return _name(annotation)
+
+
+def _name(annotation: Type) -> str:
+    match annotation:
+        case str():
+            return annotation
+        case types.EllipsisType():
+            return "..."
+        case object(__forward_arg__=str(name)) | object(__qualname__=str(name)) | object(__name__=str(name)):
+            return name
+        case _:
+            return type(annotation).__qualname__
+
+
+def _literal_text(value: object) -> str:
+    return f"{type(value).__qualname__}.{value.name}" if isinstance(value, Enum) else repr(value)
 
 
 def _literal_fits(values: tuple[object, ...], target: Type) -> bool:
