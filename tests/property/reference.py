@@ -169,7 +169,7 @@ class Reference:
             case "ask":
                 self.calls[spec.name] += 1
                 self.calls[f"{spec.name}#draw"] += 1
-                self.spend(0, 2, 0, Decimal(0))
+                self.spend(0, 4, 0, Decimal(0))  # by the attempt that asks, and by the one that is answered
                 output = (x + 5) % MODULUS + x + spec.k
             case _:
                 output = x + 3 * slots[spec.source] if spec.source else x + spec.k + 1

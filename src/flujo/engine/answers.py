@@ -6,11 +6,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from flujo.engine.record import Recall
-from flujo.engine.requests import pending
+from flujo.engine.requests import faults, pending
 from flujo.errors import AnswerRejected, UnknownRequest
 from flujo.pipeline.waits import Approval, Decision
 from flujo.plan.codec import Codec, Unrecordable, codec_for
@@ -99,13 +98,8 @@ def fitting(codec: Codec, given: Any, address: str) -> Any:
         pass
     try:
         return from_json(codec.dump(codec.load_parsed(from_json(to_json(given)))))
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, part['loc'])) or 'answer'}: {part['msg']}"
-            for part in error.errors(include_input=False)
-        )
     except (Unrecordable, ValueError) as error:
-        wrong = error.message if isinstance(error, Unrecordable) else str(error)
+        wrong = faults(error)
     raise AnswerRejected(
         f"{address}: the answer does not fit what is asked: {wrong}",
         fix=f"give a value that fits the schema {to_json(codec.schema()).decode()}",

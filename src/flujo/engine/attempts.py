@@ -37,7 +37,7 @@ from flujo.errors import (
 )
 from flujo.pipeline.context import adopt, fork
 from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
-from flujo.pipeline.waits import PauseForHumanInput, StopPipeline
+from flujo.pipeline.waits import Approval, PauseForHumanInput, StopPipeline
 from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanStep
 from flujo.plan.types import type_name
@@ -103,6 +103,10 @@ class Attempts:
         """
         run = frame.run
         before = self._asked_before(run, address)
+        if isinstance(before, Attempted):
+            tried = await self._tried_before(run, address)
+            frame.used(tried.usage)
+            return before._replace(attempts=tried.failed + 1, usage=tried.usage, paid=tried.usage)
         if before is not None:
             return before
         if self._cache is None:
@@ -135,10 +139,11 @@ class Attempts:
             except PauseForHumanInput as pause:
                 self._discard(frame, info, "it asked a person")
                 return self.pause(run, address, pause)
+            except PASSES:
+                self._discard(frame, info, "it ended the run")
+                raise
             except asyncio.CancelledError:
                 self._discard(frame, info, _GIVEN_UP)
-                raise
-            except PASSES:
                 raise
             except Exception as error:  # noqa: BLE001  # the step's own code
                 frame.used(info.usage)
@@ -173,6 +178,8 @@ class Attempts:
         try:
             async with limit:
                 output = await self._call(frame, frame.context, value, info)
+        except BaseExceptionGroup as group:
+            raise _questions(group) from None
         except asyncio.CancelledError as error:
             raise_if_cancelled(error)
             raise CutOff(error) from error
@@ -330,17 +337,34 @@ class Attempts:
     def _discard(self, frame: Frame, info: StepInfo, why: str) -> None:
         """Note that an attempt was broken off, where that matters: what it cost, and that it may go on.
 
-        A call in a thread cannot be stopped: it may still end, and its result is discarded. An attempt
-        that asks a person runs again with the answer, and reports what it uses then.
+        A call in a thread cannot be stopped: it may still end, and its result is discarded.
         """
-        given_up = why == _GIVEN_UP
-        if not (self._once or (given_up and (info.usage or not self._plan.signature.is_async))):
+        in_thread = why == _GIVEN_UP and not self._plan.signature.is_async
+        if not (info.usage or self._once or in_thread):
             return
         body: dict[str, Any] = {"attempt": info.attempt, "why": why}
-        if given_up and info.usage:
+        if info.usage:
             frame.used(info.usage)
             body["usage"] = from_json(write_usage(info.usage))
         frame.run.note("step.discarded", info.address, body)
+
+
+def _questions(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return what a group of tasks inside a step came to: one question, if asking is all that they did."""
+    asked, rest = group.split(Asked)
+    if asked is None or rest is not None:
+        return rest or group
+    found: list[Approval] = []
+    waiting: list[BaseException] = [asked]
+    while waiting:
+        match waiting.pop(0):
+            case BaseExceptionGroup(exceptions=inner):
+                waiting += inner
+            case Asked(suspended=suspended):
+                found += suspended.requests
+            case _:
+                pass
+    return Asked(Suspended(*found))
 
 
 async def _committed(run: Run) -> None:

@@ -27,7 +27,7 @@ def compile_branch(plan: PlanBranch, cases: dict[str, Walk], build: Build) -> Wa
         if known is not None:
             return known.output
         key = await on(frame, address, value)
-        case = labels.get(key) if _hashable(key) else None
+        case = labels.get(key) if isinstance(key, str | int) else None
         if case is None and node.default is None:
             raise RunError(
                 f"{address}: no case for {type(key).__name__} {_short(key)}",
@@ -74,11 +74,10 @@ def record_choice(frame: Frame, address: str, choice: Any, codec: Codec) -> None
         return
     try:
         body = b"{" + run.recorder.written(codec.dump(choice))
-        patch = None if frame.tracker is None else frame.tracker.diff()
     except Unrecordable as error:
         raise RecordError(error.message, step=address, address=address, fix=error.fix) from error
+    patch = frame.diff(address)
     if patch is not None:
-        frame.changed(patch)
         body += b',"patch":' + patch
     run.recorder.append("choice", address, body + b"}")
 
@@ -86,8 +85,7 @@ def record_choice(frame: Frame, address: str, choice: Any, codec: Codec) -> None
 def compile_loop(plan: PlanLoop, body: Walk, build: Build) -> Walk:
     """Return the walk of a loop: each turn is recorded with its output and whether it was the last."""
     node, label = plan.node, plan.label
-    codec = build.codec(plan.output_type)
-    whole, turn_record = Composite(plan, codec, build), Composite(plan, codec, build)
+    record = Composite(plan, build.codec(plan.output_type), build)
     until, most = condition(plan.until, "until"), node.max_turns
 
     async def one_turn(frame: Frame, address: str, value: Any) -> Memo | Suspended:
@@ -96,19 +94,19 @@ def compile_loop(plan: PlanLoop, body: Walk, build: Build) -> Walk:
         if output.__class__ is Suspended:
             return output
         last = bool(await until(frame, address, output))
-        patch = _with_predicate(frame, inner)
-        turn_record.ended(frame, address, output, kind="turn", usage=inner.usage, patch=patch, last=last)
+        inner.diff(address)  # what the condition changed is part of the turn
+        record.ended(frame, address, output, kind="turn", usage=inner.usage, patch=inner.patch, last=last)
         return Memo(output, last=last)
 
     async def loop(frame: Frame, value: Any) -> Any:
         address = frame.prefix + label
-        memo = await whole.known(frame, address)
+        memo = await record.known(frame, address)
         if memo is not None:
             return memo.output
         inner = frame.inner(f"{address}/")
         for number in range(1, most + 1):
             place = f"{address}[{number}]"
-            turn = await turn_record.known(inner, place) or await one_turn(inner, place, value)
+            turn = await record.known(inner, place) or await one_turn(inner, place, value)
             if isinstance(turn, Suspended):
                 return turn
             value = turn.output
@@ -120,21 +118,10 @@ def compile_loop(plan: PlanLoop, body: Walk, build: Build) -> Walk:
                     f"{address}: its condition did not hold after {most} turns",
                     fix="raise max_turns, or pass on_exhausted='return' to go on with the last output",
                 )
-        whole.ended(frame, address, value, usage=inner.usage, patch=inner.patch)
+        record.ended(frame, address, value, usage=inner.usage, patch=inner.patch)
         return value
 
     return loop
-
-
-def _with_predicate(frame: Frame, inner: Frame) -> bytes | None:
-    """Return what a turn changed, what its condition changed included."""
-    if frame.tracker is not None and (patch := frame.tracker.diff()) is not None:
-        inner.changed(patch)
-    return inner.patch
-
-
-def _hashable(key: Any) -> bool:
-    return key.__hash__ is not None
 
 
 def _short(key: Any) -> str:

@@ -10,7 +10,7 @@ from flujo.engine.run import Frame
 from flujo.errors import RecordError
 from flujo.journal.events import EventKind
 from flujo.pipeline.info import Usage
-from flujo.plan.codec import Codec, Unrecordable
+from flujo.plan.codec import Codec, Unrecordable, join
 from flujo.plan.nodes import PlanNode
 
 
@@ -96,18 +96,22 @@ class Composite:
         if patch is not None:
             body += b',"patch":' + patch
         if self._exports:
-            body += b',"slots":' + self._slots(frame)
+            body += b',"slots":' + self._slots(frame, address)
         if last:
             body += b',"last":true'
         run.recorder.append(kind, address, body + b"}")
 
-    def _slots(self, frame: Frame) -> bytes:
-        written = [
-            b'"%b":%b' % (path.encode(), codec.dump(frame.slots[path]))
-            for path, codec in self._exports.items()
-            if codec is not None and path in frame.slots
-        ]
-        return b"{" + b",".join(written) + b"}"
+    def _slots(self, frame: Frame, address: str) -> bytes:
+        try:
+            return join(
+                {
+                    path: codec.dump(frame.slots[path])
+                    for path, codec in self._exports.items()
+                    if codec is not None and path in frame.slots
+                }
+            )
+        except Unrecordable as error:
+            raise RecordError(error.message, step=address, address=address, fix=error.fix) from error
 
 
 def _dumped(recorder: Recorder, codec: Codec, output: Any, address: str) -> bytes:

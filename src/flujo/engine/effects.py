@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
-from pydantic_core import to_json
+from pydantic_core import to_json, to_jsonable_python
 
 from flujo.engine.record import Note
 from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, ask, asked
 from flujo.engine.run import Run
 from flujo.engine.threads import settled
-from flujo.errors import EffectDiverged, RecordError, RunTaken
+from flujo.errors import EffectDiverged, RecordError, RunError, RunTaken
 from flujo.pipeline.info import StepInfo
+from flujo.pipeline.node import check_name
 from flujo.plan.codec import Codec, Unrecordable, codec_for
 from flujo.plan.signature import SignatureProblem, returned_type
+
+_NUMBERED = re.compile(r"-\d+$")
 
 
 class StepEffects:
     """Answers what a step asks of its :class:`StepInfo`."""
 
-    __slots__ = ("_run",)
+    __slots__ = ("_asks", "_run")
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, *, asks: bool = True) -> None:
         self._run = run
+        self._asks = asks
 
     async def do(
         self, info: StepInfo, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
@@ -33,7 +39,7 @@ class StepEffects:
         """Run a function once in the life of the run; see :meth:`StepInfo.do`."""
         run = self._run
         address = _next_address(info, name)
-        call = _call_facts(fn, args, kwargs)
+        call = _call_facts(run.id, fn, args, kwargs)
         codec = _result_codec(fn, info, address)
         for note in run.noted(address):
             if note.kind == "effect":
@@ -70,15 +76,20 @@ class StepEffects:
 
     async def ask(self, info: StepInfo, prompt: str, schema: Any, subject: Any) -> Any:
         """Return a person's answer, or unwind the step until there is one; see :meth:`StepInfo.ask`."""
-        address = _next_address(info, "ask")
+        if not self._asks:
+            raise RunError(f"{info.address}: nobody can be asked here", fix="ask in a step of its own")
+        run, address = self._run, _next_address(info, "ask")
         codec = answer_codec(schema, address)
-        answer = answer_to(self._run, address)
+        answer = answer_to(run, address)
         if answer is not None:
-            return accepted(answer, codec, address)
+            try:
+                return accepted(answer, codec, address)
+            except RecordError as misfit:  # the type was not known where it was answered: ask anew
+                prompt = f"{prompt} ({misfit.message})"
         raise Asked(
-            asked(self._run, address)
+            asked(run, address)
             or ask(
-                self._run,
+                run,
                 address,
                 "pause",
                 prompt,
@@ -98,22 +109,48 @@ def importable(schema: Any) -> str:
 
 
 def _next_address(info: StepInfo, name: str) -> str:
+    """Return the address of a step's next effect of a name: ``#card``, ``#card-2``, …."""
+    if not name or _NUMBERED.search(check_name(name)):
+        raise RunError(
+            f"{info.address}: {name!r} cannot name an effect",
+            fix="use a name that is not empty and does not end in '-' and a number",
+        )
     count = info.counts[name] = info.counts.get(name, 0) + 1
     return f"{info.address}#{name}" if count == 1 else f"{info.address}#{name}-{count}"
 
 
-def _call_facts(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def _call_facts(
+    run_id: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return what identifies a call, without its arguments' values."""
     given = {**{str(index): value for index, value in enumerate(args, 1)}, **kwargs}
     return {
         "call": getattr(fn, "__qualname__", "") or type(fn).__qualname__,
-        "arguments": {key: _digest(value) for key, value in given.items()},
+        "arguments": {key: _digest(run_id, value) for key, value in given.items()},
     }
 
 
-def _digest(value: Any) -> str:
-    written = to_json(value, fallback=lambda unknown: type(unknown).__qualname__)
-    return sha256(written).hexdigest()[:16]
+def _digest(run_id: str, value: Any) -> str:
+    """Return what tells an argument from another, in this run only."""
+    written = json.dumps(_canonical(value), sort_keys=True, ensure_ascii=False)
+    return sha256(f"{run_id}\n{written}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _canonical(value: Any) -> Any:
+    """Return a value as JSON that does not depend on the order of sets and keys."""
+    match value:
+        case dict():
+            members = cast("dict[Any, Any]", value)
+            return {str(key): _canonical(member) for key, member in members.items()}
+        case list() | tuple():
+            return [_canonical(item) for item in cast("Sequence[Any]", value)]
+        case set() | frozenset():
+            items = [_canonical(item) for item in cast("set[Any]", value)]
+            return sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
+        case _:
+            return to_jsonable_python(
+                value, bytes_mode="base64", fallback=lambda unknown: type(unknown).__qualname__
+            )
 
 
 def _check_same(address: str, recorded: Mapping[str, Any], call: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
+from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from flujo.engine.record import Note, Recall
@@ -160,8 +161,24 @@ def accepted(answer: Mapping[str, Any], codec: Codec, address: str) -> Any:
         return codec.load_parsed(answer["value"])
     except (Unrecordable, ValueError) as error:
         raise RecordError(
-            f"the recorded answer does not fit what is asked now: {error}", step=address, address=address
-        ) from error
+            f"the recorded answer does not fit what is asked now: {faults(error)}",
+            step=address,
+            address=address,
+        ) from None
+
+
+def faults(error: Unrecordable | ValueError) -> str:
+    """Return what is wrong with an answer, and where in it; never the answer itself."""
+    match error:
+        case ValidationError():
+            parts = error.errors(include_input=False, include_url=False, include_context=False)
+            return "; ".join(
+                f"{'.'.join(map(str, part['loc'])) or 'answer'}: {part['msg']}" for part in parts
+            )
+        case Unrecordable():
+            return error.message
+        case _:
+            return type(error).__name__
 
 
 def moment(microseconds: int) -> datetime:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar, overload
 
-from flujo.errors import FlujoError, RunCancelled
+from flujo.errors import FlujoError, RunError
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.info import NO_USAGE, Usage
 from flujo.pipeline.waits import Approval
@@ -116,7 +116,7 @@ class PipelineResult(Generic[Out]):
         if self.error is not None:
             raise self.error
         if self.status != "completed":
-            raise RunCancelled(
+            raise RunError(
                 f"run {self.run_id} is {self.status} and has no output"
                 + (f": {self.reason}" if self.reason else ""),
                 fix="answer what it waits for and resume it" if self.status == "paused" else "",

@@ -12,10 +12,12 @@ from flujo.engine.patch import Summary, Tracker
 from flujo.engine.record import Memo, Note, Recall, Recorder
 from flujo.engine.result import RunEvent, StepResult
 from flujo.engine.threads import Threads
+from flujo.errors import RecordError
 from flujo.journal.events import EventKind
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.info import NO_USAGE, Usage
 from flujo.pipeline.waits import Approval
+from flujo.plan.unrecordable import Unrecordable
 
 Walk = Callable[["Frame", Any], Awaitable[Any]]
 """What a node is compiled to: it is given a place and an input, and gives an output or Suspended."""
@@ -179,6 +181,22 @@ class Frame:
     def patch(self) -> bytes | None:
         """What changed here, in one patch; None where nothing did."""
         return None if self.summary is None else self.summary.patch()
+
+    def diff(self, address: str) -> bytes | None:
+        """Return what changed in the context since this was last asked, and add it here.
+
+        Raises:
+            RecordError: A value cannot be recorded.
+        """
+        if self.tracker is None:
+            return None
+        try:
+            patch = self.tracker.diff()
+        except Unrecordable as error:
+            raise RecordError(error.message, step=address, address=address, fix=error.fix) from error
+        if patch is not None:
+            self.changed(patch)
+        return patch
 
     def replay(self, patch: Mapping[str, Any]) -> None:
         """Bring the context to where a recorded patch brought it."""

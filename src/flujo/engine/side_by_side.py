@@ -12,7 +12,7 @@ from flujo.engine.composite import Composite
 from flujo.engine.merge import merge
 from flujo.engine.patch import Tracker
 from flujo.engine.run import Frame, Suspended, Walk
-from flujo.errors import ContextConflict, HookFailed, RunError, StepFailed
+from flujo.errors import ContextConflict, EffectDiverged, HookFailed, RecordError, RunError, StepFailed
 from flujo.pipeline.context import fork
 from flujo.pipeline.lanes import Failure
 from flujo.plan.codec import Codec, codec_for
@@ -53,7 +53,7 @@ def compile_parallel(plan: PlanParallel, branches: dict[str, Walk], build: Build
             Lane(branch, _lane_frame(frame, f"{address}/{branch}/", views, frame.slots), walk, value)
             for branch, walk in branches.items()
         ]
-        outputs = await _all(lanes, None, collect)
+        outputs = await _all(lanes, None, collect=collect, views=views)
         if isinstance(outputs, Suspended):
             return outputs
         output: Any = tuple(outputs) if node.is_tuple else dict(zip(branches, outputs, strict=True))
@@ -95,7 +95,7 @@ def compile_map(plan: PlanMap, body: Walk, build: Build) -> Walk:
             )
             for index, item in enumerate(items)
         ]
-        outputs = await _all(lanes, node.concurrency, collect)
+        outputs = await _all(lanes, node.concurrency, collect=collect, views=views)
         if isinstance(outputs, Suspended):
             return outputs
         _join(frame, lanes, outputs, views, composite, address, outputs)
@@ -137,14 +137,14 @@ def _lane_frame(frame: Frame, prefix: str, views: bool, slots: dict[str, Any]) -
     return Frame(run, prefix, view, None if frame.tracker is None else Tracker(view), slots, frame, False)
 
 
-async def _all(lanes: list[Lane], limit: int | None, collect: bool) -> list[Any] | Suspended:
+async def _all(lanes: list[Lane], limit: int | None, *, collect: bool, views: bool) -> list[Any] | Suspended:
     """Run lanes side by side and return their outputs in order; what waits lets the others finish."""
     outputs = await _in_group(lanes, _collected if collect else _walked, limit or len(lanes))
     waiting = [output for output in outputs if output.__class__ is Suspended]
     if not waiting:
         return outputs
     for lane in lanes:
-        if lane.frame.run.recorder is None:
+        if views and lane.frame.run.recorder is None:
             lane.frame.run.views[lane.frame.prefix] = lane.frame.context
     return Suspended(*(request for one in waiting for request in one.requests))
 
@@ -183,7 +183,7 @@ def _walked(lane: Lane) -> Any:
 async def _collected(lane: Lane) -> Any:
     try:
         return await lane.walk(lane.frame, lane.value)
-    except (HookFailed, ContextConflict):
+    except (HookFailed, ContextConflict, EffectDiverged, RecordError):
         raise
     except RunError as error:
         address = error.address if isinstance(error, StepFailed) else lane.frame.prefix.rstrip("/")
@@ -213,8 +213,7 @@ def _join(
                 if not isinstance(output, Failure)
             ],
         )
-        if frame.tracker is not None and (patch := frame.tracker.diff()) is not None:
-            frame.changed(patch)
+        patch = frame.diff(address)
     usage = None
     for lane in lanes:
         if lane.frame.usage is not None:

@@ -42,7 +42,8 @@ def compile_sub(plan: PlanSub, body: Walk, build: Build) -> Walk:
         if output.__class__ is Suspended:
             return output
         if outof is not None:
-            output = await outof(frame, address, output)
+            output = await outof(inner, address, output)
+            inner.diff(address)
         composite.ended(frame, address, output, usage=inner.usage, patch=inner.patch)
         return output
 

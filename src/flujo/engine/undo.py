@@ -50,7 +50,7 @@ class Undo:
                 if run.recorder is not None:
                     await run.recorder.commit()
                 known = {"failed": await self._undo(frame, address, output)}
-                patch = None if frame.tracker is None else frame.tracker.diff()
+                patch = frame.diff(address)
                 run.note("undone", address, known if patch is None else {**known, "patch": from_json(patch)})
             if known["failed"]:
                 failures.append(f"undoing {address!r} failed: {known['failed']}")
@@ -59,7 +59,7 @@ class Undo:
     async def _undo(self, frame: Frame, address: str, output: Any) -> str:
         undo = self._steps[NUMBER.sub("[]", address)].undo
         assert undo is not None
-        info = StepInfo(frame.run.id, f"{address}#undo", 1, (), StepEffects(frame.run))
+        info = StepInfo(frame.run.id, f"{address}#undo", 1, (), StepEffects(frame.run, asks=False))
         try:
             await bind(undo, {})(frame, frame.context, output, info)
         except Exception as error:  # noqa: BLE001  # the undo's own code
@@ -76,7 +76,7 @@ class Undo:
         found: list[tuple[str, Any]] = []
         for event in await run.recorder.store.events(run.id):
             step = self._of(event.address) if event.kind == "step.completed" else None
-            if step is not None:
+            if step is not None and b'"cached":true' not in event.body:
                 memo = await run.recorder.recorded(event.body, codec_for(step.output_type))
                 found.append((event.address, memo.output))
         return found

@@ -9,6 +9,7 @@ from flujo.engine.effects import importable
 from flujo.engine.requests import accepted, answer_to, ask, asked
 from flujo.engine.run import Frame, Run, Suspended, Walk
 from flujo.errors import EventTimedOut
+from flujo.pipeline.context import fork
 from flujo.pipeline.waits import Action
 from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanEvent, PlanHuman, PlanSleep
@@ -33,8 +34,9 @@ def compile_human(plan: PlanHuman, on_deny: Walk | None, build: Build) -> Walk:
             waiting = asked(run, address)
             if waiting is not None:
                 return waiting
-            text = str(node.prompt if prompt is None else await prompt(frame, address, value))
-            shown = value if subject is None else await subject(frame, address, value)
+            place = Frame(run, frame.prefix, fork(frame.context), None, frame.slots)  # they only look
+            text = str(node.prompt if prompt is None else await prompt(place, address, value))
+            shown = value if subject is None else await subject(place, address, value)
             return ask(
                 run,
                 address,

@@ -116,7 +116,7 @@ class StepInfo:
         Args:
             name: The effect's name within the step.
             fn: What to run; its return annotation says how its result is recorded.
-            args: Its arguments; their JSON is recorded, to notice code that asks for something else.
+            args: Its arguments; a digest of each is recorded, to notice code that asks for something else.
             kwargs: Likewise.
 
         Returns:
