@@ -41,11 +41,28 @@ _OTHER = (
     r"|(?:account )?statement(?: of account)?"
     r"|kontoauszug|releve de compte|extracto|estratto conto|payslip|pay slip|remittance advice"
     r"|lohnabrechnung|contract|agreement"
+    r"|(?:first |second |third |final |last |friendly |\d\w\w )?(?:payment |invoice )?reminder"
+    r"|(?:final|overdue|past due) (?:notice|demand)|delivery (?:docket|slip|order|receipt)"
+    r"|goods (?:delivery|received) note|(?:customer|monthly) statement|sales order confirmation"
+    r"|(?:erste|zweite|dritte|letzte) mahnung|auftragsbestaetigung|rappel de paiement|lettre de relance"
+    r"|mise en demeure|recordatorio de pago|sollecito di pagamento|betalingsherinnering"
+    r"|betalningspaminnelse|rykker|foljesedel|folgeseddel|nota de entrega|bolla di consegna"
+    r"|potwierdzenie zamowienia|upomnienie|dodaci list"
     r"|vertrag|contrat|minutes|agenda|report|curriculum vitae|menu|price list|preisliste|newsletter"
 )
 _TAIL = (
     r"(?:[ :.#-]*(?:no\b|nr\b|n°|number|num|nummer|numero|date|vom|du|dated|seite|page|\d"
     r"|[a-z]{0,6}[-/]?\d).*)?"
+)
+#: "Delivery note for invoice 12", "Reminder: invoice 12", "Invoice (pro forma)".
+_OTHER_OF_INVOICE = re.compile(
+    rf"(?:{_OTHER})(?:[ :,-]*(?:for|to|of|on|re|zu[rm]?|fur|pour|de la|du|per|van|voor|till?|para|por|della)"
+    r"\b|[ ]?[:(-]).*"
+    r"|.*\bpro-?\s?forma\b.*"
+)
+_OTHER_AND_INVOICE = re.compile(
+    rf"(?:{_OTHER}) ?(?:/|&|\+|and|und|et|y|e|en) ?(?:{_INVOICE}){_TAIL}"
+    rf"|(?:{_INVOICE}) ?(?:/|&|\+|and|und|et|y|e|en) ?(?:{_OTHER}){_TAIL}"
 )
 _TITLES: tuple[tuple[DocumentKind, re.Pattern[str]], ...] = (
     ("not_an_invoice", re.compile(rf"(?:{_OTHER})(?: / (?:{_OTHER}))?{_TAIL}")),
@@ -77,9 +94,11 @@ def document_kind(reading: Reading) -> tuple[DocumentKind, str]:
     if (
         other is not None
         and invoice is not None
-        and other.line < invoice.line
+        and (other.line <= invoice.line or other.alone)
         and other.height >= invoice.height - 1
     ):
+        if other.text == invoice.text:
+            return "unclear", f'It is titled "{other.text}".'
         return "unclear", f'It is titled "{other.text}" and "{invoice.text}".'
     if invoice is not None:
         return "invoice", f'It is headed "{invoice.text}".'
@@ -89,11 +108,12 @@ def document_kind(reading: Reading) -> tuple[DocumentKind, str]:
 
 
 class Title(NamedTuple):
-    """A title: its height in points, its text, its line."""
+    """A title: its height in points, its text, its line, and whether no number is in it or behind it."""
 
     height: float
     text: str
     line: int
+    alone: bool
 
 
 def titles_on(document: Document, page: int) -> dict[DocumentKind, Title]:
@@ -103,9 +123,22 @@ def titles_on(document: Document, page: int) -> dict[DocumentKind, Title]:
         for cell in line.cells:
             folded = " ".join(line.folded[cell.start : cell.end].replace("*", " ").split()).strip(" -:|")
             height = round(line.bottom - line.top, 1)
-            for kind, pattern in _TITLES:
-                if len(folded) <= 70 and pattern.fullmatch(folded):
-                    if kind not in best or height > best[kind].height:
-                        best[kind] = Title(height, cell.text.strip(), position)
-                    break
+            alone = re.search(r"\d", line.text[cell.start :]) is None
+            for kind in _kinds(folded):
+                if kind not in best or height > best[kind].height:
+                    best[kind] = Title(height, cell.text.strip(), position, alone)
     return best
+
+
+def _kinds(folded: str) -> tuple[DocumentKind, ...]:
+    """What a phrase is the title of; nothing if it is no title."""
+    if len(folded) > 70:
+        return ()
+    if _OTHER_AND_INVOICE.fullmatch(folded):
+        return ("not_an_invoice", "invoice")
+    if _OTHER_OF_INVOICE.fullmatch(folded) and _INVOICE_WORD.search(folded):
+        return ("not_an_invoice",)
+    for kind, pattern in _TITLES:
+        if pattern.fullmatch(folded):
+            return (kind,)
+    return ()

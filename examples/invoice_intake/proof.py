@@ -24,6 +24,7 @@ from .document import Document, Reading
 from .facts import Facts, Frozen
 from .labels import Labelled, labelled_amounts
 from .single import single_check
+from .standing import standing_check
 from .sums import lines_check, rate_check, sum_check, zero_tax_check
 from .totals import larger_check, totals_check
 
@@ -62,7 +63,8 @@ def prove(reading: Reading, facts: Facts) -> Proof:
     return _conclude(
         (
             *first,
-            single_check(reading, facts, labelled),
+            single_check(reading, facts, labelled, gross),
+            standing_check(reading, labelled, gross),
             *_arithmetic(reading, facts, labelled, gross),
             *_surroundings(reading, facts, labelled, gross),
         )
@@ -85,7 +87,7 @@ def _surroundings(
 ) -> tuple[Check, ...]:
     return (
         printed_check(document, facts),
-        totals_check(document, labelled, gross),
+        totals_check(labelled, gross),
         larger_check(document, facts, labelled, gross),
         currency_check(document, facts),
         date_check(facts),
@@ -97,8 +99,8 @@ def _surroundings(
 CONFIRMING: tuple[str, ...] = ("sum", "lines", "included tax")
 #: What must have passed besides; an unknown outcome here means that a person decides.
 REQUIRED: tuple[str, ...] = (
-    "kind", "reading", "one invoice", "gross", "no tax", "printed", "totals", "larger amounts", "currency",
-    "date", "identity",
+    "kind", "reading", "one invoice", "standing", "gross", "no tax", "printed", "totals", "larger amounts",
+    "currency", "date", "identity",
 )  # fmt: skip
 
 

@@ -17,17 +17,17 @@ from .sums import independent_sum
 _NAME = "one invoice"
 
 
-def single_check(document: Document, facts: Facts, labelled: Sequence[Labelled]) -> Check:
+def single_check(document: Document, facts: Facts, labelled: Sequence[Labelled], gross: Decimal) -> Check:
     """All number labels name one number, and no other page is an invoice of its own by title and total."""
     numbers = _distinct(explicit_numbers(document))
     if len(numbers) > 1:
         sentence = f"It has several invoice numbers: {', '.join(numbers[:5])}."
         return Check(name=_NAME, outcome="failed", sentence=sentence)
     totals = _totals_by_page(document, labelled)
-    if len(set(totals.values())) > 1:
-        listed = ", ".join(f"{gross} on page {page}" for page, gross in totals.items())
-        sentence = f"Several pages have a net amount, a tax and a total of their own: {listed}."
-        return Check(name=_NAME, outcome="failed", sentence=sentence)
+    for page, total in totals.items():
+        if total != gross:
+            sentence = f"Net and tax make a total of {total} on page {page}, but {gross} on the whole."
+            return Check(name=_NAME, outcome="failed", sentence=sentence)
     other = _page_of_another(document, facts, labelled)
     if other is not None:
         sentence = f"Page {other} has a title and a total of its own, but not the number of this invoice."

@@ -11,12 +11,16 @@ from pathlib import Path
 import pytest
 
 from examples.invoice_intake import pipeline as example
+from examples.invoice_intake.drawing import draw_sheet
+from examples.invoice_intake.inbox import Item
 from examples.invoice_intake.pipeline import IntakeContext, intake
 from examples.invoice_intake.posting import Entry, ResultRow, posted_rows
 from examples.invoice_intake.review import Case, Review
+from examples.invoice_intake.reviewers import ScriptedReviewer
 from flujo import Decision, Flujo, HumanInput, SQLiteStore
 from flujo.engine.result import StepCompleted
 from flujo.errors import AnswerRejected
+from tests.examples.papers import LAYOUTS
 
 SAMPLES = Path(__file__).parents[2] / "examples" / "invoice_intake" / "samples"
 PROVED, WRONG, COPY = "01-english-pounds.pdf", "07-wrong-sum.pdf", "08-duplicate.pdf"
@@ -86,6 +90,34 @@ async def test_what_is_not_proved_waits_for_a_person(
     assert result.status == "paused"
     assert because in result.pending[0].prompt
     assert result.pending[0].actions == ("approve", "edit", "deny")
+    assert posted_rows(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cancelled",
+        "delivery_note_for_invoice",
+        "lines_short_of_net",
+        "negative_gross",
+        "paid_by_card",
+        "two_numbers",
+        "zero_gross",
+    ],
+)
+async def test_what_is_not_to_be_paid_waits_and_the_script_rejects_it(
+    runner: Runner, context: IntakeContext, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / f"{name}.pdf"
+    path.write_bytes(draw_sheet(next(sheet for sheet in LAYOUTS if sheet.name == name)))
+
+    paused = await runner.run_async(str(path), context=context)
+
+    assert paused.status == "paused"
+    case = paused.steps["duplicate"].output
+    assert isinstance(case, Case)
+    answer = ScriptedReviewer().decide(Item(path=str(path), run_id=paused.run_id), case, paused.pending[0])
+    assert (await runner.resume_async(paused, answer)).unwrap().decision == "rejected"
     assert posted_rows(tmp_path) == []
 
 
