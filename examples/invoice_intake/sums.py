@@ -29,6 +29,10 @@ def sum_check(facts: Facts, labelled: Sequence[Labelled], gross: Decimal) -> Che
     terms = f"{net} + {tax}" + (f" {amounts.adjustments:+}" if amounts.adjustments else "")
     if abs(net + tax + amounts.adjustments - gross) > CENT * max(1, len(amounts.taxes)):
         return Check(name="sum", outcome="failed", sentence=f"{terms} is not {gross}.")
+    larger = _larger_net(labelled, net, net + amounts.adjustments, gross)
+    if larger is not None:
+        sentence = f'{terms} = {gross}, but "{larger.label}" says {larger.value}, more than {net}.'
+        return Check(name="sum", outcome="failed", sentence=sentence)
     found = [
         one for one in sums(labelled) if one.gross.value == gross and one.net.value == net and one.tax == tax
     ]
@@ -38,6 +42,16 @@ def sum_check(facts: Facts, labelled: Sequence[Labelled], gross: Decimal) -> Che
             name="sum", outcome="unknown", sentence=f"{terms} = {gross}, but the labels are not clear enough."
         )
     return Check(name="sum", outcome="passed", sentence=f"{terms} = {gross}, each under its own label.")
+
+
+def _larger_net(labelled: Sequence[Labelled], *explained: Decimal) -> Labelled | None:
+    """A net amount, clearly labelled, between the net and the gross amount of a sum that leaves it out."""
+    low, high = min(map(abs, explained[:2])), abs(explained[-1])
+    for one in labelled:
+        clear = one.role == "net" and one.strength >= 2 and one.manner != "column"
+        if clear and low < abs(one.value) < high and one.value not in explained:
+            return one
+    return None
 
 
 def independent_sum(labelled: Sequence[Labelled]) -> Sum | None:
