@@ -14,6 +14,7 @@ from flujo.engine.effects import StepEffects, importable
 from flujo.engine.failures import (
     KINDS,
     CutOff,
+    Exited,
     RecordedFailure,
     Rejected,
     TimeLimit,
@@ -24,9 +25,10 @@ from flujo.engine.failures import (
     told,
 )
 from flujo.engine.record import read_usage, write_usage
-from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, approval, ask, asked
+from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, approval, ask, asked, questions
 from flujo.engine.result import StepGaveUp, StepRetrying
 from flujo.engine.run import Frame, Run, Suspended, Walk
+from flujo.engine.threads import never_began
 from flujo.errors import (
     EffectDiverged,
     RecordError,
@@ -37,7 +39,7 @@ from flujo.errors import (
 )
 from flujo.pipeline.context import adopt, fork
 from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
-from flujo.pipeline.waits import Approval, PauseForHumanInput, StopPipeline
+from flujo.pipeline.waits import PauseForHumanInput, StopPipeline
 from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanStep
 from flujo.plan.types import type_name
@@ -68,6 +70,7 @@ class Attempted(NamedTuple):
 
 
 _GIVEN_UP = "it was given up"
+_NEVER_BEGAN = "it never began"
 _SETTLES = ("step.started", "step.attempt", "step.discarded", "request")
 
 
@@ -142,19 +145,15 @@ class Attempts:
             except PASSES:
                 self._discard(frame, info, "it ended the run")
                 raise
-            except asyncio.CancelledError:
-                self._discard(frame, info, _GIVEN_UP)
+            except asyncio.CancelledError as error:
+                self._discard(frame, info, _NEVER_BEGAN if self._never_began(error) else _GIVEN_UP)
                 raise
             except Exception as error:  # noqa: BLE001  # the step's own code
-                frame.used(info.usage)
-                if isinstance(error, TimeLimit | CutOff) and not self._plan.signature.is_async:
-                    run.note("step.discarded", address, {"attempt": info.attempt, "why": _GIVEN_UP})
-                if self._once and isinstance(error, TimeLimit | CutOff):
-                    return self._doubt(run, address)
-                wait = self._wait(run, info.attempt, error)
-                tried = tried.after(info, error)
-                note_failure(run, info, error, wait)
-                if wait is None:
+                failed = self._failed(frame, info, error)
+                if isinstance(failed, Suspended):
+                    return failed
+                tried, wait = tried.after(info, error), failed
+                if wait < 0:
                     break
             await self._rest(run, address, tried, wait)
         return await self._exhausted(frame, address, value, tried)
@@ -179,7 +178,9 @@ class Attempts:
             async with limit:
                 output = await self._call(frame, frame.context, value, info)
         except BaseExceptionGroup as group:
-            raise _questions(group) from None
+            raise questions(group) from None
+        except SystemExit as exit_:
+            raise Exited(exit_) from exit_
         except asyncio.CancelledError as error:
             raise_if_cancelled(error)
             raise CutOff(error) from error
@@ -235,6 +236,23 @@ class Attempts:
             await run.clock.sleep(left)
         return tried
 
+    def _failed(self, frame: Frame, info: StepInfo, error: Exception) -> float | Suspended:
+        """Record a failed attempt; return the seconds until another, less than 0 when there is none.
+
+        Whether an attempt took effect that was broken off is not known: where that matters, a person
+        is asked.
+        """
+        run, address = frame.run, info.address
+        frame.used(info.usage)
+        if isinstance(error, TimeLimit | CutOff) and not self._never_began(error):
+            if not self._plan.signature.is_async:
+                run.note("step.discarded", address, {"attempt": info.attempt, "why": _GIVEN_UP})
+            if self._once:
+                return self._doubt(run, address)
+        wait = self._wait(run, info.attempt, error)
+        note_failure(run, info, error, wait)
+        return -1.0 if wait is None else wait
+
     def _wait(self, run: Run, attempt: int, error: Exception) -> float | None:
         """Return the seconds until another attempt; None when there is none."""
         retry = self._node.retry
@@ -268,11 +286,15 @@ class Attempts:
             run.observe(StepGaveUp(run.id, address, failed))
         return failed
 
-    def fail_direct(self, run: Run, address: str, error: asyncio.CancelledError | Exception) -> Suspended:
+    def fail_direct(
+        self, run: Run, address: str, error: asyncio.CancelledError | SystemExit | Exception
+    ) -> Suspended:
         """Say what the failure of an agent's only attempt means: a question, or the step's failure."""
         if isinstance(error, asyncio.CancelledError):
             raise_if_cancelled(error)
             error = CutOff(error)
+        elif isinstance(error, SystemExit):
+            error = Exited(error)
         if isinstance(error, PauseForHumanInput):
             return self.pause(run, address, error)
         if isinstance(error, PASSES):
@@ -334,6 +356,10 @@ class Attempts:
             schema=codec_for(self._plan.output_type).schema(),
         )
 
+    def _never_began(self, error: BaseException) -> bool:
+        """Say whether an attempt was broken off while it still waited for a thread."""
+        return not self._plan.signature.is_async and never_began(error)
+
     def _discard(self, frame: Frame, info: StepInfo, why: str) -> None:
         """Note that an attempt was broken off, where that matters: what it cost, and that it may go on.
 
@@ -347,24 +373,6 @@ class Attempts:
             frame.used(info.usage)
             body["usage"] = from_json(write_usage(info.usage))
         frame.run.note("step.discarded", info.address, body)
-
-
-def _questions(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return what a group of tasks inside a step came to: one question, if asking is all that they did."""
-    asked, rest = group.split(Asked)
-    if asked is None or rest is not None:
-        return rest or group
-    found: list[Approval] = []
-    waiting: list[BaseException] = [asked]
-    while waiting:
-        match waiting.pop(0):
-            case BaseExceptionGroup(exceptions=inner):
-                waiting += inner
-            case Asked(suspended=suspended):
-                found += suspended.requests
-            case _:
-                pass
-    return Asked(Suspended(*found))
 
 
 async def _committed(run: Run) -> None:

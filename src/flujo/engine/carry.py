@@ -22,7 +22,16 @@ from flujo.engine.run import Suspended
 from flujo.engine.supervise import Supervised
 from flujo.engine.undo import Undo
 from flujo.engine.walk import compile_walk
-from flujo.errors import FlujoError, HookFailed, RecordError, RunCancelled, RunError, RunTaken, StepFailed
+from flujo.errors import (
+    FlujoError,
+    HookFailed,
+    RecordError,
+    RunBusy,
+    RunCancelled,
+    RunError,
+    RunTaken,
+    StepFailed,
+)
 from flujo.journal.store import StatusChange
 from flujo.pipeline.info import NO_USAGE
 from flujo.pipeline.waits import Approval, StopPipeline
@@ -64,7 +73,9 @@ class Carrier:
             StoreError: The store failed: likewise.
         """
         run_id, token = opened.run.id, opened.token
-        supervised = Supervised(self._work(opened))
+        if run_id in self._active:
+            raise RunBusy(f"run {run_id} is being carried on in this process", fix="await it, or cancel it")
+        supervised = Supervised(self._work(opened), opened.run.give_up)
         self._active[run_id] = supervised
         begins(token)
         cancelled: PipelineResult[Any] | None = None
@@ -162,6 +173,8 @@ class Carrier:
         """Undo what must be undone, show the result to hooks, record it, and return it."""
         if opened.resumed and opened.token and ending.status in ("failed", "cancelled", "stopped"):
             opened = await reread(self._build.plan, self._opener, opened)
+        if not opened.resumed and opened.run.recorder is not None and opened.run.recorder.seq == 0:
+            record_start(opened, opened.value)  # it was cancelled before it had begun
         run, frame = opened.run, opened.frame
         if self._undo and ending.status in ("failed", "cancelled") and ending.error is not None:
             begun = {"status": ending.status, "error": facts_of(ending.error), "reason": ending.reason}

@@ -56,6 +56,14 @@ class CutOff(Exception):
         self.__cause__ = cancellation
 
 
+class Exited(Exception):
+    """An attempt's code asked for the end of the whole process, which is not a step's to decide."""
+
+    def __init__(self, exit_: SystemExit) -> None:
+        super().__init__(f"it called sys.exit({exit_.code!r})")
+        self.__cause__ = exit_
+
+
 class TimeLimit(Exception):
     """An attempt took longer than its step allows."""
 

@@ -16,7 +16,7 @@ from flujo.engine.patch import compose
 from flujo.engine.record import OUTPUT_APART, Memo, read_usage, write_usage
 from flujo.engine.result import StepCompleted, StepResult, StepStarted
 from flujo.engine.run import Frame, Suspended, Walk
-from flujo.errors import HookFailed, RecordError
+from flujo.errors import HookFailed, RecordError, RunTaken
 from flujo.pipeline.info import NO_USAGE, Usage
 from flujo.plan.codec import Unrecordable
 from flujo.plan.nodes import PlanStep
@@ -46,6 +46,8 @@ def compile_step(plan: PlanStep, build: Build, fallback: Walk | None) -> Walk:
                 assert codec is not None
                 known = await run.recorder.recorded(known, codec)
             return reuse(frame, address, known)
+        if run.given_up:
+            raise RunTaken(f"run {run.id} was given up before {address!r} began")
         if run.recorder is not None:
             await run.recorder.commit()
         if before or run.observe is not None:
@@ -60,7 +62,7 @@ def compile_step(plan: PlanStep, build: Build, fallback: Walk | None) -> Walk:
                 output = await direct(frame, value)
                 if classes is not None and not isinstance(output, classes):
                     raise attempts.mistyped(output)
-            except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # the step's own code
+            except (asyncio.CancelledError, SystemExit, Exception) as error:  # noqa: BLE001  # the step's own code
                 return attempts.fail_direct(run, address, error)
         else:
             outcome = await attempts.run(frame, address, value)

@@ -62,6 +62,11 @@ class Hooks:
     @staticmethod
     def of(hooks: Sequence[Hook], callbacks: Sequence[Callback | None]) -> Hooks:
         """Sort hooks and single callbacks by moment, leaving out what nobody overrode."""
+        for name, callback in zip(_NAMES, callbacks, strict=True):
+            if callback is not None and not callable(callback):
+                raise ConfigError(
+                    f"{name}={callback!r} is no function", fix="pass one function, or a Hook in hooks="
+                )
         for hook in hooks:
             if not any(callable(getattr(hook, name, None)) for name in _NAMES):
                 raise ConfigError(

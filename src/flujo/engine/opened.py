@@ -14,14 +14,14 @@ from pydantic_core import from_json, to_json
 from flujo.engine.clock import Clock
 from flujo.engine.identity import is_alive, new_run_id, new_token, owner_of
 from flujo.engine.patch import Tracker, restore, snapshot
-from flujo.engine.record import Recall, Recorder
+from flujo.engine.record import Memo, Recall, Recorder
 from flujo.engine.result import RunEvent, StepResult
 from flujo.engine.run import Frame, Run
 from flujo.engine.threads import Threads
 from flujo.errors import InputError, PlanChanged, RunBusy, RunConflict, UnknownRun
 from flujo.journal.events import Event
 from flujo.journal.store import JournalStore, RunRecord, StatusChange
-from flujo.pipeline.context import PipelineContext
+from flujo.pipeline.context import PipelineContext, clone
 from flujo.plan.codec import Unrecordable, codec_for
 from flujo.plan.plan import Plan
 from flujo.plan.types import recorded_input
@@ -64,7 +64,7 @@ class Opened:
         run, frame = self.run.heir(), self.frame
         ended = Frame(run, "", frame.context, frame.tracker, frame.slots)
         ended.usage = frame.usage
-        return Opened(run, ended, self.value, self.resumed)
+        return Opened(run, ended, self.value, self.resumed, self.started)
 
 
 def record_start(opened: Opened, value: Any) -> None:
@@ -91,8 +91,9 @@ class Live:
         """Return the same state to go on from, so that a result can be resumed more than once."""
         notes = {address: list(known) for address, known in self.recall.notes.items()}
         views = {prefix: view.model_copy(deep=True) for prefix, view in self.views.items()}
-        recall = Recall(dict(self.recall.done), notes)
-        return Live(recall, self.context.model_copy(deep=True), views, self.value, self.steps)
+        done = {address: _cloned(memo) for address, memo in self.recall.done.items()}
+        recall = Recall(done, notes)
+        return Live(recall, self.context.model_copy(deep=True), views, clone(self.value), self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +175,8 @@ class Opener:
         run.earlier = live.steps
         return Opened(run, Frame(run, "", live.context, None, {}), live.value, resumed=True)
 
-    async def stored(self, known: Stored, observe: Observe, *, reads: bool = False) -> Opened:
-        """Open a run that is in the store; ``reads`` where it is only looked at."""
+    async def stored(self, known: Stored, observe: Observe) -> Opened:
+        """Open a run that is in the store."""
         assert self._store is not None
         last = known.events[-1]
         recorder = Recorder(
@@ -315,6 +316,10 @@ class Opener:
             addresses=differing,
             fix="resume it with the code that it began with, or start a new run",
         )
+
+
+def _cloned(memo: Memo | bytes) -> Memo | bytes:
+    return memo._replace(output=clone(memo.output)) if isinstance(memo, Memo) else memo
 
 
 def _checked_id(run_id: str) -> str:

@@ -26,6 +26,24 @@ class Asked(BaseException):
         self.suspended = suspended
 
 
+def questions(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return what a group of tasks inside a step came to: one question, if asking is all that they did."""
+    asked, rest = group.split(Asked)
+    if asked is None or rest is not None:
+        return rest or group
+    found: list[Approval] = []
+    waiting: list[BaseException] = [asked]
+    while waiting:
+        match waiting.pop(0):
+            case BaseExceptionGroup(exceptions=inner):
+                waiting += inner
+            case Asked(suspended=suspended):
+                found += suspended.requests
+            case _:
+                pass
+    return Asked(Suspended(*found))
+
+
 def answer_to(run: Run, address: str) -> Mapping[str, Any] | None:
     """Return the answer to the last request made at an address, if it was answered."""
     answer = None

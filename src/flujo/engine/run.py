@@ -95,6 +95,10 @@ class Run:
         """Return what is known to have happened here before this process took the run on."""
         return self.notes.get(address, [])
 
+    def give_up(self) -> None:
+        """Let no further step or effect begin: the run is cancelled, or its caller is."""
+        self.given_up = True
+
     def heir(self) -> Run:
         """Return the same run for its end, cut off from steps that were given up and may still be running."""
         run = Run(

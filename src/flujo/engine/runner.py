@@ -16,7 +16,7 @@ from flujo.engine.clock import Clock, SystemClock
 from flujo.engine.history import stored_result
 from flujo.engine.hooks import Hook, Hooks
 from flujo.engine.opened import Live, Opened, Opener, Stored
-from flujo.engine.record import Note
+from flujo.engine.record import Note, Recall
 from flujo.engine.requests import pending as pending_requests
 from flujo.engine.result import Finished, PipelineResult, RunEvent
 from flujo.errors import ConfigError, InputError, ResumeError, RunBusy, UnknownRequest, UnknownRun
@@ -88,6 +88,10 @@ class Flujo(Generic[In, Out]):
     ) -> None:
         if durability not in ("sync", "async"):
             raise ConfigError(f"durability={durability!r}", fix='use "sync" or "async"')
+        if context_model is not None and not _is_context(context_model):
+            raise ConfigError(
+                f"context_model={context_model!r}", fix="pass a class derived from PipelineContext"
+            )
         self.plan: Plan = compile_plan(
             pipeline, context_model=context_model, input_type=input_type, recorded=state is not None
         )
@@ -168,7 +172,7 @@ class Flujo(Generic[In, Out]):
 
     def resume(
         self,
-        run: str | PipelineResult[Any],
+        pipeline_state: str | PipelineResult[Any],
         human_input: Value = ...,
         *,
         request: str | None = None,
@@ -176,12 +180,13 @@ class Flujo(Generic[In, Out]):
     ) -> PipelineResult[Out]:
         """Go on with a run; for code that is not ``async``. See :meth:`resume_async`."""
         return _blocking(
-            "resume", lambda: self.resume_async(run, human_input, request=request, take_over=take_over)
+            "resume",
+            lambda: self.resume_async(pipeline_state, human_input, request=request, take_over=take_over),
         )
 
     async def resume_async(
         self,
-        run: str | PipelineResult[Any],
+        pipeline_state: str | PipelineResult[Any],
         human_input: Value = ...,
         *,
         request: str | None = None,
@@ -190,7 +195,7 @@ class Flujo(Generic[In, Out]):
         """Go on with a run that is paused, or whose process died.
 
         Args:
-            run: The run's id, or the result it paused with.
+            pipeline_state: The run's id, or the result it paused with.
             human_input: The answer to what it waits for: a value, or a :class:`Decision`.
             request: The id or address of the request that is answered, where there are several.
             take_over: Go on although the run's owner cannot be seen to have ended, as on another host.
@@ -206,18 +211,20 @@ class Flujo(Generic[In, Out]):
             PlanChanged: The run was made by another plan.
             RunBusy: The run is being carried on elsewhere.
         """
-        return await self._go_on(run, human_input, request, take_over, None)
+        return await self._go_on(pipeline_state, human_input, request, take_over, None)
 
     async def stream_resume_async(
         self,
-        run: str | PipelineResult[Any],
+        pipeline_state: str | PipelineResult[Any],
         human_input: Value = ...,
         *,
         request: str | None = None,
         take_over: bool = False,
     ) -> AsyncGenerator[RunEvent]:
         """Go on with a run and yield what happens; see :meth:`resume_async` and :meth:`stream_async`."""
-        carried = _streamed(lambda observe: self._go_on(run, human_input, request, take_over, observe))
+        carried = _streamed(
+            lambda observe: self._go_on(pipeline_state, human_input, request, take_over, observe)
+        )
         async with aclosing(carried) as events:
             async for event in events:
                 yield event
@@ -322,12 +329,10 @@ class Flujo(Generic[In, Out]):
             known = await self._named(run_id)
             if known is not None:
                 self._opener.check_same_input(known, value)
-                return await self._go_on(run_id, ..., None, False, observe)
+                return await self._go_on_stored(known, ..., None, False, observe)
         return await self._carrier.carry(self._opener.new(value, context, run_id, labels, observe))
 
     async def _named(self, run_id: str) -> Stored | None:
-        if self._carrier.carries(run_id):
-            raise RunBusy(f"run {run_id} is being carried on in this process", fix="await it, or cancel it")
         if self.store is None or await self.store.run(run_id) is None:
             return None
         return await self._opener.find(run_id)
@@ -341,11 +346,23 @@ class Flujo(Generic[In, Out]):
         observe: Callable[[RunEvent], None] | None,
     ) -> PipelineResult[Any]:
         run_id = run if isinstance(run, str) else run.run_id
-        if self._carrier.carries(run_id):
-            raise RunBusy(f"run {run_id} is being carried on in this process", fix="await it, or cancel it")
         if self.store is None:
             return await self._go_on_live(run, human_input, request, observe)
-        known = await self._opener.find(run_id)
+        return await self._go_on_stored(
+            await self._opener.find(run_id), human_input, request, take_over, observe
+        )
+
+    async def _go_on_stored(
+        self,
+        known: Stored,
+        human_input: Value,
+        request: str | None,
+        take_over: bool,
+        observe: Callable[[RunEvent], None] | None,
+    ) -> PipelineResult[Any]:
+        run_id = known.record.run_id
+        if self._carrier.carries(run_id):
+            raise RunBusy(f"run {run_id} is being carried on in this process", fix="await it, or cancel it")
         await self._opener.check(known, take_over=take_over)
         if known.record.status in ENDED:
             if human_input is not ...:
@@ -374,7 +391,9 @@ class Flujo(Generic[In, Out]):
             self._note_answer(opened, live.recall, _decision(human_input), request)
         return await self._carrier.carry(opened)
 
-    def _note_answer(self, opened: Opened, recall: Any, decision: Decision, request: str | None) -> Approval:
+    def _note_answer(
+        self, opened: Opened, recall: Recall, decision: Decision, request: str | None
+    ) -> Approval:
         run = opened.run
         asked = choose(recall, run.id, request)
         body = judged(self.plan, recall, asked, decision, self._clock.now())
@@ -387,7 +406,13 @@ def _decision(human_input: Value) -> Decision:
     return human_input if isinstance(human_input, Decision) else Decision("edit", human_input)
 
 
+def _is_context(model: object) -> bool:
+    return isinstance(model, type) and issubclass(model, PipelineContext)
+
+
 def _store(state: JournalStore | str | Path | None) -> JournalStore | None:
+    if isinstance(state, bool | int | float | bytes | dict | list):
+        raise ConfigError(f"state={state!r} is no store", fix="pass the path of a SQLite file, or a store")
     if isinstance(state, str | Path):
         from flujo.journal.sqlite import SQLiteStore
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 GRACE = 0.05
@@ -19,14 +19,16 @@ class Supervised:
 
     Args:
         work: What to carry out.
+        give_up: Called before the work is cancelled, so that nothing new begins in it.
     """
 
-    def __init__(self, work: Coroutine[Any, Any, Any]) -> None:
+    def __init__(self, work: Coroutine[Any, Any, Any], give_up: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         self._loop = loop
         self._ended: asyncio.Future[None] = loop.create_future()
         self._task = loop.create_task(work)
         self._task.add_done_callback(self._end)
+        self._give_up = give_up
         self.reason: str | None = None
 
     def _end(self, task: asyncio.Task[Any] | None = None) -> None:
@@ -50,6 +52,7 @@ class Supervised:
     def _cancel(self, reason: str) -> None:
         if self.reason is None and not self._ended.done():
             self.reason = reason
+            self._give_up()
             self._task.cancel()
             self._loop.call_later(GRACE, self._end)
 
@@ -68,6 +71,7 @@ class Supervised:
         try:
             await self._ended
         except asyncio.CancelledError:
+            self._give_up()
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=GRACE)
             raise

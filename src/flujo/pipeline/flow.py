@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Concatenate, Generic, Literal, TypeVar, final, overload
 
 from flujo.errors import PipelineError
-from flujo.pipeline.node import In, Node, Out, check_name, check_node, labeled_nodes
+from flujo.pipeline.node import In, Node, Out, check_function, check_name, check_node, labeled_nodes
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -51,6 +51,7 @@ class Branch(Node[In, Out], Generic[In, Out]):
     ) -> None:
         if not cases:
             raise PipelineError("Branch has no case", fix="pass cases={key: node, …}")
+        check_function(on, "Branch, on")
         labeled_nodes("Branch", {str(key): node for key, node in cases.items()})
         labels = [case_label(key) for key in cases]
         if default is not None:
@@ -104,6 +105,7 @@ class Loop(Node[In, Out]):
         if on_exhausted not in ("fail", "return"):
             raise PipelineError(f"Loop(on_exhausted={on_exhausted!r})", fix='use "fail" or "return"')
         check_node(body, "Loop, body")
+        check_function(until, "Loop, until")
         object.__setattr__(self, "body", body)
         object.__setattr__(self, "until", until)
         object.__setattr__(self, "max_turns", max_turns)

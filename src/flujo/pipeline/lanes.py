@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, Literal, TypeVar, final, overload
 
 from flujo.errors import PipelineError
-from flujo.pipeline.node import In, Node, Out, check_name, check_node, labeled_nodes
+from flujo.pipeline.node import In, Node, Out, check_function, check_name, check_node, labeled_nodes
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -243,6 +243,8 @@ class Map(Node[In, Out]):
         if on_failure not in ("cancel", "collect"):
             raise PipelineError(f"Map(on_failure={on_failure!r})", fix='use "cancel" or "collect"')
         check_node(body, "Map, body")
+        if over is not None:
+            check_function(over, "Map, over")
         object.__setattr__(self, "body", body)
         object.__setattr__(self, "over", over)
         object.__setattr__(self, "concurrency", concurrency)

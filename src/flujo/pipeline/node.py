@@ -128,6 +128,16 @@ def check_node(value: object, place: str) -> None:
         )
 
 
+def check_function(value: object, place: str) -> None:
+    """Refuse what cannot be called.
+
+    Raises:
+        PipelineError: It cannot.
+    """
+    if not callable(value):
+        raise PipelineError(f"{place}={value!r} is no function", fix="pass a function of the node's input")
+
+
 def check_name(name: str) -> str:
     """Return a node's name, refusing the characters that addresses are made with."""
     bad = sorted(_RESERVED.intersection(name))

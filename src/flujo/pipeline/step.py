@@ -86,9 +86,10 @@ class Retry:
         self,
         attempts: int = 3,
         backoff: float = 0.5,
+        jitter: float = 0.1,
+        *,
         factor: float = 2.0,
         longest: float = 60.0,
-        jitter: float = 0.1,
         on: type[BaseException] | Iterable[type[BaseException]] = (Exception,),
     ) -> None:
         if not _is_count(attempts):
@@ -179,7 +180,8 @@ class Step(Node[In, Out]):
     Args:
         agent: What does the work.
         name: Its name in addresses; the function's or the class's when left out.
-        retry: Attempts and waits, or just the number of attempts; one attempt when left out.
+        retry: Attempts and waits, or just the number of attempts. When left out: one attempt, or three
+            where validators reject an output.
         timeout: The time limit of each attempt, in seconds.
         fallback: What runs, with the same input, when every attempt failed.
         validators: Each judges the output (and the context, if it asks): None or True accepts; False,
@@ -313,7 +315,7 @@ def _checked(agent: Work, settings: StepSettings) -> dict[str, object]:
     return {
         "agent": agent,
         "_name": name,
-        "retry": _retry(name, settings.get("retry")),
+        "retry": _retry(name, settings.get("retry"), judged=bool(settings.get("validators"))),
         "timeout": _seconds(name, settings.get("timeout")),
         "fallback": fallback,
         "validators": tuple(settings.get("validators", ())),
@@ -338,10 +340,10 @@ def _step_name(agent: object, name: str) -> str:
     return "lambda" if found == "<lambda>" else check_name(found)
 
 
-def _retry(name: str, retry: object) -> Retry:
+def _retry(name: str, retry: object, *, judged: bool) -> Retry:
     match retry:
         case None:
-            return Retry(attempts=1)
+            return Retry(3, 0.0, on=()) if judged else Retry(attempts=1)
         case Retry():
             return retry
         case int() if _is_count(retry):

@@ -5,13 +5,13 @@ import inspect
 import typing
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Annotated, Any, cast, get_args, get_origin
 
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.info import StepInfo
 from flujo.pipeline.step import From
-from flujo.plan.types import Type
+from flujo.plan.types import Type, members
 
 
 class SignatureProblem(Exception):
@@ -129,14 +129,16 @@ def _assign(parameter: inspect.Parameter, index: int, hint: Type, found: dict[st
         else None
     )
     bare = get_args(hint)[0] if _annotated(hint) else hint
+    present = [member for member in members(bare) if member is not NoneType]
+    wanted = present[0] if len(present) == 1 else bare  # `StepInfo | None` asks for it as well
     if name in found["named"] or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
         return
     if source is not None:
         found["named"][name] = source.node
         found["named_types"][name] = bare
-    elif _is_class(bare, PipelineContext):
-        found["context"], found["context_type"] = name, bare
-    elif _is_class(bare, StepInfo):
+    elif _is_class(wanted, PipelineContext):
+        found["context"], found["context_type"] = name, wanted
+    elif _is_class(wanted, StepInfo):
         found["info"] = name
     elif "input" not in found and (parameter.default is parameter.empty or index == 0):
         found["input"], found["input_type"], found["first"] = name, hint, index == 0
