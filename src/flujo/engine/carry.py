@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pydantic_core import to_json
 
@@ -176,10 +176,8 @@ class Carrier:
         if not opened.resumed and opened.run.recorder is not None and opened.run.recorder.seq == 0:
             record_start(opened, opened.value)  # it was cancelled before it had begun
         run, frame = opened.run, opened.frame
-        if self._undo and ending.status in ("failed", "cancelled") and ending.error is not None:
-            begun = {"status": ending.status, "error": facts_of(ending.error), "reason": ending.reason}
-            for line in await self._undo.run(frame, begun):
-                ending.error.add_note(line)
+        if ending.status in ("failed", "cancelled"):
+            await self._undone(opened, ending)
         result: PipelineResult[Any] = PipelineResult(
             run_id=run.id,
             status=ending.status,
@@ -193,14 +191,24 @@ class Carrier:
             _live=_live(opened) if ending.status == "paused" and run.recorder is None else None,
         )
         try:
-            result = await shown(self._build.hooks.on_end, result, context=frame.context)
+            result = _whole(await shown(self._build.hooks.on_end, result, context=frame.context))
         except (HookFailed, StopPipeline) as raised:
             result = _spoiled(result, raised)
+            if result.status == "failed" and ending.status not in ("failed", "cancelled"):
+                await self._undone(opened, Ending("failed", error=result.error))
         if run.recorder is not None:
             result = await self._record_end(opened, result)
         if run.observe is not None and result.status == "paused":
             run.observe(Paused(run.id, result.pending))
         return result
+
+    async def _undone(self, opened: Opened, ending: Ending) -> None:
+        """Undo what the run's steps declare; what could not be undone is noted on the error."""
+        if not self._undo or ending.error is None:
+            return
+        begun = {"status": ending.status, "error": facts_of(ending.error), "reason": ending.reason}
+        for line in await self._undo.run(opened.frame, begun):
+            ending.error.add_note(line)
 
     async def _record_end(self, opened: Opened, result: PipelineResult[Any]) -> PipelineResult[Any]:
         """Record how a run ended, and return its result: failed, where that cannot be recorded."""
@@ -255,6 +263,16 @@ def facts_of(error: FlujoError) -> dict[str, Any]:
 def _live(opened: Opened) -> Live:
     run = opened.run
     return Live(run.so_far(), opened.frame.context, dict(run.views), opened.value, run.all_steps())
+
+
+def _whole(shown_as: object) -> PipelineResult[Any]:
+    """Refuse what a hook put in the place of a run's result, if it is none."""
+    if not isinstance(shown_as, PipelineResult):
+        raise HookFailed(
+            f"a hook replaced the run's result by {type(shown_as).__name__}",
+            fix="replace it by another PipelineResult: Replace(dataclasses.replace(pipeline_result, …))",
+        )
+    return cast("PipelineResult[Any]", shown_as)
 
 
 def _spoiled(result: PipelineResult[Any], raised: HookFailed | StopPipeline) -> PipelineResult[Any]:
