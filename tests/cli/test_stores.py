@@ -105,6 +105,15 @@ def test_the_audit_names_the_first_bad_event(sql: str, fault: str, seq: int, kep
     assert kept("audit", "verify", "b").code == 0
 
 
+def test_the_audit_finds_runs_whose_record_is_gone(kept: Shell) -> None:
+    change("DELETE FROM runs WHERE run_id = 'a'")
+    told = kept("audit", "verify")
+    assert (told.code, told.out) == (6, "broken  a  event 1: the run has events but no record\n")
+    assert "1 run of 2 broken" in told.err
+    assert kept("audit", "verify", "a").code == 6
+    assert kept("audit", "verify", "c").code == 2
+
+
 def test_a_run_whose_journal_was_changed_is_not_resumed(flujo: Shell) -> None:
     flujo("run", "shop.py:letter", "--input", "x", "--run-id", "a")
     change(

@@ -204,7 +204,10 @@ class TestFindings:
         store = SQLiteStore(ledger.path)
         reports = [report async for report in verify_all(store)]
         await store.close()
-        assert [(report.run_id, report.sound) for report in reports] == [("\ufffd", False)]
+        assert [(report.run_id, report.finding and report.finding.fault) for report in reports] == [
+            ("\ufffd", "unreadable"),
+            ("run-1", "record"),
+        ]
 
     async def test_an_unknown_run(self, ledger: Ledger) -> None:
         with pytest.raises(UnknownRun, match="no run is called 'run-2'"):
@@ -371,3 +374,38 @@ def test_any_flipped_bit_is_found(
         with closing(sqlite3.connect(ledger.path, isolation_level=None)) as connection:
             connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, rowid))
     assert any(not report.sound for report in reports)
+
+
+class TestOrphans:
+    """Runs whose record was deleted, but not their events."""
+
+    async def test_events_without_a_record_are_found(self, ledger: Ledger) -> None:
+        ledger.tamper("DELETE FROM runs WHERE run_id = 'run-1'")
+        store, other = SQLiteStore(ledger.path), Scribe("run-2")
+        await store.submit(other.begin())
+        await store.submit(other.end(COMPLETED))
+        try:
+            reports = {report.run_id: report.finding async for report in verify_all(store)}
+        finally:
+            await store.close()
+        assert reports == {
+            "run-2": None,
+            "run-1": Finding(1, "", "record", "the run has events but no record"),
+        }
+
+    async def test_a_question_for_some_runs_is_not_about_those_without_a_record(self, ledger: Ledger) -> None:
+        ledger.tamper("DELETE FROM runs WHERE run_id = 'run-1'")
+        store = SQLiteStore(ledger.path)
+        try:
+            told = {
+                query: [report.run_id async for report in verify_all(store, query)]
+                for query in (RunQuery(pipeline="triage"), RunQuery(prefix="run-1"), RunQuery(prefix="run-2"))
+            }
+        finally:
+            await store.close()
+        assert list(told.values()) == [[], ["run-1"], []]
+
+    async def test_a_store_in_memory_has_none(self) -> None:
+        store, scribe = MemoryStore(), Scribe()
+        await store.submit(scribe.begin())
+        assert await store.orphans() == []

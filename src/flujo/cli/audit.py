@@ -50,7 +50,8 @@ def verify_store(config: Config, typed: str | None, *, as_json: bool) -> int:
 async def _verified(config: Config, typed: str | None) -> list[Report]:
     async with opened(config.store) as store:
         if typed is not None:
-            return [await verify(store, (await find_run(store, typed)).run_id)]
+            gone = typed in await store.orphans()
+            return [await verify(store, typed if gone else (await find_run(store, typed)).run_id)]
         return [one async for one in verify_all(store)]
 
 

@@ -87,6 +87,12 @@ class MemoryStore:
             records = list(self._runs.values())
         return page_of(records, query)
 
+    async def orphans(self) -> list[str]:
+        """Return the ids that events are kept under without a run's record."""
+        self._check_open()
+        with self._lock:
+            return sorted(self._events.keys() - self._runs.keys())
+
     async def payload(self, digest: bytes) -> bytes:
         """Return the payload with this SHA-256; raise ``ChainBroken`` if it is missing or changed."""
         self._check_open()

@@ -138,6 +138,10 @@ class SQLiteStore:
         found.sort(key=lambda record: (record.created_at, record.run_id), reverse=True)
         return cut(found, query.limit)
 
+    async def orphans(self) -> list[str]:
+        """Return the ids that events are kept under without a run's record."""
+        return [run_id for (run_id,) in await asyncio.to_thread(self._aside, [("orphans", ())])]
+
     async def payload(self, digest: bytes) -> bytes:
         """Return the payload with this SHA-256; raise ``ChainBroken`` if it is missing or changed."""
         rows = await self._rows("payload", (digest,))

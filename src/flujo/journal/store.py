@@ -150,6 +150,10 @@ class JournalStore(Protocol):
         """Return a page of runs, newest first."""
         ...
 
+    async def orphans(self) -> list[str]:
+        """Return, in order, the ids that events are kept under without a run's record: damage made them."""
+        ...
+
     async def payload(self, digest: bytes) -> bytes:
         """Return the payload with this SHA-256; raise ``ChainBroken`` if it is missing or changed."""
         ...

@@ -77,19 +77,33 @@ async def verify(store: JournalStore, run_id: str) -> Report:
 
 
 async def verify_all(store: JournalStore, query: RunQuery | None = None) -> AsyncIterator[Report]:
-    """Verify the runs of a query one after the other, newest first; all runs when none is given."""
+    """Verify the runs of a query one after the other, newest first; all runs when none is given.
+
+    Events whose run's record is gone come last. Only their ids are known: a query for a status, a
+    pipeline or a time leaves them out.
+    """
     query = query or RunQuery()
+    prefix = query.prefix
+    by_id_only = not query.status and not query.pipeline and query.since is None and query.until is None
     while True:
         page = await store.runs(query)
         for record in page.runs:
-            try:
-                yield await verify(store, record.run_id)
-            except UnknownRun:  # the name in the list is not the one in the file
-                nameless = Finding(1, "", "unreadable", "the name in the run's record cannot be read")
-                yield Report(record.run_id, 0, nameless)
+            yield await _named(store, record.run_id)
         if not page.next:
-            return
+            break
         query = replace(query, after=page.next)
+    for run_id in await store.orphans() if by_id_only else ():
+        if run_id.startswith(prefix):
+            yield await _named(store, run_id)
+
+
+async def _named(store: JournalStore, run_id: str) -> Report:
+    """Verify a run that a list names, which may not be the name in the file."""
+    try:
+        return await verify(store, run_id)
+    except UnknownRun:
+        nameless = Finding(1, "", "unreadable", "the name in the run's record cannot be read")
+        return Report(run_id, 0, nameless)
 
 
 class _Audit:

@@ -69,6 +69,17 @@ WHERE run_id >= :prefix AND run_id < :prefix || char(1114111)
   AND (:pipeline = '' OR pipeline = :pipeline)
 ORDER BY +created_at DESC, run_id DESC LIMIT :limit
 
+-- name: orphans
+-- Ids of events that no record names. One look into the index for each run, not one for each event.
+WITH RECURSIVE ids (run_id) AS (
+    SELECT min(run_id) FROM events
+    UNION ALL
+    SELECT (SELECT min(events.run_id) FROM events WHERE events.run_id > ids.run_id) FROM ids
+    WHERE ids.run_id IS NOT NULL
+)
+SELECT CAST(run_id AS TEXT) FROM ids
+WHERE run_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.run_id = ids.run_id)
+
 -- name: payload
 SELECT bytes FROM payloads WHERE digest = ?
 
