@@ -10,6 +10,9 @@ SHELL := /bin/sh
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME UV_PYTHON
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
+# uv trusts the certificates that pip trusts, the system's; the older versions know it by the second name.
+export UV_SYSTEM_CERTS ?= 1
+export UV_NATIVE_TLS ?= 1
 export PIP_USER := 0
 export PIP_REQUIRE_VIRTUALENV := 0
 
