@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -245,25 +246,12 @@ def _aligned(document: Document) -> LineFacts:
     zero, and their sum must be printed in another row: that is what makes them positions.
     """
     numbers = [one for one in printed_numbers(document) if one.monetary and one.other is None]
-    groups: dict[tuple[int, int], list[Printed]] = {}
-    for one in numbers:
-        line = document.lines[one.line]
-        last = [other for other in numbers if other.line == one.line][-1]
-        if one is last and len(line.cells) <= 3 and re.search(r"[a-z]{2}", line.folded[: one.start]):
-            groups.setdefault((round(line.words[0].x0 / 3), round(one.x1 / 3)), []).append(one)
+    printed = Counter(one.value for one in numbers)
     best: list[Printed] = []
-    for group in groups.values():
-        for begin in range(len(group)):
-            run = group[begin:]
-            total = sum((one.value for one in run), Decimal(0))
-            outside = [one for one in numbers if one not in run and one.value == total]
-            if (
-                sum(one.value != 0 for one in run) >= 2
-                and outside
-                and not _any_sum(document, run)
-                and len(run) > len(best)
-            ):
-                best = run
+    for group in _groups(document, numbers):
+        run = _adding_up(document, group, printed)
+        if len(run) > len(best):
+            best = run
     items = tuple(
         LineItem(
             description=document.lines[one.line].cells[0].text.strip()[:120],
@@ -277,5 +265,35 @@ def _aligned(document: Document) -> LineFacts:
     )
 
 
-def _any_sum(document: Document, run: Sequence[Printed]) -> bool:
-    return any(_sum_role(document.lines[one.line], [one]) is not None for one in run)
+def _groups(document: Document, numbers: Sequence[Printed]) -> Iterator[list[Printed]]:
+    """The last amounts of the rows that begin and end at the same places."""
+    groups: dict[tuple[int, int], list[Printed]] = {}
+    for one in {other.line: other for other in numbers}.values():
+        line = document.lines[one.line]
+        if len(line.cells) <= 3 and re.search(r"[a-z]{2}", line.folded[: one.start]):
+            groups.setdefault((round(line.words[0].x0 / 3), round(one.x1 / 3)), []).append(one)
+    yield from groups.values()
+
+
+def _adding_up(document: Document, group: Sequence[Printed], printed: Counter[Decimal]) -> list[Printed]:
+    """The longest end of a group whose sum is printed outside of it and that holds no sum itself.
+
+    It grows upward from the last row with its sum and its values counted along, so that a long document
+    takes one pass.
+
+    Args:
+        document: Where the group stands.
+        group: Amounts in reading order.
+        printed: How often each value is printed in the whole document.
+    """
+    total, filled, length = Decimal(0), 0, 0
+    inside: Counter[Decimal] = Counter()
+    for taken, one in enumerate(reversed(group), start=1):
+        if _sum_role(document.lines[one.line], [one]) is not None:
+            break
+        total += one.value
+        filled += one.value != 0
+        inside[one.value] += 1
+        if filled >= 2 and printed[total] > inside[total]:
+            length = taken
+    return list(group[len(group) - length :])
