@@ -21,8 +21,10 @@ Settings and where they may come from are in [configuration.md](configuration.md
 ## What holds for every command
 
 Data goes to stdout and everything else to stderr. `--json` prints one JSON document instead, and with
-`--stream` one JSON line for each event, the result last. What steps print goes to stderr. A failing command
-says what to do next; with `--json` it prints the same on stdout:
+`--stream` one JSON line for each event, the result last. What the pipeline's code prints goes to stderr, and
+so does what the programs print that it starts. Code that calls `sys.exit` does not choose the exit code: a
+module counts as one that cannot be loaded, and a step fails. A failing command says what to do next; with
+`--json` it prints the same on stdout:
 
 ```json
 {"error": {"code": "target", "message": "there is no file pipelin.py", "fix": "did you mean pipeline.py?"}}
@@ -30,8 +32,8 @@ says what to do next; with `--json` it prints the same on stdout:
 
 | exit code | meaning |
 |---|---|
-| 0 | done |
-| 1 | the run failed, was stopped or was cancelled; the store or a file cannot be used |
+| 0 | done; also when the run was stopped on purpose, which `stopped: reason` tells |
+| 1 | the run failed or was cancelled; the store or a file cannot be used |
 | 2 | usage: the words of the command line, the input, the settings, or a run or request that is not there |
 | 3 | the run waits for a person |
 | 4 | a person denied, or an answer was rejected; a rejected answer leaves the request open |
@@ -44,8 +46,10 @@ object is a pipeline, a step or another node, a `Flujo` runner (which keeps its 
 without arguments that returns one of them. A run remembers its target, so that `flujo runs resume` finds the
 pipeline again.
 
-**The input** comes from `--input TEXT`, `--input -` (stdin), `--input @PATH`, `--input-file PATH`, or a
-pipe. Text that is JSON of the type that the pipeline takes is that value; any other text is itself.
+**The input** comes from the word after the target, `--input TEXT`, `--input-file PATH`, or a pipe; one of
+them. `-` reads stdin and `@PATH` a file. The word after the target reads a file also by its mere name, if
+there is one: `flujo run TARGET in.json`. Text that is JSON of the type that the pipeline takes is that value;
+any other text is itself.
 
 **Runs and requests** are named by their id, by a beginning of it that no other has, or by `last` for the
 newest run. A request's id is its run's, a colon, and the address where it waits.
