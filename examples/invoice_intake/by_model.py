@@ -20,6 +20,7 @@ from .date_formats import printed_dates
 from .document import Document, Reading, fold
 from .facts import AmountFacts, DateFacts, Fact, Facts, LineFacts, LineItem, SupplierFacts, TaxLine
 from .paper import document_kind
+from .supplier import heads_a_table
 
 DEFAULT_URL = "https://api.openai.com/v1"
 #: Longer texts are cut: totals stand at the beginning or the end.
@@ -171,7 +172,7 @@ def facts_from(document: Document, answer: Answer, model: str) -> Facts:
         kind=kind,
         reason=reason,
         supplier=SupplierFacts(
-            supplier=_occurring(document, answer.supplier, model),
+            supplier=_supplier(document, answer.supplier, model),
             number=_occurring(document, answer.number, model),
         ),
         dates=DateFacts(issued=_dated(document, answer.date, model), due=_dated(document, answer.due, model)),
@@ -222,6 +223,12 @@ def _occurring(document: Document, text: str | None, model: str) -> Fact[str]:
     if not compact or compact not in re.sub(r"[^a-z0-9]", "", document.folded):
         return Fact[str](considered=(text,), why=f'{model} says "{text}", which is not printed')
     return Fact[str](value=text, confidence=0.8, printed=text, why=f"read by {model}, and printed")
+
+
+def _supplier(document: Document, name: str | None, model: str) -> Fact[str]:
+    if name and heads_a_table(name):
+        return Fact[str](why=f'{model} says "{name}", which heads a column')
+    return _occurring(document, name, model)
 
 
 def _dated(document: Document, text: str | None, model: str) -> Fact[date]:

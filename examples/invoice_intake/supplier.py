@@ -61,6 +61,19 @@ _TITLE_WORDS = re.compile(
     r"|facture|factura|fattura"
     r"|factuur|fatura|faktura|rekening|de vente|original(?: for recipient)?)\b"
 )
+_TABLE_HEAD = re.compile(
+    r"(?:(?:description|item|qty|quantity|units?|hours?|hrs|rate|price|cost|amount|line|total|sub|net|gross"
+    r"|service|product|article|details?|particulars|activity|title|code|no|nr|ref|reference|sku|hsn|sac|unit"
+    r"|pos|position|beschreibung|bezeichnung|artikel|artikelnummer|leistung|leistungen|menge|anzahl|einheit|stk"
+    r"|stuck|std|stunden|preis|einzelpreis|gesamtpreis|gesamt|betrag|summe|ep|gp|designation|libelle"
+    r"|quantite|qte|prix|unitaire|montant|ht|ttc|descripcion|concepto|articulo|cantidad|cant|precio|unitario"
+    r"|importe|descrizione|articolo|quantita|qta|prezzo|importo|totale|omschrijving|aantal|stuks|prijs"
+    r"|stuksprijs|bedrag|totaal|descricao|designacao|quantidade|qtd|preco|valor|beskrivning|benamning"
+    r"|beskrivelse|antal|a-pris|pris|belopp|belob|belop|enhet|nazwa|ilosc|cena|wartosc|popis|mnozstvi|celkem"
+    r"|kuvaus|tuote|maara|hinta|yhteensa|megnevezes|mennyiseg|egysegar|denumire|pret|valoare|discount|remise"
+    r"|rabatt|korting|tax|vat|gst|tva|iva|mwst|ust|btw|moms|eur|usd|gbp|chf|of|the|per|de|des|du|der|van|and)s?"
+    r"(?:[^a-z0-9]+|$))+"
+)
 _DOMAIN = re.compile(
     r"(?:www\.|https?://(?:www\.)?|@)([a-z0-9][a-z0-9-]{1,40})((?:\.[a-z0-9-]{2,24}){1,3})", re.IGNORECASE
 )
@@ -105,6 +118,11 @@ def supplier_key(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "", folded) or re.sub(r"[^a-z0-9]+", "", fold(name))
 
 
+def heads_a_table(name: str) -> bool:
+    """Whether a name is made of nothing but words that head the columns of a table: "Item description"."""
+    return _TABLE_HEAD.fullmatch(fold(name).strip(" .:#*|/(-")) is not None
+
+
 def _supplier(document: Document) -> Fact[str]:
     merged: dict[str, list[_Name]] = {}
     for name in _names(document):
@@ -142,6 +160,7 @@ def _supplier(document: Document) -> Fact[str]:
 def _names(document: Document) -> Iterator[_Name]:
     """Everything that may be the sender's name, with a score for how much speaks for it."""
     taken = _receiver_cells(document)
+    table = _first_table(document)
     for index, line in enumerate(document.lines):
         for position, cell in enumerate(line.cells):
             folded = line.folded[cell.start : cell.end]
@@ -151,7 +170,16 @@ def _names(document: Document) -> Iterator[_Name]:
             if (index, position) in taken:
                 continue
             yield from _company(line, index, cell)
-            yield from _letterhead(document, index, cell)
+            if index < table:
+                yield from _letterhead(document, index, cell)
+
+
+def _first_table(document: Document) -> int:
+    """The line of the first row of column heads: no letterhead stands there or under it."""
+    for index, line in enumerate(document.lines):
+        if len(line.cells) > 1 and sum(heads_a_table(cell.text) for cell in line.cells) * 2 > len(line.cells):
+            return index
+    return len(document.lines)
 
 
 def _labels(folded: str, sender: re.Match[str]) -> bool:
@@ -279,6 +307,7 @@ def _plausible(name: str) -> bool:
         and name[0] not in '(*"'
         and re.search(r"[^\W\d]{2}", name) is not None
         and not _NOT_A_NAME.search(fold(name))
+        and not heads_a_table(name)
     )
 
 
