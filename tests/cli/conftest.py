@@ -80,11 +80,23 @@ async def slow(text: str) -> str:
     await asyncio.sleep(30)
     return text
 
+@step
+async def exits(text: str) -> str:
+    sys.exit(3)
+
+@step
+def exits_sync(text: str) -> str:
+    raise SystemExit(3)
+
+def leaves():
+    sys.exit("I leave")
+
 shouted = (shout >> shout.named("again")).named("shouted")
 letter = (shout >> HumanInput("Send it?", schema=str, name="confirm") >> send).named("letter")
 order = (want >> HumanInput("Buy it?", schema=Order, name="confirm") >> buy).named("order")
 both = (shout >> Parallel(a=HumanInput("a?", name="ask_a"), b=HumanInput("b?", name="ask_b"))).named("both")
 sleepy = (shout >> slow).named("sleepy")
+exits_aside = Parallel(a=shout, b=exits)
 wrong = shout >> double
 runner = Flujo(letter, state="own.db")
 unkept = Flujo(letter)

@@ -1,8 +1,12 @@
 """Errors: one envelope, a remedy in each, the promised exit codes, and no traceback unless asked for."""
 
+import sys
+from pathlib import Path
+
 import pytest
 from inline_snapshot import snapshot
 
+from flujo.cli.output import CodeExited, user_code
 from tests.cli.conftest import Shell
 
 WRONG = {
@@ -37,6 +41,10 @@ WRONG = {
     "a time": (["runs", "list", "--since", "yesterdy", "--store", "old.db"], 2, "2h"),
     "durability": (["run", "shop.py:double", "-i", "1", "--durability", "snyc"], 2, "did you mean 'sync'"),
     "a format": (["show", "shop.py:shouted", "--format", "svgg"], 2, "svg"),
+    "a format as an option": (["show", "shop.py:shouted", "--mermaid"], 2, "did you mean --format mermaid?"),
+    "a missing file": (["run", "shop.py:pack", "order.json"], 2, "--input order.json"),
+    "two inputs": (["run", "shop.py:pack", "-", "--input", "x"], 2, "give one of them"),
+    "code that exits": (["run", "shop.py:leaves", "-i", "x"], 5, "raise an error"),
     "no store": (["runs", "list"], 1, "run a pipeline first"),
     "a step that fails": (["run", "shop.py:fail", "-i", "x"], 1, "mend the cause"),
     "a store in no folder": (
@@ -130,6 +138,29 @@ def test_a_failed_run_shows_where_it_was_raised(flujo: Shell) -> None:
     assert "in fail" in flujo("run", "shop.py:fail", "--input", "x", "--trace").err
 
 
+def test_conflicting_inputs_are_named(flujo: Shell) -> None:
+    told = flujo("run", "shop.py:double", "1", "--input", "2", "--input-file", "x")
+    assert told.err.startswith("error: INPUT, --input and --input-file were given\n")
+
+
+@pytest.mark.parametrize("words", [["check"], ["show"], ["run", "--input", "x"]])
+def test_a_module_that_exits_is_an_error_of_its_own(words: list[str], flujo: Shell) -> None:
+    Path("gone.py").write_text("import sys\nsys.exit(0)\n")
+    for target in ("gone.py:x", "gone:x"):
+        told = flujo.real(words[0], target, *words[1:])
+        assert told.code == 5, told
+        assert "cannot be loaded: it calls sys.exit(0)" in told.err
+        assert "gone.py, line 2" in told.err
+
+
+@pytest.mark.parametrize("target", ["exits", "exits_sync", "exits_aside"])
+def test_a_step_never_chooses_the_exit_code(target: str, flujo: Shell) -> None:
+    for _ in range(2):
+        told = flujo.real("run", f"shop.py:{target}", "--input", "x", "--json")
+        assert told.code == 1, told
+        assert "exit" in str(told.error).lower()
+
+
 @pytest.mark.parametrize("group", [[], ["runs"], ["approvals"], ["audit"], ["config"]])
 def test_a_group_alone_prints_its_help(group: list[str], flujo: Shell) -> None:
     told = flujo(*group)
@@ -139,3 +170,8 @@ def test_a_group_alone_prints_its_help(group: list[str], flujo: Shell) -> None:
 
 def test_the_version(flujo: Shell) -> None:
     assert flujo("--version").out.startswith("flujo ")
+
+
+def test_code_that_is_not_ours_cannot_end_the_command() -> None:
+    with pytest.raises(CodeExited, match=r"the pipeline's code calls sys.exit\(3\)"), user_code():
+        sys.exit(3)

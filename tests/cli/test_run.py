@@ -41,6 +41,20 @@ def test_the_input_may_come_from_a_pipe(flujo: Shell) -> None:
     assert flujo.real("run", "shop.py:shouted", QUIET, stdin=b"hello\n").out == "HELLO\n"
 
 
+def test_the_input_may_stand_after_the_target(flujo: Shell) -> None:
+    Path("in.json").write_text('{"item": "tea"}\n')
+    assert flujo("run", "shop.py:pack", "in.json", QUIET).out == "1 x tea\n"
+    assert flujo("run", "shop.py:pack", "@in.json", QUIET).out == "1 x tea\n"
+    assert flujo("run", "shop.py:pack", "-", QUIET, stdin='{"item": "tea"}').out == "1 x tea\n"
+    assert flujo("run", "shop.py:pack", '{"item": "tea"}', QUIET).out == "1 x tea\n"
+    assert flujo("run", "shop.py:shouted", "hello there", QUIET).out == "HELLO THERE\n"
+    assert flujo("run", "shop.py:shouted", "x" * 5000, QUIET).out == "X" * 5000 + "\n"
+
+
+def test_a_run_that_was_stopped_says_why(flujo: Shell) -> None:
+    assert flujo("run", "shop.py:stop", "--input", "x").err.splitlines()[-1].startswith("stopped: enough")
+
+
 def test_text_that_is_no_utf8_is_refused(flujo: Shell) -> None:
     told = flujo.real("run", "shop.py:shouted", stdin=b"caf\xe9")
     assert (told.code, "no UTF-8 text (byte 3 is 0xe9)" in told.err) == (2, True)
@@ -79,6 +93,69 @@ def test_what_steps_print_does_not_reach_stdout(flujo: Shell) -> None:
     told = flujo("run", "shop.py:loud", "--input", "x", "--json")
     assert told.json["output"] == "x"
     assert told.err == "printed by a step\n"
+
+
+NOISY = """\
+import atexit, logging, os, subprocess, sys, threading, time
+from typing import Annotated
+from pydantic import AfterValidator, BaseModel, field_serializer
+from flujo import step
+
+print("import: print")
+sys.stdout.write("import: write\\n")
+os.write(1, b"import: descriptor\\n")
+logging.basicConfig(stream=sys.stdout)
+atexit.register(print, "exit: print")
+
+def loud(text: str) -> str:
+    print("validator: print")
+    return text
+
+class Said(BaseModel):
+    text: str
+
+    @field_serializer("text")
+    def tell(self, text: str) -> str:
+        print("serializer: print")
+        return text
+
+def late() -> None:
+    time.sleep(0.3)
+    print("thread: print")
+
+@step
+async def awaited(text: Annotated[str, AfterValidator(loud)]) -> str:
+    print("async: print")
+    sys.stdout.write("async: write\\n")
+    sys.__stdout__.write("async: the first stream\\n")
+    logging.warning("async: log")
+    threading.Thread(target=late).start()
+    return text
+
+@step
+def threaded(text: str) -> Said:
+    print("sync: print")
+    sys.stdout.write("sync: write\\n")
+    subprocess.run([sys.executable, "-c", "print('sync: child')"], check=True)
+    return Said(text=text)
+
+talk = awaited >> threaded
+"""
+SAID = [
+    *("import: print", "import: write", "import: descriptor", "validator: print", "exit: print"),
+    *("async: print", "async: write", "async: the first stream", "async: log"),
+    *("sync: print", "sync: write", "sync: child", "serializer: print", "thread: print"),
+]
+
+
+@pytest.mark.parametrize("form", ["--json", "--quiet", "--stream"])
+def test_stdout_is_data_only_whatever_steps_write(form: str, flujo: Shell) -> None:
+    Path("noisy.py").write_text(NOISY)
+    told = flujo.real("run", "noisy.py:talk", "--input", "x", form)
+    assert told.code == 0, told
+    data = [json.loads(line) for line in told.out.splitlines()][-1] if form == "--stream" else told.json
+    assert (data if form == "--quiet" else data["output"]) == {"text": "x"}
+    assert [word for word in SAID if word not in told.err] == []
 
 
 def test_the_result_as_one_document(flujo: Shell) -> None:
@@ -121,7 +198,7 @@ def test_the_result_as_lines(flujo: Shell) -> None:
     [
         ("shouted", 0, "completed"),
         ("fail", 1, "failed"),
-        ("stop", 1, "stopped"),
+        ("stop", 0, "stopped"),
         ("letter", 3, "paused"),
     ],
 )

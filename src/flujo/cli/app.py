@@ -10,7 +10,7 @@ import typer
 
 from flujo.cli import groups
 from flujo.cli.door import Door
-from flujo.cli.options import Json, Quiet, Store, Stream, Target, Trace
+from flujo.cli.options import InputFile, InputText, InputWord, Json, Quiet, Store, Stream, Target, Trace
 
 app = typer.Typer(
     name="flujo",
@@ -45,20 +45,9 @@ def _root(  # pyright: ignore[reportUnusedFunction]  # typer calls it
 @app.command()
 def run(
     target: Target,
-    input: Annotated[
-        str | None,
-        typer.Option(
-            "--input",
-            "-i",
-            metavar="TEXT",
-            help="The input: JSON of the pipeline's input type, else text; `-` reads stdin, `@PATH` a file.",
-            show_default=False,
-        ),
-    ] = None,
-    input_file: Annotated[
-        Path | None,
-        typer.Option("--input-file", metavar="PATH", help="A file with the input.", show_default=False),
-    ] = None,
+    word: InputWord = None,
+    input: InputText = None,
+    input_file: InputFile = None,
     context: Annotated[
         str | None,
         typer.Option(
@@ -92,13 +81,13 @@ def run(
     """Run a pipeline, and record the run."""
     from flujo.cli.carry import Show, run_target
     from flujo.cli.config import load_config
+    from flujo.cli.inputs import Given
 
     config = load_config(store=store, durability=durability, trace=trace or None)
     return run_target(
         target,
         config,
-        given=input,
-        file=input_file,
+        given=Given(word, input, input_file),
         context=context,
         run_id=run_id,
         show=Show.of(config, as_json=as_json, stream=stream, quiet=quiet),

@@ -23,6 +23,7 @@ from flujo.pipeline.node import Node
 from flujo.plan.plan import Plan
 
 if TYPE_CHECKING:
+    from flujo.cli.inputs import Given
     from flujo.cli.live import Watch
 
 INTERRUPTED = 130
@@ -50,8 +51,7 @@ def run_target(
     text: str,
     config: Config,
     *,
-    given: str | None,
-    file: Path | None,
+    given: Given,
     context: str | None,
     run_id: str | None,
     show: Show,
@@ -66,7 +66,7 @@ def run_target(
     with user_code():
         target = load_target(text, names=config.targets, folder=config.folder)
         runner = runner_of(target, config)
-    value, begun_with = read_input(runner.plan, given, file), read_context(runner.plan, context)
+        value, begun_with = read_input(runner.plan, given), read_context(runner.plan, context)
     name = run_id or new_run_id()
     if runner.store is None and not show.quiet:
         note("this runner has no store: nothing is recorded, and the run cannot be resumed")

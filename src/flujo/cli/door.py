@@ -16,6 +16,9 @@ USAGE, INTERRUPTED = 2, 130
 
 _SUGGESTION = re.compile(r"\s*(?:\(Possible options: (.*)\)|Did you mean (.*)\?)$")
 
+_MISSING = re.compile(r"No such option: --(\w+)")
+_FORMS = ("tree", "mermaid", "svg")  # of `flujo show`; json is an option, too
+
 
 class Door(TyperGroup):
     """The root of the commands: turns errors into the envelope and the exit codes of `docs/cli.md`."""
@@ -77,6 +80,10 @@ class Door(TyperGroup):
         said = error.format_message()
         found = _SUGGESTION.search(said)
         said = said[: found.start()] if found else said
+        option = _MISSING.match(said)
+        if option and option[1] in _FORMS and self._path(words)[1:] == ["show"]:
+            meant_form = f"did you mean --format {option[1]}?"
+            return Fault(error, "usage", said.rstrip("."), meant_form, exit_code=USAGE)
         help_of = f"`{' '.join(self._path(words))} --help`"
         meant = (found[1] or found[2]).replace("'", "") if found else ""
         fix = f"did you mean {meant}? {help_of} lists them all" if meant else f"see {help_of}"

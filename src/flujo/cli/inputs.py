@@ -2,8 +2,10 @@
 
 import json
 import os
+import shlex
 import stat
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -15,23 +17,40 @@ if TYPE_CHECKING:
     from flujo.plan.plan import Plan
 
 
-def read_input(plan: "Plan", given: str | None, file: Path | None) -> Any:
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Where the command line says that the input is; nowhere to look for a pipe.
+
+    Attributes:
+        word: What stands after the target: a text, or the name of a file that exists.
+        text: The text of --input. In both, `-` reads stdin, and `@` and a path a file.
+        file: The file of --input-file.
+    """
+
+    word: str | None = None
+    text: str | None = None
+    file: Path | None = None
+
+
+def read_input(plan: "Plan", given: Given) -> Any:
     """Return the input of a run.
 
     Text that is JSON of the type that the pipeline takes is that value; any other text is itself.
 
     Args:
         plan: The pipeline, which says what it takes.
-        given: The text; `-` reads it from stdin, `@` and a path from a file. None looks for a pipe.
-        file: The file that the text is in.
+        given: Where the text is.
 
     Raises:
-        ConfigError: Both a text and a file were given, or the file cannot be read.
+        ConfigError: More than one input was given, or the file cannot be read.
         InputError: The text does not fit.
     """
-    if given is not None and file is not None:
-        raise ConfigError("both --input and --input-file were given", fix="give one of them")
-    data = _bytes(given, file)
+    named = (("INPUT", given.word), ("--input", given.text), ("--input-file", given.file))
+    many = [name for name, value in named if value is not None]
+    if len(many) > 1:
+        said = f"{', '.join(many[:-1])} and {many[-1]} were given"
+        raise ConfigError(said if len(many) > 2 else f"both {said}", fix="give one of them")
+    data = _bytes(given)
     wanted = plan.root.input_type
     if data is None:
         return _nothing(wanted)
@@ -114,14 +133,31 @@ def problems(error: Any) -> str:
     return "; ".join(f"{place}: {said}" if place else said for place, said in told)
 
 
-def _bytes(given: str | None, file: Path | None) -> bytes | None:
+def _bytes(given: Given) -> bytes | None:
+    file = given.file or _named_file(given.word)
     if file is not None:
         return _file(file)
-    if given is None:
+    text = given.text if given.word is None else given.word
+    if text is None:
         return (_stdin() or None) if _is_fed() else None
-    if given == "-":
+    if text == "-":
         return _stdin()
-    return _file(Path(given[1:])) if given.startswith("@") else given.encode()
+    return _file(Path(text[1:])) if text.startswith("@") else text.encode()
+
+
+def _named_file(word: str | None) -> Path | None:
+    """Return the file that the word after the target names, if it names one."""
+    if word is None:
+        return None
+    path = Path(word)
+    if os.path.isfile(path):  # a long text is no path, and no error either
+        return path
+    typed = not word.startswith("@") and "://" not in word and not any(map(str.isspace, word))
+    if typed and path.suffix in (".json", ".txt"):
+        raise ConfigError(
+            f"there is no file {word}", fix=f"check the path; as a text: --input {shlex.quote(word)}"
+        )
+    return None
 
 
 def _stdin() -> bytes:
@@ -154,7 +190,7 @@ def _nothing(wanted: Any) -> None:
         return
     raise InputError(
         f"the pipeline takes {type_name(wanted)}, and no input was given",
-        fix="pass --input TEXT, --input-file PATH, or pipe it in",
+        fix="put it after the target, pass --input TEXT or --input-file PATH, or pipe it in",
     )
 
 

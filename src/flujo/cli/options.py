@@ -1,5 +1,6 @@
 """The options that several commands share, each said once."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,28 @@ Target = Annotated[
         help="What to load: `file.py:object`, `module:object`, or a name from `[targets]` in flujo.toml.",
         show_default=False,
     ),
+]
+InputWord = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="INPUT",
+        help="The input, as --input takes it; the name of a file that exists reads the file.",
+        show_default=False,
+    ),
+]
+InputText = Annotated[
+    str | None,
+    typer.Option(
+        "--input",
+        "-i",
+        metavar="TEXT",
+        help="The input: JSON of the pipeline's input type, else text; `-` reads stdin, `@PATH` a file.",
+        show_default=False,
+    ),
+]
+InputFile = Annotated[
+    Path | None,
+    typer.Option("--input-file", metavar="PATH", help="A file with the input.", show_default=False),
 ]
 Store = Annotated[
     str | None,

@@ -33,7 +33,7 @@ from flujo.pipeline.waits import Approval
 def outcome_code(result: PipelineResult[Any]) -> int:
     """Return what the command exits with after a run."""
     match result.status:
-        case "completed":
+        case "completed" | "stopped":  # stopped on purpose: it has not failed
             return DONE
         case "paused":
             return WAITING if result.pending else FAILED

@@ -115,18 +115,56 @@ def told(fault: Fault) -> str:
     return f"{word}{clean(fault.message)}" + (f"\n{clean(fix)}" if fix else "")
 
 
+class CodeExited(FlujoError):
+    """Code of the target tried to end the process."""
+
+    code = "code_exited"
+    fix = "raise an error where it has failed, or StopPipeline to end the run on purpose"
+
+
 _kept: list[TextIO] = []
 
 
 @contextmanager
 def user_code() -> Generator[None]:
-    """Let code that is not ours print on stderr: stdout holds the command's data and nothing else."""
+    """Let code that is not ours print on stderr: stdout holds the command's data and nothing else.
+
+    Raises:
+        CodeExited: It called ``sys.exit``; what the command exits with is the command's to say.
+    """
+    _divert()
     _kept.append(sys.stdout)
     try:
         with redirect_stdout(sys.stderr):
             yield
+    except SystemExit as error:
+        raise CodeExited(f"the pipeline's code {exiting(error)}") from error
     finally:
         _kept.pop()
+
+
+def exiting(error: SystemExit) -> str:
+    """Return in words what code did that tried to end the process."""
+    return f"calls sys.exit({'' if error.code is None else repr(error.code)})"
+
+
+def _divert() -> None:
+    """Take the process's stdout for the command alone, until its end.
+
+    Programs that steps start, threads that outlive their step and what runs at exit all write to the
+    descriptor or the stream that they know: from now on both lead to stderr.
+    """
+    out = sys.stdout
+    if _kept or out is not sys.__stdout__ or sys.__stderr__ is None:
+        return
+    try:
+        out.flush()
+        own = os.fdopen(os.dup(out.fileno()), "w", encoding=out.encoding, errors=out.errors)
+        os.dup2(sys.stderr.fileno(), out.fileno())
+    except (OSError, ValueError):  # one of the two is closed, or no file
+        return
+    _kept.append(own)
+    sys.stdout = sys.stderr
 
 
 def emit(text: str) -> None:
@@ -181,7 +219,7 @@ def speaks_unicode(stream: TextIO) -> bool:
 
 def silence_closed_stdout() -> None:
     """Write out what is buffered; afterwards the interpreter has nothing left to fail on."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (*_kept, sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (BrokenPipeError, ValueError):

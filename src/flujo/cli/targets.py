@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from flujo.cli.output import exiting
 from flujo.errors import ConfigError, DefinitionError, FlujoError
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _import_file(file: Path, given: str) -> ModuleType:
         spec.loader.exec_module(module)
     except FlujoError:
         raise
-    except Exception as error:  # the user's code
+    except (Exception, SystemExit) as error:  # the user's code
         raise _broken(error, given) from error
     return module
 
@@ -133,11 +134,11 @@ def _import_module(name: str, path: str, folder: Path, names: Mapping[str, str])
                 f"there is no module {error.name!r}", fix=_near_names(name, path, folder, names)
             ) from None
         raise _broken(error, name) from error
-    except Exception as error:  # the user's code
+    except (Exception, SystemExit) as error:  # the user's code
         raise _broken(error, name) from error
 
 
-def _broken(error: Exception, given: str) -> TargetBroken:
+def _broken(error: Exception | SystemExit, given: str) -> TargetBroken:
     """Return the error of user code that fails while it is imported, with its place."""
     kind = type(error).__name__
     match error:
@@ -151,13 +152,21 @@ def _broken(error: Exception, given: str) -> TargetBroken:
             return TargetBroken(
                 f"{given} cannot be imported: {kind}: {error.msg} ({where})", fix="mend that line"
             )
-        case _:
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{last.filename}, line {last.lineno}"
+        case SystemExit():
             return TargetBroken(
-                f"{given} cannot be loaded: {kind}: {error} ({where})",
+                f"{given} cannot be loaded: it {exiting(error)} ({_raised_at(error)})",
+                fix="raise an error there, or put it under `if __name__ == '__main__':`",
+            )
+        case _:
+            return TargetBroken(
+                f"{given} cannot be loaded: {kind}: {error} ({_raised_at(error)})",
                 fix="mend that line; --trace shows the whole traceback",
             )
+
+
+def _raised_at(error: BaseException) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.filename}, line {last.lineno}"
 
 
 def _object(module: ModuleType, place: str, path: str) -> object:
@@ -203,7 +212,7 @@ def _pipeline(found: object, given: str) -> Any:
         made = found()
     except FlujoError:
         raise
-    except Exception as error:  # the user's code
+    except (Exception, SystemExit) as error:  # the user's code
         raise _broken(error, given) from error
     if not is_pipeline(made):
         raise TargetError(
