@@ -80,6 +80,17 @@ def test_a_closed_stdout_is_no_error(words: list[str], flujo: Shell) -> None:
         assert process.wait(20) == 0
 
 
+@pytest.mark.parametrize(("closed", "printed"), [(">&-", ""), ("2>&-", "X\n"), (">&- 2>&-", "")])
+def test_a_stream_that_was_never_open_is_no_error(closed: str, printed: str) -> None:
+    told = subprocess.run(
+        ["/bin/sh", "-c", f'"$0" run shop.py:shouted x {closed}', FLUJO],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (told.returncode, told.stdout, "Traceback" in told.stderr) == (0, printed, False)
+
+
 def test_a_terminal_without_unicode(flujo: Shell) -> None:
     plain = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     told = flujo.real("run", "shop.py:shouted", "--input", "caf\xe9", env=plain)
