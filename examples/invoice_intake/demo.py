@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from flujo import Flujo, Pipeline, SQLiteStore
 from flujo.errors import ConfigError, PlanChanged
+from flujo.journal.events import Event
 from flujo.journal.verify import Report
 
 from .desk import Countdown, Desk, Outcome
@@ -24,13 +25,15 @@ from .person import Person
 from .pipeline import IntakeContext, intake
 from .posting import ResultRow, ledger_csv, posted_rows, results_json, write_whole
 from .report import report_html
-from .reviewers import ScriptedReviewer
+from .reviewers import SCRIPTED, ScriptedReviewer
 from .screen import Screen, counted
 
 if TYPE_CHECKING:
     from .by_model import ModelSettings
 
 FOLDER = Path("flujo-demo")
+#: How the reason begins where a model read nothing; `ask_model` is imported only where a model is used.
+NO_ANSWER = "The model gave no usable answer"
 DONE, FAILED, WAITING, BROKEN, INTERRUPTED = 0, 1, 3, 6, 130
 
 
@@ -76,11 +79,12 @@ def demo(options: Options) -> int:
     """Work off the files, and return what the command exits with: 0 only if all of it holds.
 
     Raises:
-        ConfigError: The files, the limit or the folder cannot be used.
+        ConfigError: The files, the limit, the model's settings or the folder cannot be used.
     """
     folder = (options.out or _usual_folder(options.model)).resolve()
     place = Place(folder, (options.store or folder / "flujo_ops.db").resolve())
     job = _job(options, folder)
+    model = _model(job)
     try:
         save_job(job, folder)
     except OSError as error:
@@ -88,7 +92,7 @@ def demo(options: Options) -> int:
     screen = Screen()
     store = SQLiteStore(place.store)
     try:
-        return _work(options, job, place, store, screen)
+        return _work(options, job, model, place, store, screen)
     except (KeyboardInterrupt, EOFError):
         screen.say(f"\nInterrupted. Nothing is lost; go on with:  {place.resume}")
         return INTERRUPTED
@@ -104,20 +108,30 @@ def _usual_folder(model: str) -> Path:
 
 def _job(options: Options, folder: Path) -> Job:
     if options.resume and not options.files:
-        return saved_job(folder)
+        job = saved_job(folder)
+        # The address is no part of a run: a wrong one is mended by another.
+        changed = job.model and options.model_url
+        return job.model_copy(update={"model_url": options.model_url}) if changed else job
     return job_of(
         options.files, folder, limit=options.limit, model=options.model, model_url=options.model_url
     )
 
 
-def _work(options: Options, job: Job, place: Place, store: SQLiteStore, screen: Screen) -> int:
+def _work(
+    options: Options,
+    job: Job,
+    model: ModelSettings | None,
+    place: Place,
+    store: SQLiteStore,
+    screen: Screen,
+) -> int:
     countdown = None
     if options.crash_after is not None:
         countdown = Countdown(options.crash_after, lambda: screen.say(_last_words(place)))
     asks = screen.is_terminal and not options.auto
     pipeline = "invoice_intake.demo:configured" if job.model else "invoice_intake.pipeline:pipeline"
     desk = Desk(
-        Flujo(intake(_model(job)), state=store, hooks=[] if countdown is None else [countdown]),
+        Flujo(intake(model), state=store, hooks=[] if countdown is None else [countdown]),
         store,
         context=IntakeContext(folder=str(place.folder), limit=job.limit),
         reviewer=Person(screen.out) if asks else ScriptedReviewer(),
@@ -138,7 +152,13 @@ def _work(options: Options, job: Job, place: Place, store: SQLiteStore, screen: 
 
 def _done(desk: Desk, item: Item, place: Place, screen: Screen) -> Outcome:
     try:
+        before = len(_requests(asyncio.run(desk.store.events(item.run_id))))
         outcome = desk.work_off(item)
+        if _awaits_model(outcome) and len(_requests(outcome.events)) == before:
+            # It waited for the model when this command began: calling again says that it was mended.
+            desk.runner.resume(item.run_id, True, request=outcome.result.pending[0].id)
+            again, reused = desk.work_off(item), outcome.reused
+            outcome = replace(again, reused=reused, ran=again.reused + again.ran - reused)
     except PlanChanged as error:
         error.fix = (
             "this folder was begun by another version, or another way of reading: "
@@ -147,6 +167,28 @@ def _done(desk: Desk, item: Item, place: Place, screen: Screen) -> Outcome:
         raise
     screen.done(outcome)
     return outcome
+
+
+def _requests(events: Sequence[Event]) -> list[Event]:
+    return [event for event in events if event.kind == "request"]
+
+
+def _awaits_model(outcome: Outcome) -> bool:
+    """Whether a run waits because its model could not be asked."""
+    result = outcome.result
+    # Reviews are of kind "input"; only the step that asks the model pauses by itself.
+    return result.status == "paused" and result.pending[0].kind == "pause"
+
+
+def _unread(outcome: Outcome) -> bool:
+    """Whether nobody but the script decided about a file for which the model gave nothing."""
+    row, case = outcome.row, outcome.case
+    return (
+        row is not None
+        and case is not None
+        and row.decided_by == SCRIPTED
+        and case.facts.reason.startswith(NO_ANSWER)
+    )
 
 
 def _write(outcomes: Sequence[Outcome], audit: Sequence[Report], folder: Path) -> None:
@@ -194,6 +236,11 @@ def _verdict(outcomes: Sequence[Outcome], broken: Sequence[Report], place: Place
     failed = [one for one in outcomes if one.row is None and one.result.status != "paused"]
     if failed:
         return FAILED, f"{_flujo()} runs show {failed[0].item.run_id} {store}"
+    if any(_awaits_model(one) for one in outcomes):
+        return FAILED, place.resume
+    unread = next((one for one in outcomes if _unread(one)), None)
+    if unread is not None:
+        return FAILED, f"{_flujo()} runs show {unread.item.run_id} {store}"
     if any(one.row is None for one in outcomes):
         return WAITING, place.resume
     asked = next((one for one in outcomes if one.row and one.row.decision != "posted"), outcomes[0])

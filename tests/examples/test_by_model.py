@@ -15,7 +15,9 @@ from examples.invoice_intake.by_model import (
     Answer,
     AnsweredLine,
     ModelAnswerError,
+    ModelError,
     ModelSettings,
+    ModelUnavailable,
     extract_by_model,
     model_settings,
 )
@@ -24,6 +26,7 @@ from examples.invoice_intake.drawing import draw_sheet
 from examples.invoice_intake.make_samples import SAMPLES
 from examples.invoice_intake.proof import Proof, prove
 from examples.invoice_intake.reading import read_pdf
+from flujo.errors import ConfigError
 from tests.examples.papers import LAYOUTS
 
 RIGHT = Answer(
@@ -54,8 +57,8 @@ class Recorded:
 
 
 @contextmanager
-def serving(content: str, status: int = 200) -> Generator[Recorded]:
-    """A chat completions server on loopback that always answers with this content."""
+def serving(content: str, status: int = 200, error: str = "try later") -> Generator[Recorded]:
+    """A chat completions server on loopback that always answers with this content, or with this error."""
     recorded = Recorded("")
 
     class Completions(BaseHTTPRequestHandler):
@@ -73,8 +76,8 @@ def serving(content: str, status: int = 200) -> Generator[Recorded]:
                 "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
                 "usage": {"prompt_tokens": 900, "completion_tokens": 120, "total_tokens": 1020},
             }
-            error = {"error": {"message": "try later", "type": "overloaded"}}
-            data = json.dumps(answer if found and status == 200 else error).encode()
+            refusal = {"error": {"message": error, "type": "overloaded"}}
+            data = json.dumps(answer if found and status == 200 else refusal).encode()
             self.send_response(status if found else 404)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
@@ -191,14 +194,14 @@ async def test_an_answer_in_a_code_fence_is_read() -> None:
     ],
 )
 async def test_a_useless_answer_is_an_error_that_says_so(content: str, status: int, message: str) -> None:
-    with serving(content, status) as server, pytest.raises(ModelAnswerError, match=message):
+    with serving(content, status) as server, pytest.raises(ModelError, match=message):
         await extract_by_model(document(), ModelSettings(model="m", base_url=server.url))
 
 
 async def test_no_server_is_an_error_that_says_so() -> None:
     with serving("") as server:
         url = server.url
-    with pytest.raises(ModelAnswerError, match="could not be asked"):
+    with pytest.raises(ModelUnavailable, match=r"127\.0\.0\.1 was not reached \(ConnectError\)"):
         await extract_by_model(document(), ModelSettings(model="m", base_url=url))
 
 
@@ -215,3 +218,49 @@ def test_settings_come_from_the_environment() -> None:
         {"FLUJO_MODEL": "openai:gpt-x", "OPENAI_API_KEY": "k", "FLUJO_MODEL_URL": "http://h/v1"}
     )
     assert settings == ModelSettings(model="gpt-x", base_url="http://h/v1", api_key="k")
+
+
+KEY = "sk-secret-0123456789"
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [("", 401), ("", 500), (f"You sent {KEY}", 200), (f'{{"supplier": "{KEY}"}}', 200)],
+)
+async def test_what_a_server_says_with_an_error_is_not_repeated(content: str, status: int) -> None:
+    with serving(content, status, f"bad key {KEY}") as server:
+        settings = ModelSettings(model="m", base_url=server.url, api_key=KEY)
+        with pytest.raises(ModelError) as raised:
+            await extract_by_model(document(), settings)
+    assert KEY not in str(raised.value)
+    assert "127.0.0.1" in str(raised.value)
+    assert isinstance(raised.value, ModelAnswerError) is (status == 200)
+
+
+async def test_a_key_in_an_answer_is_struck_out() -> None:
+    answer = RIGHT.model_copy(update={"supplier": KEY, "currency": KEY})
+    with serving(answer.model_dump_json()) as server:
+        settings = ModelSettings(model="m", base_url=server.url, api_key=KEY)
+        facts = await extract_by_model(document(), settings)
+    assert KEY not in facts.model_dump_json()
+    assert str(facts.amounts.gross.value) == "411.60"
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"FLUJO_MODEL": "bogus"}, "names no model of a known provider"),
+        ({"FLUJO_MODEL": "bogus", "OPENAI_API_KEY": KEY}, "names no model of a known provider"),
+        ({"FLUJO_MODEL": "openai:", "OPENAI_API_KEY": KEY}, "names no model of a known provider"),
+        ({"FLUJO_MODEL": "openai:gpt-x"}, "needs a key"),
+        ({"FLUJO_MODEL": "m", "FLUJO_MODEL_URL": "not a url"}, "cannot be used"),
+        ({"FLUJO_MODEL": "m", "FLUJO_MODEL_URL": "http://h:port/v1"}, "cannot be used"),
+        ({"FLUJO_MODEL": "m", "FLUJO_MODEL_URL": "ftp://h/v1"}, "cannot be used"),
+        ({"FLUJO_MODEL": "m", "FLUJO_MODEL_URL": f"http://u:{KEY}@h/v1"}, "holds a password"),
+        ({"FLUJO_MODEL": "openai:m", "OPENAI_API_KEY": f"{KEY}\n{KEY}"}, "characters that no key has"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as raised:
+        model_settings(environ)
+    assert KEY not in str(raised.value)
