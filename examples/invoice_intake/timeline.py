@@ -73,7 +73,7 @@ def duration(microseconds: int) -> str:
 
 def _spans(events: Sequence[Event]) -> Iterator[Span]:
     asked: dict[str, int] = {}
-    last = 0
+    first, last = events[0].at if events else 0, 0
     for event in events:
         body: dict[str, Any] = json.loads(event.body)
         if event.kind == "request":
@@ -82,7 +82,7 @@ def _spans(events: Sequence[Event]) -> Iterator[Span]:
             yield Span(event.address, "wait", asked.pop(event.address, event.at), event.at, _answer(body))
         elif event.kind == "step.completed":
             note = f"{body['attempts']} attempts" if "attempts" in body else ""
-            yield Span(event.address, "step", event.at - body["took"], event.at, note)
+            yield Span(event.address, "step", max(first, event.at - body["took"]), event.at, note)
         elif event.kind == "run.resumed":
             idle = duration(event.at - last)
             yield Span(

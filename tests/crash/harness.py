@@ -75,6 +75,9 @@ class Mortal:
     async def runs(self, query: RunQuery) -> RunPage:
         return await self._inner.runs(query)
 
+    async def orphans(self) -> list[str]:
+        return await self._inner.orphans()
+
     async def payload(self, digest: bytes) -> bytes:
         return await self._inner.payload(digest)
 

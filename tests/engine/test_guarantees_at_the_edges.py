@@ -114,9 +114,6 @@ class TestAnswersOfATypeNotKnownYet:
         done = await runner.resume_async(back(runner, again), fitting)
         assert done.output == repr(fitting)
 
-    @pytest.mark.xfail(
-        strict=True, raises=AssertionError, reason="what is wrong names the keys and tags of the answer"
-    )
     @pytest.mark.parametrize(
         ("schema", "answer"),
         [(dict[str, int], {SECRET: "many"}), (Payment, {"by": SECRET})],
@@ -384,9 +381,6 @@ class TestUndo:
         [
             pytest.param(
                 False,
-                marks=pytest.mark.xfail(
-                    strict=True, raises=AssertionError, reason="without a store it is undone all the same"
-                ),
             ),
             True,
         ],
@@ -451,9 +445,6 @@ SPOILING: dict[str, Node[Any, Any]] = {
         "output",
         pytest.param(
             "undo",
-            marks=pytest.mark.xfail(
-                strict=True, raises=RecordError, reason="it is raised by run_async, and the run stays running"
-            ),
         ),
     ],
 )

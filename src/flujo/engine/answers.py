@@ -99,7 +99,7 @@ def fitting(codec: Codec, given: Any, address: str) -> Any:
     try:
         return from_json(codec.dump(codec.load_parsed(from_json(to_json(given)))))
     except (Unrecordable, ValueError) as error:
-        wrong = faults(error)
+        wrong = faults(error, codec)
     raise AnswerRejected(
         f"{address}: the answer does not fit what is asked: {wrong}",
         fix=f"give a value that fits the schema {to_json(codec.schema()).decode()}",

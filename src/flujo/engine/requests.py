@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
@@ -179,24 +179,54 @@ def accepted(answer: Mapping[str, Any], codec: Codec, address: str) -> Any:
         return codec.load_parsed(answer["value"])
     except (Unrecordable, ValueError) as error:
         raise RecordError(
-            f"the recorded answer does not fit what is asked now: {faults(error)}",
+            f"the recorded answer does not fit what is asked now: {faults(error, codec)}",
             step=address,
             address=address,
         ) from None
 
 
-def faults(error: Unrecordable | ValueError) -> str:
-    """Return what is wrong with an answer, and where in it; never the answer itself."""
+_QUOTES = frozenset(
+    {"union_tag_invalid", "uuid_parsing", "url_parsing", "json_invalid", "value_error", "assertion_error"}
+)
+"""Kinds of faults whose message may repeat a part of the answer."""
+
+
+def faults(error: Unrecordable | ValueError, codec: Codec) -> str:
+    """Return what is wrong with an answer, and where in it; never the answer itself, nor a part of it."""
     match error:
         case ValidationError():
+            declared = _declared(codec.schema())
             parts = error.errors(include_input=False, include_url=False, include_context=False)
             return "; ".join(
-                f"{'.'.join(map(str, part['loc'])) or 'answer'}: {part['msg']}" for part in parts
+                f"{_place(part['loc'], declared)}: "
+                f"{part['type'].replace('_', ' ') if part['type'] in _QUOTES else part['msg']}"
+                for part in parts
             )
         case Unrecordable():
             return error.message
         case _:
             return type(error).__name__
+
+
+def _place(where: Sequence[int | str], declared: frozenset[str]) -> str:
+    """Return a place in an answer by positions and declared names; a key of the answer's own is not told."""
+    known = [str(part) if isinstance(part, int) or part in declared else "…" for part in where]
+    return ".".join(known) or "answer"
+
+
+def _declared(schema: Any) -> frozenset[str]:
+    """Return every name of a property that a JSON Schema declares."""
+    found: set[str] = set()
+    match schema:
+        case dict():
+            members = cast("dict[str, Any]", schema)
+            found.update(members.get("properties", {}))
+            found.update(*(_declared(member) for member in members.values()))
+        case list():
+            found.update(*(_declared(member) for member in cast("list[Any]", schema)))
+        case _:
+            pass
+    return frozenset(found)
 
 
 def moment(microseconds: int) -> datetime:

@@ -9,6 +9,7 @@ from pydantic_core import from_json
 from flujo.engine.build import Build, bind
 from flujo.engine.effects import StepEffects
 from flujo.engine.run import Frame, Run
+from flujo.errors import RecordError
 from flujo.pipeline.info import StepInfo
 from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanStep
@@ -49,8 +50,11 @@ class Undo:
             if known is None:
                 if run.recorder is not None:
                     await run.recorder.commit()
-                known = {"failed": await self._undo(frame, address, output)}
-                patch = frame.diff(address)
+                known, patch = {"failed": await self._undo(frame, address, output)}, None
+                try:
+                    patch = frame.diff(address)
+                except RecordError as error:
+                    known["failed"] = known["failed"] or error.message
                 run.note("undone", address, known if patch is None else {**known, "patch": from_json(patch)})
             if known["failed"]:
                 failures.append(f"undoing {address!r} failed: {known['failed']}")
@@ -69,9 +73,8 @@ class Undo:
     async def _done(self, run: Run) -> list[tuple[str, Any]]:
         """Return the steps with an undo that ended, with their outputs, in the order they ended."""
         if run.recorder is None:
-            return [
-                (step.address, step.output) for step in run.all_steps() if self._of(step.address) is not None
-            ]
+            ended = [step for step in run.all_steps() if self._of(step.address) is not None]
+            return [(step.address, step.output) for step in ended if not step.cached]
         await run.recorder.commit(sure=True)
         found: list[tuple[str, Any]] = []
         for event in await run.recorder.store.events(run.id):
