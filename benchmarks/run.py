@@ -38,7 +38,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 MEMORY = Path("/dev/shm")
 SLOW, VERY_SLOW = 6.0, 30.0
 """A repeat that takes longer than these seconds is followed by one more, or by none."""
-DISK_REPEATS = 3
+DISK_REPEATS = 2
 SCALING_SIZES = (50, 500, 5_000)
 SCALING_KILOBYTES = (10, 100, 1_000)
 
@@ -296,7 +296,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--workloads", type=_among(WORKLOADS), default=list(WORKLOADS), help="with commas between"
     )
-    parser.add_argument("--repeats", type=int, default=5, help="processes per system and workload (5)")
+    parser.add_argument("--repeats", type=int, default=3, help="processes per system and workload (3)")
     parser.add_argument("--dir", type=Path, help="where databases are put, for CPU and wall time alike")
     parser.add_argument(
         "--no-details", dest="details", action="store_false", help="count no calls, syncs or bytes"
