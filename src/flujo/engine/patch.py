@@ -105,12 +105,18 @@ class Tracker:
         looked_at: list[str] = []
         try:
             for name, codec in self._codecs.items():
-                value = values.get(name, _MISSING)
-                if name in touched or value is not last.get(name) or (sweep and name in recorded):
+                value = values[name] if name in values else _MISSING
+                if (
+                    value is _MISSING
+                    or name in touched
+                    or name not in last
+                    or value is not last[name]
+                    or (sweep and name in recorded)
+                ):
                     looked_at.append(name)
                     change = self._change(name, codec, value, sweep)
                     if change is not None:
-                        pieces.append(b'"%b":{%b}' % (name.encode(), change))
+                        pieces.append(b"%b{%b}" % (codec.key, change))
         except Unrecordable as error:
             # The states of these may be ahead of the journal: they are written whole next time.
             touched.update(looked_at)
@@ -139,7 +145,7 @@ def snapshot(context: PipelineContext) -> bytes:
     pieces: list[bytes] = []
     for name, codec in field_codecs(type(context)).items():
         try:
-            pieces.append(b'"%b":%b' % (name.encode(), dump(codec, context.__dict__[name])))
+            pieces.append(codec.key + dump(codec, context.__dict__[name]))
         except Unrecordable as error:
             raise Unrecordable(f"context field {name!r}: {error.message}", error.fix) from error
     return b"{%b}" % b",".join(pieces)

@@ -217,9 +217,9 @@ def adopt(context: PipelineContext, view: PipelineContext) -> None:
 
     Costs the number of fields: what the view did not touch is the same object in both.
     """
-    watch, values = watch_of(context), vars(context)
-    for name, value in vars(view).items():
-        before = values.get(name)
+    watch, values = watch_of(context), context.__dict__
+    for name, value in view.__dict__.items():
+        before = values[name] if name in values else None
         if value is before:
             continue
         if watch is not None:
@@ -230,7 +230,8 @@ def adopt(context: PipelineContext, view: PipelineContext) -> None:
                 watch.owned.add(name)
         values[name] = value
     object.__setattr__(context, "__pydantic_fields_set__", view.__pydantic_fields_set__)
-    object.__setattr__(context, "__pydantic_private__", view.__pydantic_private__)
+    if view.__pydantic_private__ is not None:
+        object.__setattr__(context, "__pydantic_private__", view.__pydantic_private__)
 
 
 def own(context: PipelineContext, name: str) -> object:

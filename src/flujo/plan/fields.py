@@ -9,6 +9,8 @@ from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from pydantic_core import to_json
+
 from flujo.errors import Problem
 from flujo.pipeline.context import PipelineContext, watched_fields
 from flujo.pipeline.reducers import Reducer
@@ -42,8 +44,13 @@ class ContextField:
 
 @dataclass(frozen=True, slots=True)
 class FieldCodec:
-    """How one field's values are written: the whole, and its members one by one."""
+    """How one field's values are written: the whole, and its members one by one.
 
+    Attributes:
+        key: What stands before the field's value in a JSON object.
+    """
+
+    key: bytes
     field: ContextField
     whole: Codec
     member: Codec
@@ -75,7 +82,7 @@ def field_codecs(model: type[PipelineContext]) -> dict[str, FieldCodec]:
             raise Unrecordable(
                 f"context field {model.__name__}.{name}: {error.message}", error.fix
             ) from error
-        found[name] = FieldCodec(field, whole, member)
+        found[name] = FieldCodec(to_json(name) + b":", field, whole, member)
     return found
 
 
