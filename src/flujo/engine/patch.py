@@ -105,14 +105,8 @@ class Tracker:
         looked_at: list[str] = []
         try:
             for name, codec in self._codecs.items():
-                value = values[name] if name in values else _MISSING
-                if (
-                    value is _MISSING
-                    or name in touched
-                    or name not in last
-                    or value is not last[name]
-                    or (sweep and name in recorded)
-                ):
+                value = values.get(name, _MISSING)
+                if name in touched or value is not last.get(name) or (sweep and name in recorded):
                     looked_at.append(name)
                     change = self._change(name, codec, value, sweep)
                     if change is not None:

@@ -219,7 +219,7 @@ def adopt(context: PipelineContext, view: PipelineContext) -> None:
     """
     watch, values = watch_of(context), context.__dict__
     for name, value in view.__dict__.items():
-        before = values[name] if name in values else None
+        before = values.get(name)
         if value is before:
             continue
         if watch is not None:
