@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from pydantic_core import from_json
 
 from flujo import (
@@ -163,6 +163,28 @@ class TestDecisions:
         await desk.ask()
         with pytest.raises(AnswerRejected) as caught:
             await desk.answer({"amount": "my secret"})
+        assert "my secret" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("complaint", "told"),
+        [("amount and reason are both needed", True), ("{reason} is no reason", False)],
+        ids=["its own words", "the answer's"],
+    )
+    async def test_what_the_models_own_validator_says_is_told_unless_it_repeats_the_answer(
+        self, complaint: str, told: bool
+    ) -> None:
+        class Judged(BaseModel):
+            reason: str
+
+            @model_validator(mode="after")
+            def judge(self) -> "Judged":
+                raise ValueError(complaint.format(reason=self.reason))
+
+        runner = Flujo(HumanInput("why?", schema=Judged), state=MemoryStore())
+        paused = await runner.run_async(1)
+        with pytest.raises(AnswerRejected) as caught:
+            await runner.resume_async(paused.run_id, {"reason": "my secret"})
+        assert (complaint in caught.value.message) is told
         assert "my secret" not in str(caught.value)
 
     async def test_approve_must_fit_too(self, store: JournalStore | None) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, cast
 
 from pydantic import ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import ErrorDetails, from_json, to_json
 
 from flujo.engine.record import Note, Recall
 from flujo.engine.run import Run, Suspended
@@ -185,27 +185,50 @@ def accepted(answer: Mapping[str, Any], codec: Codec, address: str) -> Any:
         ) from None
 
 
-_QUOTES = frozenset(
-    {"union_tag_invalid", "uuid_parsing", "url_parsing", "json_invalid", "value_error", "assertion_error"}
-)
-"""Kinds of faults whose message may repeat a part of the answer."""
+_QUOTES = frozenset({"union_tag_invalid", "uuid_parsing", "url_parsing", "json_invalid"})
+"""Kinds of faults whose message repeats a part of the answer."""
+_OWN_WORDS = frozenset({"value_error", "assertion_error"})
+"""Kinds of faults whose message is that of the model's own validator."""
 
 
 def faults(error: Unrecordable | ValueError, codec: Codec) -> str:
-    """Return what is wrong with an answer, and where in it; never the answer itself, nor a part of it."""
+    """Return what is wrong with an answer, and where in it, without the answer itself.
+
+    What a validator of the pipeline's own model says is meant for the person, and is told unless it repeats
+    a value of the answer word for word.
+    """
     match error:
         case ValidationError():
             declared = _declared(codec.schema())
-            parts = error.errors(include_input=False, include_url=False, include_context=False)
-            return "; ".join(
-                f"{_place(part['loc'], declared)}: "
-                f"{part['type'].replace('_', ' ') if part['type'] in _QUOTES else part['msg']}"
-                for part in parts
-            )
+            parts = error.errors(include_url=False, include_context=False)
+            return "; ".join(f"{_place(part['loc'], declared)}: {_said(part, declared)}" for part in parts)
         case Unrecordable():
             return error.message
         case _:
             return type(error).__name__
+
+
+def _said(part: ErrorDetails, declared: frozenset[str]) -> str:
+    kind, message = part["type"], part["msg"]
+    hidden = kind in _QUOTES
+    if kind in _OWN_WORDS:
+        hidden = any(text in message for text in set(_texts(part["input"])) - declared)
+    return kind.replace("_", " ") if hidden else message
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every key and value of JSON data as text; what is empty, true, false or null says nothing."""
+    match value:
+        case dict():
+            for key, member in cast("dict[str, Any]", value).items():
+                yield from (key, *_texts(member))
+        case list():
+            for item in cast("list[Any]", value):
+                yield from _texts(item)
+        case None | bool() | "":
+            pass
+        case _:
+            yield str(value)
 
 
 def _place(where: Sequence[int | str], declared: frozenset[str]) -> str:
