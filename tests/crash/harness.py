@@ -14,7 +14,8 @@ from flujo.errors import StoreUnavailable
 from flujo.journal.events import Event
 from flujo.journal.store import Batch, JournalStore, RunPage, RunQuery, RunRecord, StatusChange
 from flujo.journal.verify import verify
-from tests.crash.scenario import RUN, Late, Notes, Outcome, Scenario, Signal, VirtualClock
+from flujo.testing import VirtualClock
+from tests.crash.scenario import RUN, Late, Notes, Outcome, Scenario, Signal, a_clock
 from tests.crash.witness import WITNESS, Deed, Died
 
 Death = Literal["before", "after", "refused", "unacknowledged"]
@@ -131,7 +132,7 @@ async def drive(
             case Signal():
                 result = await runner.signal(RUN, answer.name, answer.payload)
             case Late():
-                clock.time += int(answer.seconds * 1e6)
+                clock.advance(answer.seconds)
                 result = await runner.resume_async(RUN)
     return result
 
@@ -161,7 +162,7 @@ async def carry(
             journal is not sound.
     """
     WITNESS.reset()
-    clock, approved = clock or VirtualClock(), Counter[str]()
+    clock, approved = clock or a_clock(), Counter[str]()
     lives: list[Life] = []
     result: PipelineResult[Any] | None = None
     runner: Flujo[Any, Any] | None = None

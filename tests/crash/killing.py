@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple, NoReturn
 from flujo import SQLiteStore
 from flujo.journal.store import Batch, JournalStore
 from tests.crash.harness import Carried, Life, Mortal, carry, drive, judge, undisturbed
-from tests.crash.scenario import BEGIN, RUN, Scenario, VirtualClock
+from tests.crash.scenario import BEGIN, RUN, Scenario, a_clock
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.witness import WITNESS, read_deeds
 
@@ -97,7 +97,7 @@ def measured(scenario: Scenario, place: Path) -> float:
 def first_life(scenario: Scenario, place: Path, kill: Kill) -> None:
     WITNESS.write_to(place.with_suffix(".deeds"))
     store = Killed(SQLiteStore(place.with_suffix(".db")), kill)
-    clock = VirtualClock()
+    clock = a_clock()
     asyncio.run(drive(scenario, scenario.runner(store, clock), clock))
 
 
@@ -105,7 +105,7 @@ def second_life(scenario: Scenario, place: Path, whole: Carried) -> None:
     async def resume() -> None:
         inner = SQLiteStore(place.with_suffix(".db"))
         left = Life(read_deeds(place.with_suffix(".deeds")), await inner.events(RUN))
-        broken = await carry(scenario, [Mortal(inner)], clock=VirtualClock(LATER))
+        broken = await carry(scenario, [Mortal(inner)], clock=a_clock(LATER))
         judge(scenario, whole, broken._replace(lives=[left, *broken.lives]))
         await inner.close()
 

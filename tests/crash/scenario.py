@@ -9,9 +9,15 @@ from pydantic import Field
 from flujo import Add, Append, Decision, Flujo, Hook, Merge, PipelineContext, PipelineResult, Usage
 from flujo.errors import FlujoError, StepFailed
 from flujo.journal.store import JournalStore
+from flujo.testing import VirtualClock
 
 RUN = "run-1"
 BEGIN = 1_800_000_000_000_000
+
+
+def a_clock(begin: int = BEGIN) -> VirtualClock:
+    """Return a clock on which no two moments are the same."""
+    return VirtualClock(begin, chance=0.5, tick=1)
 
 
 class Notes(PipelineContext):
@@ -66,7 +72,7 @@ class Scenario:
     hooks: Sequence[Hook] = ()
 
     def runner(
-        self, store: JournalStore | None, clock: "VirtualClock", durability: str = "sync"
+        self, store: JournalStore | None, clock: VirtualClock, durability: str = "sync"
     ) -> Flujo[Any, Any]:
         """Return a runner as a new process would make it."""
         return Flujo(
@@ -77,25 +83,6 @@ class Scenario:
             hooks=self.hooks,
             durability="sync" if durability == "sync" else "async",
         )
-
-
-class VirtualClock:
-    """Time that passes only by being waited for, and a microsecond whenever it is looked at."""
-
-    def __init__(self, now: int = BEGIN) -> None:
-        self.time = now
-        self.slept: list[float] = []
-
-    def now(self) -> int:
-        self.time += 1
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.time += int(seconds * 1e6)
-
-    def chance(self) -> float:
-        return 0.5
 
 
 class Outcome(NamedTuple):

@@ -9,14 +9,14 @@ from flujo.errors import StoreUnavailable
 from flujo.journal.verify import verify
 from tests.crash.harness import DEATHS, Death, Mortal
 from tests.crash.of_steps import book_0, book_1, book_2
-from tests.crash.scenario import RUN, Notes, Outcome, VirtualClock
+from tests.crash.scenario import RUN, Notes, Outcome, a_clock
 from tests.crash.witness import WITNESS, Died
 
 pipeline = book_0 >> book_1 >> book_2 >> HumanInput("?", schema=int, name="ask")
 
 
 def runner(store: Mortal) -> Flujo[int, int]:
-    return Flujo(pipeline, context_model=Notes, state=store, clock=VirtualClock())
+    return Flujo(pipeline, context_model=Notes, state=store, clock=a_clock())
 
 
 async def paused() -> MemoryStore:

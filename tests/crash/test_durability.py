@@ -11,7 +11,7 @@ from flujo.engine.result import Finished, StepCompleted
 from flujo.journal.store import Batch
 from tests.crash.harness import Mortal, carry, judge, undisturbed
 from tests.crash.of_steps import charge, noted
-from tests.crash.scenario import RUN, Notes, VirtualClock
+from tests.crash.scenario import RUN, Notes, a_clock
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.witness import WITNESS, acts
 
@@ -60,7 +60,7 @@ async def test_steps_begin_when_those_before_are_committed() -> None:
 
 @pytest.mark.parametrize("name", ["chain", "parallel", "loop", "map", "everything", "branch", "fallback"])
 async def test_what_is_told_as_completed_is_committed(name: str) -> None:
-    scenario, store, clock = SCENARIOS[name], Slow(), VirtualClock()
+    scenario, store, clock = SCENARIOS[name], Slow(), a_clock()
     WITNESS.reset()
     told = 0
     async for event in scenario.runner(store, clock).stream_async(
@@ -105,7 +105,7 @@ async def test_a_result_is_told_when_it_is_committed(durability: str) -> None:
     for name in ("chain", "approve", "failed", "stopped"):
         store, scenario = Slow(), SCENARIOS[name]
         WITNESS.reset()
-        runner = scenario.runner(store, VirtualClock(), durability)
+        runner = scenario.runner(store, a_clock(), durability)
         result = await runner.run_async(scenario.input, run_id=RUN, context=Notes())
         record = await store.run(RUN)
         assert record is not None

@@ -47,12 +47,12 @@ from pathlib import Path
 from flujo import SQLiteStore
 from tests.crash.harness import drive
 from tests.crash.killing import Kill, Killed
-from tests.crash.scenario import VirtualClock
+from tests.crash.scenario import a_clock
 from tests.crash.scenarios import KNOWN, SCENARIOS
 from tests.crash.witness import WITNESS
 path, at = Path(sys.argv[1]), int(sys.argv[2])
 WITNESS.write_to(path.with_suffix(".deeds"))
-scenario, clock = SCENARIOS["everything"], VirtualClock()
+scenario, clock = SCENARIOS["everything"], a_clock()
 store = Killed(SQLiteStore(path), Kill("after commit", at))
 print(asyncio.run(drive(scenario, scenario.runner(store, clock), clock)).output)
 """

@@ -31,7 +31,7 @@ from flujo.errors import (
     StepTimedOut,
 )
 from flujo.journal.store import JournalStore
-from tests.clock import VirtualClock
+from flujo.testing import VirtualClock
 from tests.engine.stores import Cut, CutStore
 
 

@@ -19,7 +19,7 @@ from flujo import (
     step,
 )
 from flujo.errors import ConfigError, OutputRejected, PipelineError, RunError
-from tests.clock import VirtualClock
+from flujo.testing import VirtualClock
 
 
 @step

@@ -43,7 +43,7 @@ from flujo.errors import (
     RunTaken,
     StepFailed,
 )
-from tests.clock import VirtualClock
+from flujo.testing import VirtualClock
 
 SECRET = "born 1 May 1990"  # what a person typed, and nobody else may read
 COST = Usage(requests=1, input_tokens=20, output_tokens=3, cost=Decimal("0.01"))

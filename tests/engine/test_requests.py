@@ -37,7 +37,7 @@ from flujo.errors import (
     UnknownRun,
 )
 from flujo.journal.store import JournalStore
-from tests.clock import VirtualClock
+from flujo.testing import VirtualClock
 
 
 class Payment(BaseModel):

@@ -30,7 +30,7 @@ from flujo import (
 )
 from flujo.errors import ContextConflict, PlanError, RunError, StepFailed
 from flujo.journal.store import JournalStore
-from tests.clock import VirtualClock
+from flujo.testing import VirtualClock
 
 
 class Shared(PipelineContext):

@@ -17,7 +17,7 @@ from flujo.engine.result import (
     StepStarted,
 )
 from flujo.errors import InputError
-from tests.clock import VirtualClock
+from flujo.testing import VirtualClock
 from tests.engine.stores import Cut
 
 

@@ -15,7 +15,7 @@ from examples.invoice_intake.posting import ResultRow, posted_rows
 from flujo import Flujo, PipelineResult, SQLiteStore, Usage
 from flujo.cli.demo import DemoOptions
 from flujo.errors import ConfigError
-from tests.clock import VirtualClock
+from flujo.testing import VirtualClock
 from tests.examples.test_by_model import RIGHT, serving
 
 SAMPLES = Path(__file__).parents[2] / "examples" / "invoice_intake" / "samples"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flujo import Approval, Decision, Flujo, MemoryStore, PipelineResult, SQLiteStore, Usage
 from flujo.journal.store import JournalStore
-from tests.clock import VirtualClock
+from flujo.testing import VirtualClock
 from tests.engine.stores import CutStore
 from tests.property.build import Builder
 from tests.property.memory import Memory
