@@ -11,13 +11,17 @@ from flujo.engine.clock import Clock
 START = 1_750_000_000_000_000
 """2025-06-15 15:06:40 UTC, in microseconds since the Unix epoch."""
 
+_QUIET = 20
+"""Turns of the event loop that whoever is ready has, to ask for an earlier moment before the clock jumps."""
+
 
 class VirtualClock(Clock):
     """Time for tests: nobody waits for real.
 
     Left alone, it jumps to the next moment that somebody waits for: retries, ``Sleep`` and delays of scripted
-    agents are over at once, in the right order. Held, it moves only by :meth:`advance`. It reaches whatever
-    the engine asks its clock for; the ``timeout`` of a step is measured by the event loop, in real seconds.
+    agents are over at once, in the right order (as far as the event loop tells: whoever works in a thread
+    meanwhile is not waited for). Held, it moves only by :meth:`advance`. It reaches whatever the engine asks
+    its clock for; the ``timeout`` of a step is measured by the event loop, in real seconds.
 
     Example:
         >>> from datetime import timedelta
@@ -51,6 +55,7 @@ class VirtualClock(Clock):
         self._tick = tick
         self._sleepers: list[tuple[int, asyncio.Future[None]]] = []
         self._asked = asyncio.Event()
+        self._moves = 0
 
     @override
     def now(self) -> int:
@@ -70,8 +75,7 @@ class VirtualClock(Clock):
         self._sleepers.append(sleeper)
         try:
             while not self.held and not woken.done():
-                await asyncio.sleep(0)  # whoever is ready may ask for an earlier moment first
-                self._move(min(due for due, _ in self._sleepers) if not woken.done() else self._now)
+                await self._jump_when_quiet()
             await woken
         finally:
             if sleeper in self._sleepers:
@@ -87,8 +91,17 @@ class VirtualClock(Clock):
         """Move the time by the given seconds, and wake whoever waited until then."""
         self._move(self._now + int(seconds * 1e6))
 
+    async def _jump_when_quiet(self) -> None:
+        """Move to the next moment that somebody waits for, unless the time moves meanwhile."""
+        moves = self._moves
+        for _ in range(_QUIET):
+            await asyncio.sleep(0)
+        if self._moves == moves and self._sleepers and not self.held:
+            self._move(min(due for due, _ in self._sleepers))
+
     def _move(self, now: int) -> None:
         self._now = max(self._now, now)
+        self._moves += 1
         waiting, self._sleepers = self._sleepers, []
         for due, woken in waiting:
             if due > self._now:
