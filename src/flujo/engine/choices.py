@@ -56,7 +56,7 @@ async def known_choice(frame: Frame, address: str, codec: Codec) -> Memo | None:
     if not isinstance(known, bytes):
         return known
     assert run.recorder is not None
-    memo = await run.recorder.recorded(known, codec)
+    memo = await run.recorder.recorded(known, codec, address)
     if memo.patch:
         frame.replay(memo.patch)
     return memo

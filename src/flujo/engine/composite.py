@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flujo.engine.build import Build
-from flujo.engine.record import Memo, Recorder, write_usage
+from flujo.engine.record import Memo, Recorder, read_output, write_usage
 from flujo.engine.run import Frame
 from flujo.errors import RecordError
 from flujo.journal.events import EventKind
@@ -40,9 +40,9 @@ class Composite:
         if isinstance(known, bytes):
             assert run.recorder is not None
             assert self._codec is not None
-            memo = await run.recorder.recorded(known, self._codec)
+            memo = await run.recorder.recorded(known, self._codec, address)
             slots: dict[str, Any] = {
-                path: codec.load_parsed(memo.slots[path])
+                path: read_output(codec, memo.slots[path], path)
                 for path, codec in self._exports.items()
                 if codec is not None and path in memo.slots
             }

@@ -44,7 +44,7 @@ class StepEffects:
         for note in run.noted(address):
             if note.kind == "effect":
                 _check_same(address, note.body, call)
-                return await self._known(note.body, codec)
+                return await self._known(note.body, codec, address)
         if run.given_up:
             raise RunTaken(f"run {run.id} has ended; {info.address} was given up")
         recorder = run.recorder
@@ -68,11 +68,11 @@ class StepEffects:
         run.notes.setdefault(address, []).append(Note("effect", {**call, "live": output}))
         return output
 
-    async def _known(self, body: Mapping[str, Any], codec: Codec) -> Any:
+    async def _known(self, body: Mapping[str, Any], codec: Codec, address: str) -> Any:
         recorder = self._run.recorder
         if "live" in body or recorder is None:
             return body["live"]
-        return await recorder.value(body, codec)
+        return await recorder.value(body, codec, address)
 
     async def ask(self, info: StepInfo, prompt: str, schema: Any, subject: Any) -> Any:
         """Return a person's answer, or unwind the step until there is one; see :meth:`StepInfo.ask`."""

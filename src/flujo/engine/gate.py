@@ -13,19 +13,23 @@ from flujo.engine.attempts import Attempted, Attempts
 from flujo.engine.build import Build
 from flujo.engine.hooks import shown
 from flujo.engine.patch import compose
-from flujo.engine.record import OUTPUT_APART, Memo, read_usage, write_usage
-from flujo.engine.result import StepCompleted, StepResult, StepStarted
+from flujo.engine.record import OUTPUT_APART, Memo, read_output, read_usage, write_usage
+from flujo.engine.result import StepCompleted, StepResult, StepStarted, Unread
 from flujo.engine.run import Frame, Suspended, Walk
 from flujo.errors import HookFailed, RecordError, RunTaken
 from flujo.pipeline.info import NO_USAGE, Usage
 from flujo.plan.codec import Unrecordable
-from flujo.plan.nodes import PlanStep
+from flujo.plan.nodes import PlanNode, PlanStep
 
 _BREATH = 0.01
 """Seconds after which a run lets the other tasks of the loop go on."""
 _ONCE = Attempted(None)
 
+_USAGE, _PATCH = b'"usage":', b'"patch":'
+"""What stands in the body of an execution that used something, or changed the context."""
+
 Reuse = Callable[[Frame, str, Memo | bytes], Any]
+Pass = Callable[[Frame], bool]
 Complete = Callable[[Frame, StepResult, Frame | None, Usage], Awaitable[Any]]
 
 
@@ -44,7 +48,7 @@ def compile_step(plan: PlanStep, build: Build, fallback: Walk | None) -> Walk:
             if isinstance(known, bytes) and known.startswith(OUTPUT_APART):
                 assert run.recorder is not None
                 assert codec is not None
-                known = await run.recorder.recorded(known, codec)
+                known = await run.recorder.recorded(known, codec, address)
             return reuse(frame, address, known)
         if run.given_up:
             raise RunTaken(f"run {run.id} was given up before {address!r} began")
@@ -86,18 +90,18 @@ async def _announced(before: tuple[Callable[..., Any], ...], label: str, frame: 
 
 
 def compile_reuse(plan: PlanStep, build: Build) -> Reuse:
-    """Return how a step that the journal knows is passed by: nothing runs."""
+    """Return how the output of a step that the journal knows is taken from there: nothing runs."""
     label, path = plan.label, plan.path
     kept = path in build.plan.kept
-    load = None if (codec := build.codec(plan.output_type)) is None else codec.load_parsed
+    codec = build.codec(plan.output_type)
 
     def reuse(frame: Frame, address: str, known: Memo | bytes) -> Any:
         if isinstance(known, Memo):
             output, usage, attempts, took, patch = known[:5]
         else:
-            assert load is not None
+            assert codec is not None
             facts: dict[str, Any] = from_json(known)
-            output = load(facts["output"])
+            output = read_output(codec, facts["output"], address)
             usage = read_usage(facts["usage"]) if "usage" in facts else NO_USAGE
             attempts, took, patch = facts.get("attempts", 1), facts.get("took", 0) / 1e6, facts.get("patch")
         if patch is not None:
@@ -110,6 +114,37 @@ def compile_reuse(plan: PlanStep, build: Build) -> Reuse:
         return output
 
     return reuse
+
+
+def compile_pass(plan: PlanStep, after: PlanNode, build: Build) -> Pass | None:
+    """Return how a step is passed by unread where what follows it is recorded, too: nobody needs its output.
+
+    Args:
+        plan: The step.
+        after: The node that its output goes to.
+        build: What the run is compiled with.
+    """
+    codec = build.codec(plan.output_type)
+    if codec is None or plan.path in build.plan.kept or not isinstance(after, PlanStep):
+        return None
+    label, following = plan.label, after.label
+
+    def read(address: str, body: bytes) -> StepResult:
+        facts: dict[str, Any] = from_json(body)
+        output, took = read_output(codec, facts["output"], address), facts.get("took", 0) / 1e6
+        return StepResult(label, address, output, facts.get("attempts", 1), took, NO_USAGE, True)
+
+    def passed(frame: Frame) -> bool:
+        run, address = frame.run, frame.prefix + label
+        known = run.done.get(address)
+        if not isinstance(known, bytes) or frame.prefix + following not in run.done:
+            return False
+        if known.startswith(OUTPUT_APART) or _USAGE in known or _PATCH in known:
+            return False
+        run.steps.append(Unread(label, address, known, read))
+        return True
+
+    return passed
 
 
 def compile_record(plan: PlanStep, build: Build) -> Complete:

@@ -31,7 +31,9 @@ async def stored_result(plan: Plan, opener: Opener, known: Stored) -> PipelineRe
     ended = await read_into(plan, opened, known.events)
     status: Status = ended.get("status", "paused")
     output = (
-        await run.recorder.value(ended, codec_for(plan.root.output_type)) if status == "completed" else None
+        await run.recorder.value(ended, codec_for(plan.root.output_type), plan.name)
+        if status == "completed"
+        else None
     )
     return PipelineResult(
         run_id=run.id,
@@ -87,7 +89,7 @@ async def read_into(plan: Plan, opened: Opened, events: Sequence[Event]) -> Mapp
             frame.replay(facts["patch"])
         node = plan.nodes.get(path)
         if isinstance(node, PlanStep) and event.kind in ("step.completed", "node.completed"):
-            memo = await run.recorder.recorded(event.body, codec_for(node.output_type))
+            memo = await run.recorder.recorded(event.body, codec_for(node.output_type), event.address)
             run.steps.append(
                 StepResult(
                     node.label, event.address, memo.output, memo.attempts, memo.duration, memo.usage, True

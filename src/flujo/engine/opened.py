@@ -130,6 +130,7 @@ class Opener:
         self._items = get_origin(plan.root.input_type) is Iterable
         self._input = None if store is None else codec_for(recorded_input(plan.root.input_type))
         self._digests = to_json(plan.digests) if store is not None else b""
+        self._fingerprint = plan.fingerprint if store is not None else ""
 
     def new(
         self,
@@ -154,7 +155,7 @@ class Opener:
         if recorder is not None:
             self._dumped(value)
             recorder.change(
-                StatusChange("running", owner_of(recorder.token), self._plan.name, self._plan.fingerprint)
+                StatusChange("running", owner_of(recorder.token), self._plan.name, self._fingerprint)
             )
         return Opened(
             run,
@@ -214,7 +215,7 @@ class Opener:
             RunBusy: Another process carries it on.
         """
         record = known.record
-        if record.fingerprint != self._plan.fingerprint:
+        if record.fingerprint != self._fingerprint:
             raise await self._changed(known)
         owner = record.owner
         if record.status == "running" and not take_over and is_alive(owner):
@@ -277,7 +278,7 @@ class Opener:
             known_as = snapshot(context)
         except Unrecordable as error:
             raise InputError(f"the context cannot be recorded: {error.message}", fix=error.fix) from error
-        plan = {"pipeline": self._plan.name, "fingerprint": self._plan.fingerprint}
+        plan = {"pipeline": self._plan.name, "fingerprint": self._fingerprint}
         body = to_json(plan)[:-1] + b',"context":%b,"plan_ref":"%b",' % (
             known_as,
             recorder.keep(self._digests).encode(),
@@ -299,7 +300,7 @@ class Opener:
 
     async def _value(self, recorder: Recorder, facts: Mapping[str, Any]) -> Any:
         assert self._input is not None
-        return await recorder.value(facts, self._input)
+        return await recorder.value(facts, self._input, "")
 
     async def _changed(self, known: Stored) -> PlanChanged:
         assert self._store is not None

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from flujo.errors import RunTaken
+from flujo.errors import PlanChanged, RunTaken
 from flujo.journal.events import GENESIS, Event, EventKind, link
 from flujo.journal.store import Batch, JournalStore, StatusChange
 from flujo.pipeline.info import NO_USAGE, Usage
 from flujo.plan.codec import Codec
+from flujo.plan.types import type_name
 
 INLINE = 4096
 """Values of more bytes than this are stored once, by hash, beside the events."""
@@ -208,11 +209,15 @@ class Recorder:
         self._given_up = True
         return heir
 
-    async def recorded(self, body: bytes, codec: Codec) -> Memo:
-        """Read the body of an execution that ended."""
+    async def recorded(self, body: bytes, codec: Codec, address: str) -> Memo:
+        """Read the body of an execution that ended.
+
+        Raises:
+            PlanChanged: Its output does not fit the declared type any more.
+        """
         facts: dict[str, Any] = from_json(body)
         return Memo(
-            await self.value(facts, codec),
+            await self.value(facts, codec, address),
             read_usage(facts.get("usage")),
             facts.get("attempts", 1),
             facts.get("took", 0) / 1e6,
@@ -221,17 +226,39 @@ class Recorder:
             facts.get("last", False),
         )
 
-    async def value(self, facts: Mapping[str, Any], codec: Codec) -> Any:
-        """Read the output that stands in a body, or in a payload of its own."""
+    async def value(self, facts: Mapping[str, Any], codec: Codec, address: str) -> Any:
+        """Read the output that stands in a body, or in a payload of its own.
+
+        Raises:
+            PlanChanged: It does not fit the declared type any more.
+        """
         if "output" in facts:
-            return codec.load_parsed(facts["output"])
-        return codec.load(await self.store.payload(bytes.fromhex(facts["output_ref"])))
+            return read_output(codec, facts["output"], address)
+        payload = await self.store.payload(bytes.fromhex(facts["output_ref"]))
+        return read_output(codec, from_json(payload), address)
 
     def written(self, output: bytes) -> bytes:
         """Return the member of a body that holds an output, or the hash of a large one."""
         if len(output) <= INLINE:
             return b'"output":' + output
         return b'"output_ref":"%b"' % self.keep(output).encode()
+
+
+def read_output(codec: Codec, written: Any, address: str) -> Any:
+    """Return a value of its parsed JSON.
+
+    Raises:
+        PlanChanged: The declared type has changed since, and the value does not fit it.
+    """
+    try:
+        return codec.load_parsed(written)
+    except ValueError:  # its text may hold the value
+        what = f"what {address!r} gave" if address else "the run's input"
+        raise PlanChanged(
+            f"{what} was recorded as another {type_name(codec.annotation)} than the pipeline's",
+            addresses=(address,),
+            fix="resume the run with the code that it began with",
+        ) from None
 
 
 def _seen(future: asyncio.Future[None]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, overload
 
 from flujo.errors import FlujoError, RunError
 from flujo.pipeline.context import PipelineContext
@@ -41,6 +41,22 @@ class StepResult:
     cached: bool = False
 
 
+class Unread(NamedTuple):
+    """A step that the journal knew when the run went on, until somebody looks at what it gave.
+
+    Attributes:
+        name: The step's name.
+        address: Where in the run.
+        body: The body of its event.
+        read: Makes its result of the address and the body.
+    """
+
+    name: str
+    address: str
+    body: bytes
+    read: Callable[[str, bytes], StepResult]
+
+
 class StepHistory(Sequence[StepResult]):
     """The steps of a run in the order they ended, by place or by address or name.
 
@@ -48,14 +64,14 @@ class StepHistory(Sequence[StepResult]):
     recorded as a whole before the run was resumed are not listed: the journal holds them.
     """
 
-    def __init__(self, steps: Sequence[StepResult]) -> None:
-        self._steps = tuple(steps)
+    def __init__(self, steps: Sequence[StepResult | Unread]) -> None:
+        self._steps = list(steps)
 
     def __len__(self) -> int:
         return len(self._steps)
 
     def __iter__(self) -> Iterator[StepResult]:
-        return iter(self._steps)
+        return map(self._at, range(len(self._steps)))
 
     @overload
     def __getitem__(self, index: int | str) -> StepResult: ...
@@ -65,14 +81,21 @@ class StepHistory(Sequence[StepResult]):
         if isinstance(index, slice):
             return StepHistory(self._steps[index])
         if isinstance(index, int):
-            return self._steps[index]
-        for step in reversed(self._steps):
+            return self._at(index)
+        for place in reversed(range(len(self._steps))):
+            step = self._steps[place]
             if step.address == index or step.name == index:
-                return step
+                return self._at(place)
         raise KeyError(index)
 
     def __repr__(self) -> str:
         return f"StepHistory({[step.address for step in self._steps]})"
+
+    def _at(self, place: int) -> StepResult:
+        step = self._steps[place]
+        if isinstance(step, Unread):
+            step = self._steps[place] = step.read(step.address, step.body)
+        return step
 
 
 @dataclass(frozen=True, slots=True)

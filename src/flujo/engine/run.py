@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 from flujo.engine.clock import Clock
 from flujo.engine.patch import Summary, Tracker
 from flujo.engine.record import Memo, Note, Recall, Recorder
-from flujo.engine.result import RunEvent, StepResult
+from flujo.engine.result import RunEvent, StepHistory, StepResult, Unread
 from flujo.engine.threads import Threads
 from flujo.errors import RecordError
 from flujo.journal.events import EventKind
@@ -71,7 +71,7 @@ class Run:
         self.recorder = recorder
         self.observe = observe
         self.cache = cache
-        self.steps: list[StepResult] = []
+        self.steps: list[StepResult | Unread] = []
         self.choices: dict[str, Memo] = {}
         self.live_notes: dict[str, list[Note]] = {}
         self.views: dict[str, PipelineContext] = {}
@@ -118,12 +118,12 @@ class Run:
     def all_steps(self) -> list[StepResult]:
         """Return the steps that ended, before a pause or since, in the order they first did."""
         known = {step.address: step for step in self.earlier}
-        return [*self.earlier, *(step for step in self.steps if step.address not in known)]
+        return [*self.earlier, *(step for step in StepHistory(self.steps) if step.address not in known)]
 
     def so_far(self) -> Recall:
         """Return what a run without a store knows, to go on from after a pause."""
         done: dict[str, Memo | bytes] = dict(self.done)
-        for step in self.steps:
+        for step in StepHistory(self.steps):
             done[step.address] = Memo(step.output, step.usage, step.attempts, step.duration)
         done.update(self.choices)
         notes = {address: list(known) for address, known in self.notes.items()}

@@ -80,7 +80,7 @@ class Undo:
         for event in await run.recorder.store.events(run.id):
             step = self._of(event.address) if event.kind == "step.completed" else None
             if step is not None and b'"cached":true' not in event.body:
-                memo = await run.recorder.recorded(event.body, codec_for(step.output_type))
+                memo = await run.recorder.recorded(event.body, codec_for(step.output_type), event.address)
                 found.append((event.address, memo.output))
         return found
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from flujo.engine.build import Build
 from flujo.engine.choices import compile_branch, compile_loop
-from flujo.engine.gate import compile_step
+from flujo.engine.gate import compile_pass, compile_step
 from flujo.engine.run import Frame, Suspended, Walk
 from flujo.engine.side_by_side import compile_map, compile_parallel
 from flujo.engine.sub import compile_sub
@@ -34,7 +36,7 @@ def compile_walk(node: PlanNode, build: Build) -> Walk:
     """
     match node:
         case PlanSequence():
-            return compile_sequence([compile_walk(child, build) for child in node.nodes])
+            return compile_sequence(node.nodes, build)
         case PlanStep():
             return compile_step(node, build, _aside(node.fallback, build))
         case PlanParallel():
@@ -60,13 +62,30 @@ def compile_walk(node: PlanNode, build: Build) -> Walk:
             raise TypeError(f"{type(node).__name__} cannot be walked")
 
 
-def compile_sequence(walks: list[Walk]) -> Walk:
+def compile_sequence(nodes: Sequence[PlanNode], build: Build) -> Walk:
     """Return the walk of nodes one after another: the output of each is the input of the next."""
+    walks = [compile_walk(node, build) for node in nodes]
     if len(walks) == 1:
         return walks[0]
+    passes = [
+        compile_pass(node, after, build) if isinstance(node, PlanStep) else None
+        for node, after in pairwise(nodes)
+    ]
+    parts = list(zip(walks, [*passes, None], strict=True))
 
     async def sequence(frame: Frame, value: Any) -> Any:
+        if frame.run.done:
+            return await resumed(frame, value)
         for walk in walks:
+            value = await walk(frame, value)
+            if value.__class__ is Suspended:
+                return value
+        return value
+
+    async def resumed(frame: Frame, value: Any) -> Any:
+        for walk, passed in parts:
+            if passed is not None and passed(frame):
+                continue
             value = await walk(frame, value)
             if value.__class__ is Suspended:
                 return value

@@ -217,8 +217,8 @@ def adopt(context: PipelineContext, view: PipelineContext) -> None:
 
     Costs the number of fields: what the view did not touch is the same object in both.
     """
-    watch, values = watch_of(context), context.__dict__
-    for name, value in view.__dict__.items():
+    watch, values = watch_of(context), vars(context)
+    for name, value in vars(view).items():
         before = values.get(name)
         if value is before:
             continue
