@@ -175,6 +175,7 @@ assert_type(SubPipeline(number >> text), SubPipeline[int, str])
 assert_type(SubPipeline(number >> text, output=len), SubPipeline[int, int])
 assert_type(number >> HumanInput("?"), Pipeline[int, str])
 assert_type(number >> HumanInput("?", schema=Dog), Pipeline[int, Dog])
+assert_type(number >> HumanInput("?", Dog), Pipeline[int, Dog])
 assert_type(number >> WaitForEvent("paid", schema=Dog) >> greet, Pipeline[int, str])
 assert_type(number >> Sleep(timedelta(1)) >> text, Pipeline[int, str])
 

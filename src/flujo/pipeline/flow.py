@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Any, Concatenate, Generic, Literal, TypeVar, final, overload
 
 from flujo.errors import PipelineError
-from flujo.pipeline.node import In, Node, Out, check_function, check_name, check_node, labeled_nodes
+from flujo.pipeline.checks import check_choice, check_count, check_function, check_mapping
+from flujo.pipeline.node import In, Node, Out, check_name, check_node, labeled_nodes
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -49,9 +50,12 @@ class Branch(Node[In, Out], Generic[In, Out]):
         default: Node[A, B] | None = None,
         name: str = "",
     ) -> None:
+        check_function(on, "Branch, on")
+        check_mapping(cases, "Branch, cases", "cases={key: node, …}")
         if not cases:
             raise PipelineError("Branch has no case", fix="pass cases={key: node, …}")
-        check_function(on, "Branch, on")
+        for key in cases:
+            _check_key(key)
         labeled_nodes("Branch", {str(key): node for key, node in cases.items()})
         labels = [case_label(key) for key in cases]
         if default is not None:
@@ -64,7 +68,7 @@ class Branch(Node[In, Out], Generic[In, Out]):
         object.__setattr__(self, "on", on)
         object.__setattr__(self, "cases", MappingProxyType(dict(cases)))
         object.__setattr__(self, "default", default)
-        object.__setattr__(self, "_name", check_name(name))
+        object.__setattr__(self, "_name", check_name(name, "Branch, "))
 
 
 @final
@@ -100,17 +104,15 @@ class Loop(Node[In, Out]):
         name: str = "",
         on_exhausted: OnExhausted = "fail",
     ) -> None:
-        if max_turns < 1:
-            raise PipelineError(f"Loop(max_turns={max_turns})", fix="use at least 1")
-        if on_exhausted not in ("fail", "return"):
-            raise PipelineError(f"Loop(on_exhausted={on_exhausted!r})", fix='use "fail" or "return"')
+        check_count(max_turns, "Loop, max_turns")
+        check_choice(on_exhausted, "Loop, on_exhausted", ("fail", "return"))
         check_node(body, "Loop, body")
         check_function(until, "Loop, until")
         object.__setattr__(self, "body", body)
         object.__setattr__(self, "until", until)
         object.__setattr__(self, "max_turns", max_turns)
         object.__setattr__(self, "on_exhausted", on_exhausted)
-        object.__setattr__(self, "_name", check_name(name))
+        object.__setattr__(self, "_name", check_name(name, "Loop, "))
 
 
 @final
@@ -168,10 +170,22 @@ class SubPipeline(Node[In, Out]):
         name: str = "",
     ) -> None:
         check_node(pipeline, "SubPipeline, pipeline")
+        if input is not None:
+            check_function(input, "SubPipeline, input")
+        if output is not None:
+            check_function(output, "SubPipeline, output")
         object.__setattr__(self, "pipeline", pipeline)
         object.__setattr__(self, "input", input)
         object.__setattr__(self, "result", output)
-        object.__setattr__(self, "_name", check_name(name or pipeline.name))
+        object.__setattr__(self, "_name", check_name(name or pipeline.name, "SubPipeline, "))
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str | int) or key == "":
+        raise PipelineError(
+            f"Branch, cases: {key!r} cannot be a key",
+            fix="use texts that are not empty, whole numbers, bools, or the members of a StrEnum",
+        )
 
 
 def case_label(key: str | int | bool) -> str:

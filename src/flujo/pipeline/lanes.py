@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, Literal, TypeVar, final, overload
 
 from flujo.errors import PipelineError
-from flujo.pipeline.node import In, Node, Out, check_function, check_name, check_node, labeled_nodes
+from flujo.pipeline.checks import check_choice, check_count, check_function
+from flujo.pipeline.node import In, Node, Out, check_name, check_node, labeled_nodes
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -144,15 +145,14 @@ class Parallel(Node[In, Out]):
             )
         _check_setting("name", name)
         _check_setting("on_failure", on_failure)
-        if on_failure not in ("cancel", "collect"):
-            raise PipelineError(f"Parallel(on_failure={on_failure!r})", fix='use "cancel" or "collect"')
+        check_choice(on_failure, "Parallel, on_failure", ("cancel", "collect"))
         of = labeled or {str(index): branch for index, branch in enumerate(branches)}
         if not of:
             raise PipelineError("Parallel has no branch", fix="pass at least one node")
         object.__setattr__(self, "branches", labeled_nodes("Parallel", of))
         object.__setattr__(self, "is_tuple", bool(branches))
         object.__setattr__(self, "on_failure", on_failure)
-        object.__setattr__(self, "_name", check_name(name))
+        object.__setattr__(self, "_name", check_name(name, "Parallel, "))
 
 
 def _check_setting(label: str, value: object) -> None:
@@ -238,10 +238,9 @@ class Map(Node[In, Out]):
         name: str = "",
         on_failure: OnFailure = "cancel",
     ) -> None:
-        if concurrency is not None and concurrency < 1:
-            raise PipelineError(f"Map(concurrency={concurrency})", fix="use at least 1, or leave it out")
-        if on_failure not in ("cancel", "collect"):
-            raise PipelineError(f"Map(on_failure={on_failure!r})", fix='use "cancel" or "collect"')
+        if concurrency is not None:
+            check_count(concurrency, "Map, concurrency")
+        check_choice(on_failure, "Map, on_failure", ("cancel", "collect"))
         check_node(body, "Map, body")
         if over is not None:
             check_function(over, "Map, over")
@@ -249,4 +248,4 @@ class Map(Node[In, Out]):
         object.__setattr__(self, "over", over)
         object.__setattr__(self, "concurrency", concurrency)
         object.__setattr__(self, "on_failure", on_failure)
-        object.__setattr__(self, "_name", check_name(name))
+        object.__setattr__(self, "_name", check_name(name, "Map, "))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Generic, Self, TypeVar, final, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, final, overload
 
 from flujo.errors import PipelineError
+from flujo.pipeline.checks import Kind
 
 In = TypeVar("In", contravariant=True)
 Out = TypeVar("Out", covariant=True)
@@ -20,7 +21,7 @@ D = TypeVar("D")
 _RESERVED = frozenset("/[]#\n")
 
 
-class Node(Generic[In, Out]):
+class Node(Generic[In, Out], metaclass=Kind):
     """A part of a pipeline that turns an ``In`` into an ``Out``.
 
     Nodes are immutable data: they do nothing until a runner walks them, and one node may stand in
@@ -50,6 +51,11 @@ class Node(Generic[In, Out]):
     def __rshift__(self, other: Node[Out, Next]) -> Pipeline[In, Next]:
         check_node(other, ">>")
         return Pipeline(self, other)
+
+    if not TYPE_CHECKING:  # type checkers refuse it by themselves
+
+        def __rrshift__(self, other: object) -> None:
+            check_node(other, ">>")
 
 
 @final
@@ -128,18 +134,14 @@ def check_node(value: object, place: str) -> None:
         )
 
 
-def check_function(value: object, place: str) -> None:
-    """Refuse what cannot be called.
+def check_name(name: object, place: str = "") -> str:
+    """Return a node's name, refusing the characters that addresses are made with.
 
     Raises:
-        PipelineError: It cannot.
+        PipelineError: It is no name.
     """
-    if not callable(value):
-        raise PipelineError(f"{place}={value!r} is no function", fix="pass a function of the node's input")
-
-
-def check_name(name: str) -> str:
-    """Return a node's name, refusing the characters that addresses are made with."""
+    if not isinstance(name, str):
+        raise PipelineError(f"{place}name={name!r} is no text", fix="pass a text, or leave it out")
     bad = sorted(_RESERVED.intersection(name))
     if bad:
         raise PipelineError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,6 +11,16 @@ from typing import Any, Concatenate, Literal, Protocol, TypedDict, TypeVar, cast
 from typing_extensions import Unpack
 
 from flujo.errors import PipelineError
+from flujo.pipeline.checks import (
+    Kind,
+    check_choice,
+    check_function,
+    check_functions,
+    check_mapping,
+    is_amount,
+    is_count,
+    seconds,
+)
 from flujo.pipeline.node import In, Node, Out, Output, check_name, check_node
 
 A = TypeVar("A")
@@ -53,10 +62,14 @@ class From:
 
     node: str
 
+    def __post_init__(self) -> None:
+        if not check_name(self.node):
+            raise PipelineError("From('') names no node", fix="pass an earlier node's name")
+
 
 @final
 @dataclass(frozen=True, slots=True, init=False)
-class Retry:
+class Retry(metaclass=Kind):
     """How often a step is attempted, and how long it waits between attempts.
 
     The wait before attempt ``n + 1`` is ``backoff * factor ** (n - 1)`` seconds, at most ``longest``,
@@ -92,10 +105,10 @@ class Retry:
         longest: float = 60.0,
         on: type[BaseException] | Iterable[type[BaseException]] = (Exception,),
     ) -> None:
-        if not _is_count(attempts):
+        if not is_count(attempts):
             raise PipelineError(f"Retry(attempts={attempts!r})", fix="use a whole number from 1 up")
         waits = (backoff, factor, longest, jitter)
-        if not all(_is_amount(number) for number in waits) or jitter > 1:
+        if not all(is_amount(number) for number in waits) or jitter > 1:
             raise PipelineError(
                 f"Retry(backoff={backoff!r}, factor={factor!r}, longest={longest!r}, "
                 f"jitter={jitter!r}) cannot work",
@@ -115,14 +128,6 @@ class Retry:
         return wait * (1 - self.jitter * chance)
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _is_amount(value: object) -> bool:
-    return isinstance(value, int | float) and 0 <= value < math.inf
-
-
 def _exceptions(on: object) -> tuple[type[BaseException], ...]:
     kinds = tuple(cast("Iterable[object]", on)) if isinstance(on, Iterable) else (on,)
     found = tuple(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseException))
@@ -133,7 +138,7 @@ def _exceptions(on: object) -> tuple[type[BaseException], ...]:
 
 @final
 @dataclass(frozen=True, slots=True)
-class ResourceHints:
+class ResourceHints(metaclass=Kind):
     """What a step needs of the machine it runs on, for backends that place steps.
 
     Running locally, every step shares the one machine and the hints only travel with the plan.
@@ -151,6 +156,15 @@ class ResourceHints:
     memory: int | None = None
     custom: Mapping[str, float] = field(default_factory=lambda: MappingProxyType[str, float]({}))
     priority: int = 0
+
+    def __post_init__(self) -> None:
+        check_mapping(self.custom, "ResourceHints, custom", 'custom={"name": amount}')
+        amounts = {"cpus": self.cpus, "gpus": self.gpus, "memory": self.memory, **self.custom}
+        for name, amount in amounts.items():
+            if amount is not None and not is_amount(amount):
+                raise PipelineError(f"ResourceHints({name}={amount!r})", fix="use a number from 0 up")
+        if not isinstance(cast("object", self.priority), int):
+            raise PipelineError(f"ResourceHints(priority={self.priority!r})", fix="use a whole number")
 
 
 class StepSettings(TypedDict, total=False):
@@ -307,35 +321,48 @@ def _checked(agent: Work, settings: StepSettings) -> dict[str, object]:
         )
     name = _step_name(agent, settings.get("name", ""))
     effects = settings.get("effects", "idempotent")
-    if effects not in ("idempotent", "at_most_once"):
-        raise PipelineError(f"step {name!r}: effects={effects!r}", fix='use "idempotent" or "at_most_once"')
-    fallback = settings.get("fallback")
+    check_choice(effects, f"step {name!r}, effects", ("idempotent", "at_most_once"))
+    fallback, undo, timeout = settings.get("fallback"), settings.get("undo"), settings.get("timeout")
     if fallback is not None:
         check_node(fallback, f"step {name!r}, fallback")
+    if undo is not None:
+        check_function(undo, f"step {name!r}, undo")
+    validators, cache, inputs = (
+        settings.get("validators", ()),
+        settings.get("cache", False),
+        settings.get("inputs", {}),
+    )
+    check_functions(validators, f"step {name!r}, validators")
+    check_mapping(inputs, f"step {name!r}, inputs", 'inputs={"parameter": step.output}')
+    if not (isinstance(cast("object", cache), bool) or callable(cache)):
+        raise PipelineError(
+            f"step {name!r}, cache={cache!r}", fix="pass True, or a function of the input that gives the key"
+        )
+    resources = settings.get("resources")
+    if not isinstance(cast("object", resources), ResourceHints | None):
+        raise PipelineError(f"step {name!r}, resources={resources!r}", fix="pass ResourceHints(cpus=…, …)")
     return {
         "agent": agent,
         "_name": name,
-        "retry": _retry(name, settings.get("retry"), judged=bool(settings.get("validators"))),
-        "timeout": _seconds(name, settings.get("timeout")),
+        "retry": _retry(name, settings.get("retry"), judged=bool(validators)),
+        "timeout": None if timeout is None else seconds(timeout, f"step {name!r}, timeout"),
         "fallback": fallback,
-        "validators": tuple(settings.get("validators", ())),
-        "cache": settings.get("cache", False),
+        "validators": tuple(validators),
+        "cache": cache,
         "effects": effects,
-        "undo": settings.get("undo"),
-        "inputs": MappingProxyType(
-            {key: _output(name, key, value) for key, value in settings.get("inputs", {}).items()}
-        ),
-        "resources": settings.get("resources"),
+        "undo": undo,
+        "inputs": MappingProxyType({key: _output(name, key, value) for key, value in inputs.items()}),
+        "resources": resources,
     }
 
 
-def _step_name(agent: object, name: str) -> str:
+def _step_name(agent: object, name: object) -> str:
     if isinstance(agent, Node) or not (callable(agent) or callable(getattr(agent, "run", None))):
         raise PipelineError(
             f"{agent!r} cannot be a step's agent", fix="pass a function, or an object with `run(input, …)`"
         )
-    if name:
-        return check_name(name)
+    if check_name(name, "Step, "):
+        return str(name)
     found = getattr(agent, "__name__", "") or type(agent).__name__
     return "lambda" if found == "<lambda>" else check_name(found)
 
@@ -346,21 +373,12 @@ def _retry(name: str, retry: object, *, judged: bool) -> Retry:
             return Retry(3, 0.0, on=()) if judged else Retry(attempts=1)
         case Retry():
             return retry
-        case int() if _is_count(retry):
+        case int() if is_count(retry):
             return Retry(attempts=retry)
         case _:
             raise PipelineError(
                 f"step {name!r}: retry={retry!r}", fix="pass a number of attempts from 1 up, or Retry(…)"
             )
-
-
-def _seconds(name: str, timeout: float | timedelta | None) -> float | None:
-    if timeout is None:
-        return None
-    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)
-    if seconds <= 0:
-        raise PipelineError(f"step {name!r}: timeout={timeout!r}", fix="give seconds greater than 0")
-    return seconds
 
 
 def _output(name: str, key: str, value: object) -> Output[Any]:

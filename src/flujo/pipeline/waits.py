@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar, final, overload
 
 from flujo.errors import PipelineError
+from flujo.pipeline.checks import Kind, check_function, check_schema, check_time
 from flujo.pipeline.node import In, Node, Out, check_name, check_node
 
 A = TypeVar("A")
@@ -52,7 +53,7 @@ class Approval:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(metaclass=Kind):
     """What a person decided about an :class:`Approval`.
 
     Attributes:
@@ -76,6 +77,11 @@ class Decision:
     def __post_init__(self) -> None:
         if self.action not in ("approve", "edit", "deny"):
             raise PipelineError(f"Decision(action={self.action!r})", fix='use "approve", "edit" or "deny"')
+        if self.action != "edit" and self.value is not None:
+            raise PipelineError(
+                f"Decision({self.action!r}, value=…): only an edit gives a value",
+                fix='use Decision("edit", value) to answer with it, or leave it out',
+            )
 
 
 @final
@@ -114,8 +120,8 @@ class HumanInput(Node[In, Out]):
     def __init__(
         self: HumanInput[Any, B],
         prompt: str | Callable[[Any], str],
-        *,
         schema: type[B],
+        *,
         subject: Callable[[Any], Any] | None = None,
         on_deny: Node[Any, B] | None = None,
         name: str = "",
@@ -123,24 +129,26 @@ class HumanInput(Node[In, Out]):
     def __init__(
         self,
         prompt: str | Callable[[Any], str],
-        *,
         schema: Any = str,
+        *,
         subject: Callable[[Any], Any] | None = None,
         on_deny: Node[Any, Any] | None = None,
         name: str = "",
     ) -> None:
-        if not (isinstance(prompt, str) or callable(prompt)):
+        if not prompt or not (isinstance(prompt, str) or callable(prompt)):
             raise PipelineError(
                 f"HumanInput({prompt!r}): no prompt", fix="pass a text, or a function of the input"
             )
-        _check_schema("HumanInput", schema)
+        check_schema(schema, "HumanInput, schema")
+        if subject is not None:
+            check_function(subject, "HumanInput, subject")
         if on_deny is not None:
             check_node(on_deny, "HumanInput, on_deny")
         object.__setattr__(self, "prompt", prompt)
         object.__setattr__(self, "schema", schema)
         object.__setattr__(self, "subject", subject)
         object.__setattr__(self, "on_deny", on_deny)
-        object.__setattr__(self, "_name", check_name(name))
+        object.__setattr__(self, "_name", check_name(name, "HumanInput, "))
 
 
 @final
@@ -159,10 +167,9 @@ class Sleep(Node[In, Out]):
     _name: str
 
     def __init__(self: Sleep[A, A], duration: timedelta, *, name: str = "") -> None:
-        if duration < timedelta():
-            raise PipelineError(f"Sleep({duration!r}): a wait cannot be negative", fix="give 0 or more")
+        check_time(duration, "Sleep, duration")
         object.__setattr__(self, "duration", duration)
-        object.__setattr__(self, "_name", check_name(name))
+        object.__setattr__(self, "_name", check_name(name, "Sleep, "))
 
 
 @final
@@ -200,8 +207,8 @@ class WaitForEvent(Node[In, Out]):
     def __init__(
         self: WaitForEvent[Any, B],
         event: str,
-        *,
         schema: type[B],
+        *,
         timeout: timedelta | None = None,
         on_timeout: Node[Any, B] | None = None,
         name: str = "",
@@ -209,31 +216,30 @@ class WaitForEvent(Node[In, Out]):
     def __init__(
         self,
         event: str,
-        *,
         schema: Any = Any,
+        *,
         timeout: timedelta | None = None,
         on_timeout: Node[Any, Any] | None = None,
         name: str = "",
     ) -> None:
-        _check_schema("WaitForEvent", schema)
-        if timeout is not None and timeout <= timedelta():
-            raise PipelineError(f"WaitForEvent(timeout={timeout!r})", fix="give a time greater than 0")
-        if on_timeout is not None and timeout is None:
-            raise PipelineError(
-                "WaitForEvent(on_timeout=…) without a timeout", fix="pass timeout=timedelta(…)"
-            )
-        object.__setattr__(self, "event", check_name(event))
+        if not check_name(event, "WaitForEvent, event "):
+            raise PipelineError("WaitForEvent(''): no event", fix="pass the event's name")
+        check_schema(schema, "WaitForEvent, schema")
+        if timeout is not None:
+            check_time(timeout, "WaitForEvent, timeout")
+            if not timeout:
+                raise PipelineError(f"WaitForEvent(timeout={timeout!r})", fix="give a time greater than 0")
+        if on_timeout is not None:
+            check_node(on_timeout, "WaitForEvent, on_timeout")
+            if timeout is None:
+                raise PipelineError(
+                    "WaitForEvent(on_timeout=…) without a timeout", fix="pass timeout=timedelta(…)"
+                )
+        object.__setattr__(self, "event", event)
         object.__setattr__(self, "schema", schema)
         object.__setattr__(self, "timeout", timeout)
         object.__setattr__(self, "on_timeout", on_timeout)
-        object.__setattr__(self, "_name", check_name(name or event))
-
-
-def _check_schema(kind: str, schema: object) -> None:
-    if isinstance(schema, str | int | dict | list):
-        raise PipelineError(
-            f"{kind}(schema={schema!r}) is no type", fix="pass a class, such as int or a Pydantic model"
-        )
+        object.__setattr__(self, "_name", check_name(name or event, "WaitForEvent, "))
 
 
 class PauseForHumanInput(Exception):
