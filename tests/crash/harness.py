@@ -1,92 +1,28 @@
 """The harness: carries a scenario to its end, lets its process die, and judges what came of it."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
-from flujo import Decision, Flujo, MemoryStore, PipelineResult
-from flujo.errors import StoreUnavailable
+from flujo import Approval, Flujo, MemoryStore, PipelineResult, testing
 from flujo.journal.events import Event
-from flujo.journal.store import Batch, JournalStore, RunPage, RunQuery, RunRecord, StatusChange
+from flujo.journal.store import Batch, JournalStore, StatusChange
 from flujo.journal.verify import verify
-from flujo.testing import VirtualClock
-from tests.crash.scenario import RUN, Late, Notes, Outcome, Scenario, Signal, a_clock
-from tests.crash.witness import WITNESS, Deed, Died
-
-Death = Literal["before", "after", "refused", "unacknowledged"]
-DEATHS: tuple[Death, ...] = ("before", "after", "refused", "unacknowledged")
+from flujo.testing import Answer, Death, Late, Outcome, VirtualClock, carry_on, died
+from tests.crash.scenario import RUN, Notes, Scenario, a_clock
+from tests.crash.witness import WITNESS, Deed
 
 
-class Mortal:
-    """A store whose process dies, or whose disk fails, at one of its commits.
+class Mortal(testing.Mortal):
+    """A mortal store whose death ends what the witness sees, too."""
 
-    ``before`` and ``after``: the process is dead, and the batch is not, or is, on the disk. ``refused`` and
-    ``unacknowledged``: the same seen from a process that lives: the store says that it failed.
-
-    Args:
-        inner: What keeps the journal.
-        at: The commit to fail at, counted from 1; 0 for never.
-        death: How.
-    """
-
-    def __init__(self, inner: JournalStore, at: int = 0, death: Death = "before") -> None:
-        self._inner = inner
-        self._at = at
-        self._death = death
-        self._failed = False
-        self.commits = 0
-        self.acknowledged: list[Event] = []
-
-    def submit(self, batch: Batch) -> asyncio.Future[None]:
-        if WITNESS.dead:
-            raise Died
-        self.commits += 1
-        if self.commits != self._at and not self._failed:
-            told = self._inner.submit(batch)
-            told.add_done_callback(lambda told: self._note(told, batch))
-            return told
-        if self._death in ("after", "unacknowledged") and not self._failed:
-            self._inner.submit(batch)
-        if self._death in ("before", "after"):
-            WITNESS.dead = True
-            raise Died
-        self._failed = True  # as a real store: what follows a batch that failed fails, too
-        told = asyncio.get_running_loop().create_future()
-        told.set_exception(StoreUnavailable("the disk failed"))
-        return told
-
-    def _note(self, told: asyncio.Future[None], batch: Batch) -> None:
-        if not told.cancelled() and told.exception() is None:
-            self.acknowledged += batch.events
-
-    async def events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Event]:
-        return await self._inner.events(run_id, after=after, limit=limit)
-
-    async def live_events(self, run_id: str) -> list[Event]:
-        return await self._inner.live_events(run_id)
-
-    async def run(self, run_id: str) -> RunRecord | None:
-        return await self._inner.run(run_id)
-
-    async def runs(self, query: RunQuery) -> RunPage:
-        return await self._inner.runs(query)
-
-    async def orphans(self) -> list[str]:
-        return await self._inner.orphans()
-
-    async def payload(self, digest: bytes) -> bytes:
-        return await self._inner.payload(digest)
-
-    async def cached(self, key: str) -> bytes | None:
-        return await self._inner.cached(key)
-
-    async def close(self) -> None:
-        await self._inner.close()
+    def die(self) -> None:
+        super().die()
+        WITNESS.dead = True
 
 
 class Life(NamedTuple):
@@ -111,30 +47,19 @@ async def drive(
     scenario: Scenario, runner: Flujo[Any, Any], clock: VirtualClock, approved: Counter[str] | None = None
 ) -> PipelineResult[Any]:
     """Carry a run on from wherever it stands until it ends, answering what it asks."""
-    known = runner.store is not None and await runner.store.run(RUN) is not None
-    if known:
-        result = await runner.resume_async(RUN)
-    else:
-        result = await runner.run_async(scenario.input, run_id=RUN, context=Notes(title="new"))
-    while result.status == "paused":
-        request = result.pending[0]
+
+    def answer(request: Approval) -> Answer:
         if request.kind == "in_doubt":
-            answer = scenario.in_doubt[request.address]
-            if approved is not None and answer.action == "approve":
+            decision = scenario.in_doubt[request.address]
+            if approved is not None and decision.action == "approve":
                 approved[request.address] += 1
-        else:
-            answer = scenario.answers[request.address]
-            if not isinstance(answer, Late):
-                WITNESS.saw(Deed("answer", request.address))
-        match answer:
-            case Decision():
-                result = await runner.resume_async(RUN, answer, request=request.address)
-            case Signal():
-                result = await runner.signal(RUN, answer.name, answer.payload)
-            case Late():
-                clock.advance(answer.seconds)
-                result = await runner.resume_async(RUN)
-    return result
+            return decision
+        given = scenario.answers[request.address]
+        if not isinstance(given, Late):
+            WITNESS.saw(Deed("answer", request.address))
+        return given
+
+    return await carry_on(runner, RUN, scenario.input, answer, clock=clock, context=Notes(title="new"))
 
 
 async def undisturbed(scenario: Scenario) -> Carried:
@@ -190,13 +115,6 @@ async def carry(
     report = await verify(store, RUN)
     assert report.sound, report.finding
     return Carried(outcome, lives, await store.events(RUN), stores[0].commits, clock, approved)
-
-
-def died(error: BaseException) -> bool:
-    """Tell whether an error is the death that the harness arranged, however it was wrapped."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.split((Died, StoreUnavailable))[1] is None  # pyright: ignore[reportUnknownMemberType]
-    return isinstance(error, Died | StoreUnavailable)
 
 
 # Judging

@@ -21,9 +21,10 @@ from flujo import (
     WaitForEvent,
     step,
 )
+from flujo.testing import Late, Signal
 from tests.crash.of_flow import box, keep, spread, together, total, two
 from tests.crash.of_steps import flaky, hopeless_agent, noted, risky
-from tests.crash.scenario import Late, Notes, Scenario, Signal
+from tests.crash.scenario import Notes, Scenario
 from tests.crash.witness import acts, did
 
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from flujo import Add, Append, Decision, Flujo, Hook, Merge, PipelineContext, PipelineResult, Usage
-from flujo.errors import FlujoError, StepFailed
+from flujo import Add, Append, Decision, Flujo, Hook, Merge, PipelineContext
 from flujo.journal.store import JournalStore
-from flujo.testing import VirtualClock
+from flujo.testing import Answer, VirtualClock
 
 RUN = "run-1"
 BEGIN = 1_800_000_000_000_000
@@ -27,22 +26,6 @@ class Notes(PipelineContext):
     lines: Annotated[list[str], Append()] = Field(default_factory=list[str])
     total: Annotated[int, Add()] = 0
     facts: Annotated[dict[str, Any], Merge()] = Field(default_factory=dict[str, Any])
-
-
-class Signal(NamedTuple):
-    """An event from outside."""
-
-    name: str
-    payload: Any
-
-
-class Late(NamedTuple):
-    """Nobody answers until the deadline has passed."""
-
-    seconds: float
-
-
-Answer = Decision | Signal | Late
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,36 +66,3 @@ class Scenario:
             hooks=self.hooks,
             durability="sync" if durability == "sync" else "async",
         )
-
-
-class Outcome(NamedTuple):
-    """All that a caller can see of how a run came out, except what depends on time or on the process."""
-
-    status: str
-    output: Any
-    context: dict[str, Any]
-    usage: Usage
-    error: tuple[Any, ...] | None
-    reason: str
-
-    @staticmethod
-    def of(result: PipelineResult[Any]) -> "Outcome":
-        return Outcome(
-            result.status,
-            result.output,
-            result.context.model_dump(),
-            result.usage,
-            None if result.error is None else error_facts(result.error),
-            result.reason,
-        )
-
-    def differing(self, other: "Outcome") -> dict[str, tuple[Any, Any]]:
-        """Return the fields that differ, each with both values."""
-        pairs = zip(self._fields, self, other, strict=True)
-        return {name: (mine, theirs) for name, mine, theirs in pairs if mine != theirs}
-
-
-def error_facts(error: FlujoError) -> tuple[Any, ...]:
-    """Return what a caller may rely on in an error."""
-    place = (error.step, error.address, error.attempt) if isinstance(error, StepFailed) else ()
-    return (type(error).__name__, error.message, error.fix, *place, *getattr(error, "__notes__", ()))

@@ -7,10 +7,11 @@ import pytest
 from flujo import Flujo, HumanInput, MemoryStore
 from flujo.errors import StoreUnavailable
 from flujo.journal.verify import verify
-from tests.crash.harness import DEATHS, Death, Mortal
+from flujo.testing import DEATHS, Death, Died, Outcome
+from tests.crash.harness import Mortal
 from tests.crash.of_steps import book_0, book_1, book_2
-from tests.crash.scenario import RUN, Notes, Outcome, a_clock
-from tests.crash.witness import WITNESS, Died
+from tests.crash.scenario import RUN, Notes, a_clock
+from tests.crash.witness import WITNESS
 
 pipeline = book_0 >> book_1 >> book_2 >> HumanInput("?", schema=int, name="ask")
 

@@ -3,7 +3,8 @@
 import pytest
 
 from flujo import MemoryStore
-from tests.crash.harness import DEATHS, Death, Life, Mortal, carry, dying, judge, sliced, told, undisturbed
+from flujo.testing import DEATHS, Death
+from tests.crash.harness import Life, Mortal, carry, dying, judge, sliced, told, undisturbed
 from tests.crash.scenario import Scenario
 from tests.crash.scenarios import KNOWN, SCENARIOS
 

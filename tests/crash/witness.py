@@ -6,10 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flujo import StepInfo
-
-
-class Died(BaseException):
-    """The process is dead: nothing it does from here on happened."""
+from flujo.testing import Died
 
 
 class Deed(NamedTuple):

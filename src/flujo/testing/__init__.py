@@ -6,16 +6,36 @@ The names are loaded when they are first used: pytest loads this room at every s
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flujo.testing.carrying import Answer, Late, Signal, carry_on
     from flujo.testing.clock import VirtualClock
+    from flujo.testing.mortal import DEATHS, Death, Died, Mortal, died
+    from flujo.testing.outcome import Outcome
+    from flujo.testing.scripted import After, Call, Scripted, ScriptError
 
-__all__ = ["VirtualClock"]
+__all__ = [
+    "DEATHS",
+    "After",
+    "Answer",
+    "Call",
+    "Death",
+    "Died",
+    "Late",
+    "Mortal",
+    "Outcome",
+    "ScriptError",
+    "Scripted",
+    "Signal",
+    "VirtualClock",
+    "carry_on",
+    "died",
+]
 
 
 def __getattr__(name: str) -> Any:
-    match name:
-        case "VirtualClock":
-            from flujo.testing.clock import VirtualClock
+    if name not in __all__:
+        raise AttributeError(f"module 'flujo.testing' has no attribute {name!r}")
+    from flujo.testing import carrying, clock, mortal, outcome, scripted
 
-            return VirtualClock
-        case _:
-            raise AttributeError(f"module 'flujo.testing' has no attribute {name!r}")
+    return next(
+        vars(room)[name] for room in (carrying, clock, mortal, outcome, scripted) if name in vars(room)
+    )

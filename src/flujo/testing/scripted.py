@@ -1,0 +1,151 @@
+"""Scripted agents: what stands in the place of a model in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, NamedTuple, TypeVar, cast
+
+from flujo.engine.clock import Clock, SystemClock
+from flujo.pipeline.info import StepInfo
+
+Out = TypeVar("Out")
+Moment = tuple[str, str, int, int]
+"""One question: the run, the address, the attempt's number, and how often that attempt asked before."""
+
+
+class After(NamedTuple, Generic[Out]):
+    """An answer that takes its time: so many seconds on the agent's clock, then a value or an exception."""
+
+    seconds: float
+    answer: Out | Exception
+
+
+class Call(NamedTuple):
+    """One time that a scripted agent was asked.
+
+    Attributes:
+        input: What it was given.
+        address: Where in the run; empty outside of a run.
+        attempt: Which attempt of its step.
+        run_id: The run; empty outside of a run.
+        feedback: What validators said of the attempts before.
+    """
+
+    input: Any
+    address: str = ""
+    attempt: int = 1
+    run_id: str = ""
+    feedback: tuple[str, ...] = ()
+
+
+class ScriptError(AssertionError):
+    """An agent was asked more often, or less often, than its script has answers."""
+
+
+class Scripted(Generic[Out]):
+    """An agent that answers from a list, in order, and remembers what it was asked.
+
+    An attempt that runs again, because the process died before it was recorded, is given the same answer
+    again, as from a model that is asked the same.
+
+    Example:
+        >>> from flujo import Flujo, Step
+        >>> from flujo.testing import Scripted
+        >>> model = Scripted(ConnectionError("no network"), "Dear Ada")
+        >>> Flujo(Step(model, name="draft", retry=2)).run("a letter").output
+        'Dear Ada'
+        >>> [call.attempt for call in model.calls]
+        [1, 2]
+
+    Args:
+        answers: What it gives: values; exceptions, which it raises; either with a delay, as :class:`After`.
+        gives: The type of its output, where the answers do not tell: when left out, the class of all values.
+        clock: What delays pass on; real time when left out.
+
+    Attributes:
+        calls: Every time it was asked, in order.
+        run: What a step calls.
+    """
+
+    def __init__(
+        self,
+        *answers: Out | Exception | After[Out],
+        gives: Any = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.calls: list[Call] = []
+        self._answers = answers
+        self._clock = clock or SystemClock()
+        self._given: dict[Moment, int] = {}
+        self._asking: dict[tuple[str, str, int], tuple[StepInfo, int]] = {}
+        self._next = 0
+
+        async def run(input: Any, info: StepInfo | None = None) -> Out:
+            return await self._answer(_call(input, info), self._place(info))
+
+        run.__annotations__["return"] = gives or _kind(answers)
+        self.run: Callable[..., Coroutine[Any, Any, Out]] = run
+
+    @property
+    def inputs(self) -> list[Any]:
+        """What it was given, in order."""
+        return [call.input for call in self.calls]
+
+    def check(self) -> None:
+        """Check that every answer was asked for, and none besides.
+
+        Raises:
+            ScriptError: It was asked less or more often.
+        """
+        if self._next != len(self._answers):
+            last = f"; last with {self.calls[-1].input!r}" if self.calls else ""
+            raise ScriptError(
+                f"a scripted agent has {len(self._answers)} answers and was asked {self._next} times{last}"
+            )
+
+    async def _answer(self, call: Call, place: int) -> Out:
+        self.calls.append(call)
+        if place >= len(self._answers):
+            where = f" at {call.address!r}" if call.address else ""
+            raise ScriptError(
+                f"a scripted agent with {len(self._answers)} answers was asked for one more{where}, "
+                f"with {call.input!r}: give it another answer, or find who asks"
+            )
+        answer: Any = self._answers[place]
+        if isinstance(answer, After):
+            await self._clock.sleep(answer.seconds)
+            answer = _bare(answer)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _place(self, info: StepInfo | None) -> int:
+        """Return which answer is due: the next, or the one that the same question got in an earlier life."""
+        if info is not None:
+            attempt = (info.run_id, info.address, info.attempt)
+            asking, before = self._asking.get(attempt, (info, 0))
+            before = before if asking is info else 0
+            self._asking[attempt] = (info, before + 1)
+            place = self._given.setdefault((*attempt, before), self._next)
+            if place < self._next:
+                return place
+        self._next += 1
+        return self._next - 1
+
+
+def _call(input: Any, info: StepInfo | None) -> Call:
+    if info is None:
+        return Call(input)
+    return Call(input, info.address, info.attempt, info.run_id, info.feedback)
+
+
+def _bare(answer: Any) -> Any:
+    """Return an answer without its delay."""
+    return cast("After[Any]", answer).answer if isinstance(answer, After) else answer
+
+
+def _kind(answers: tuple[Any, ...]) -> Any:
+    """Return the class of all values among the answers; Any where they are of several."""
+    plain: list[Any] = [_bare(one) for one in answers]
+    kinds: set[type] = {type(one) for one in plain if not isinstance(one, Exception)}
+    return kinds.pop() if len(kinds) == 1 else Any
