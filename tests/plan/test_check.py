@@ -5,7 +5,7 @@ import enum
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import pytest
 from inline_snapshot import snapshot
@@ -21,14 +21,17 @@ from flujo import (
     MemoryStore,
     Node,
     Parallel,
+    Pipeline,
     PipelineContext,
     Step,
     StepInfo,
+    StopPipeline,
     SubPipeline,
     WaitForEvent,
     step,
 )
 from flujo.errors import PlanError
+from flujo.plan.place import MAX_LEVELS
 
 
 @step
@@ -328,6 +331,10 @@ async def first(items: tuple[int, ...] | list[int]) -> int:
     return items[0]
 
 
+@step
+async def of_anything(values: object) -> None: ...
+
+
 async def of_labels(labels: dict[str, int]) -> int:
     return 0
 
@@ -373,6 +380,94 @@ the pipeline has 1 problem:
 
     def test_a_bool_without_a_case(self) -> None:
         assert "nothing runs for False" in problems(Branch(on=even, cases={True: number}))
+
+
+@step
+async def gives_up(x: int) -> NoReturn:
+    raise StopPipeline(f"{x} is too much")
+
+
+class TestReach:
+    def test_what_follows_a_step_that_never_returns(self) -> None:
+        assert problems(number >> gives_up >> text >> shout) == snapshot("""\
+the pipeline has 1 problem:
+  1. text: unreachable: 'gives_up' before it is declared to give NoReturn, so nothing runs after it
+      To fix: remove it, or annotate what 'gives_up' returns\
+""")
+
+    @pytest.mark.parametrize(
+        "ends",
+        [
+            Parallel(a=number, b=gives_up),
+            Loop(untyped(gives_up), until=even, max_turns=2),
+            SubPipeline(number >> gives_up, output=even),
+            Branch(on=even, cases={True: gives_up, False: number >> gives_up}),
+        ],
+        ids=lambda node: type(node).__name__,
+    )
+    def test_what_follows_a_container_that_never_returns(self, ends: Node[int, Any]) -> None:
+        assert "unreachable" in problems(ends >> untyped(text))
+
+    @pytest.mark.parametrize(
+        ("goes_on", "output"),
+        [
+            (Branch(on=even, cases={True: gives_up, False: text}) >> shout, "1"),
+            (Branch(on=even, cases={False: text, True: gives_up}) >> shout, "1"),
+            (Step(gives_up.agent, fallback=text) >> untyped(shout), None),
+            (Parallel(a=gives_up, on_failure="collect") >> untyped(of_anything), None),
+            (numbers >> Map(gives_up, on_failure="collect") >> untyped(of_anything), None),
+            (number >> gives_up, None),
+        ],
+        ids=["branch", "branch reversed", "fallback", "collected", "mapped", "last"],
+    )
+    def test_what_may_be_reached_is_fine(self, goes_on: Node[int, Any], output: str | None) -> None:
+        assert Flujo(goes_on, state=MemoryStore()).run(1).output == output
+
+    def test_a_case_that_gives_up_ends_the_run(self) -> None:
+        runner = Flujo(Branch(on=even, cases={True: gives_up, False: text}) >> shout, state=MemoryStore())
+        assert runner.run(2).reason == "2 is too much"
+
+
+def nested(levels: int, around: Callable[[Any], Any]) -> Any:
+    node: Any = number
+    for _ in range(levels - 1):
+        node = around(node)
+    return node
+
+
+NESTINGS: dict[str, Callable[[Any], Any]] = {
+    "sub": SubPipeline,
+    "parallel": lambda node: number >> Parallel(node) >> Step(first),
+    "loop": lambda node: Loop(node, until=even, max_turns=1, on_exhausted="return"),
+    "branch": lambda node: Branch(on=even, cases={True: number, False: node}),
+    "map": lambda node: numbers >> Map(node) >> Step(first),
+    "fallback": lambda node: Step(number.agent, fallback=node),
+    "denied": lambda node: HumanInput("?", int, on_deny=node),
+}
+
+
+class TestDepth:
+    @pytest.mark.parametrize("around", NESTINGS.values(), ids=NESTINGS)
+    def test_the_deepest_nesting_checks_and_runs(self, around: Callable[[Any], Any]) -> None:
+        runner = Flujo(nested(MAX_LEVELS, around), state=MemoryStore())
+        assert runner.plan.worst_case.steps
+        assert runner.run(1).status in ("completed", "paused")
+
+    @pytest.mark.parametrize("levels", [MAX_LEVELS + 1, 300, 5_000])
+    @pytest.mark.parametrize("around", NESTINGS.values(), ids=NESTINGS)
+    def test_a_deeper_one_is_refused(self, around: Callable[[Any], Any], levels: int) -> None:
+        assert "more than 64 levels deep" in problems(nested(levels, around))
+
+    def test_the_error_says_what_to_do(self) -> None:
+        assert problems(nested(5_000, lambda node: SubPipeline(number.named("n") >> node))) == snapshot("""\
+the pipeline has 1 problem:
+  1. sub: its nodes lie in one another more than 64 levels deep
+      To fix: join what runs in turn with >>, which nests nothing; let a Loop repeat what repeats\
+""")
+
+    def test_a_long_chain_is_not_deep(self) -> None:
+        chain = Pipeline(*(number.named(f"s{index}") for index in range(5_000)))
+        assert Flujo(chain).run(1).output == 1
 
 
 class TestSignatures:

@@ -15,7 +15,7 @@ A value without a declared type must be JSON through and through, because nothin
 import inspect
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Never, NoReturn
 
 from pydantic import ConfigDict, JsonValue, PydanticUserError, TypeAdapter
 from pydantic_core import from_json, to_json
@@ -106,7 +106,7 @@ def _cached(annotation: object) -> Codec:
 
 
 def _compile(annotation: object) -> Codec:
-    if annotation in (inspect.Parameter.empty, Any, object, JsonValue):
+    if annotation in (inspect.Parameter.empty, Any, object, JsonValue, NoReturn, Never):
         return Codec(
             annotation,
             plain=True,

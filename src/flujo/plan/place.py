@@ -6,9 +6,9 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Never
 
-from flujo.errors import Problem
+from flujo.errors import PlanError, Problem
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.flow import Branch, Loop, SubPipeline, case_label
 from flujo.pipeline.lanes import Failure, Map, Parallel
@@ -31,7 +31,7 @@ from flujo.plan.nodes import (
 from flujo.plan.scope import Scope, Source
 from flujo.plan.shapes import asked_of, closed_values, either, item_type, may_iterate, record_type
 from flujo.plan.signature import Signature, SignatureProblem, read_signature
-from flujo.plan.types import Type, assignable, type_name, union
+from flujo.plan.types import Type, assignable, is_never, type_name, union
 
 AnyNode = Node[Any, Any]
 
@@ -44,6 +44,9 @@ _DEFAULT_LABELS: dict[type, str] = {
     HumanInput: "human_input",
     Sleep: "sleep",
 }
+MAX_LEVELS = 64
+"""How deep nodes may lie in one another: checking and running go down level by level, on one stack."""
+
 _NOTHING = Signature(lambda: None, is_async=False)
 
 
@@ -62,6 +65,7 @@ class Placement:
         self.contexts: list[tuple[str, type[PipelineContext]]] = []
         self._unresolved: list[tuple[str, str]] = []
         self._placed: list[str] = []
+        self._level = 0
 
     def place_root(self, pipeline: AnyNode, input_type: Type) -> PlanNode:
         """Place a whole pipeline that takes values of a type; Any where its first node is to tell."""
@@ -90,13 +94,21 @@ class Placement:
     def _place(
         self, node: AnyNode, prefix: str, label: str, given: Type, scope: Scope, *, first: bool = False
     ) -> PlanNode:
-        """Place one node that is given a value of a type; ``first`` where it takes the pipeline's input."""
+        """Place one node that is given a value of a type; ``first`` where it takes the pipeline's input.
+
+        Raises:
+            PlanError: It lies too deep, so that what is inside it is not looked at.
+        """
         if isinstance(node, Pipeline):
             return self._place_sequence(node, prefix, given, scope, first=first)
         label = label or node.name or _DEFAULT_LABELS[type(node)]
         path = prefix + label
         self._placed.append(path)
+        self._level += 1
+        if self._level > MAX_LEVELS:
+            raise PlanError([*self.in_order(), _too_deep(path)])
         placed = self._place_one(node, path, label, given, scope)
+        self._level -= 1
         if not first and not assignable(given, placed.input_type):
             self.problems.append(
                 Problem(
@@ -145,16 +157,19 @@ class Placement:
     ) -> PlanSequence:
         labels = self._labels(pipeline, prefix)
         nodes: list[PlanNode] = []
-        value = given
+        value, never = given, False
         for node, label in zip(pipeline, labels, strict=True):
             placed = self._place(node, prefix, label, value, scope, first=first and not nodes)
+            if nodes and is_never(value):
+                self.problems.append(_unreachable(placed.path, nodes[-1].path))
             nodes.append(placed)
             value = placed.output_type
+            never = never or is_never(value)
         return PlanSequence(
             path=prefix.rstrip("/"),
             label=prefix.rstrip("/"),
             input_type=nodes[0].input_type,
-            output_type=value,
+            output_type=Never if never else value,
             nodes=tuple(nodes),
         )
 
@@ -210,12 +225,15 @@ class Placement:
                     )
                 )
         fallback = self._aside(step.fallback, path, given, scope, f"is only the fallback of {label!r}")
-        self._check_gives(fallback, signature.output_type, path)
+        output = signature.output_type
+        if fallback is not None and is_never(output):
+            output = fallback.output_type
+        self._check_gives(fallback, output, path)
         return PlanStep(
             path=path,
             label=label,
             input_type=signature.input_type if signature.input else object,
-            output_type=signature.output_type,
+            output_type=output,
             node=step,
             signature=signature,
             sources=sources,
@@ -242,6 +260,8 @@ class Placement:
             for name, branch in branches.items()
         }
         output: Any = record_type(label, outputs) if not node.is_tuple else tuple[tuple(outputs.values())]
+        if any(map(is_never, outputs.values())):  # that branch fails, and the parallel with it
+            output = Never
         return PlanParallel(
             path=path,
             label=label,
@@ -265,7 +285,9 @@ class Placement:
                 )
             )
         scope.take(inner, f"it runs once for each item of {path!r}: name the map's own output instead")
-        each: Any = union(body.output_type, Failure) if node.on_failure == "collect" else body.output_type
+        each: Any = Any if is_never(body.output_type) else body.output_type  # no item: an empty list
+        if node.on_failure == "collect":
+            each = union(body.output_type, Failure)
         asked = over.input_type if over is not None else Iterable[body.input_type]
         return PlanMap(
             path=path,
@@ -362,7 +384,9 @@ class Placement:
             path=path,
             label=label,
             input_type=asked if given is Any else given,
-            output_type=body.output_type if outof is None else outof.output_type,
+            output_type=body.output_type
+            if outof is None or is_never(body.output_type)
+            else outof.output_type,
             node=node,
             into=into,
             outof=outof,
@@ -465,3 +489,19 @@ class Placement:
         close = difflib.get_close_matches(name, known, n=1)
         fix = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
         return Problem(path, f"it takes the output of {name!r}, but no node has this name", fix)
+
+
+def _unreachable(path: str, before: str) -> Problem:
+    return Problem(
+        path,
+        f"unreachable: {before!r} before it is declared to give NoReturn, so nothing runs after it",
+        f"remove it, or annotate what {before!r} returns",
+    )
+
+
+def _too_deep(path: str) -> Problem:
+    return Problem(
+        path.partition("/")[0].removesuffix("[]"),
+        f"its nodes lie in one another more than {MAX_LEVELS} levels deep",
+        "join what runs in turn with >>, which nests nothing; let a Loop repeat what repeats",
+    )

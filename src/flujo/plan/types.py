@@ -7,7 +7,9 @@ from typing import (
     Annotated,
     Any,
     Literal,
+    Never,
     NewType,
+    NoReturn,
     Protocol,
     TypeVar,
     Union,
@@ -49,8 +51,15 @@ def members(annotation: Type) -> tuple[Type, ...]:
     return (annotation,)
 
 
+def is_never(annotation: Type) -> bool:
+    """Say whether nothing is of a type: what gives it only raises."""
+    return plain(annotation) in (NoReturn, Never)
+
+
 def union(one: Type, other: Type) -> Type:
     """Return the type of what is one or the other."""
+    if is_never(one) or is_never(other):
+        return other if is_never(one) else one
     return Union[one, other]  # noqa: UP007  # the types are values here, and not every one has `|`
 
 
@@ -62,8 +71,10 @@ def assignable(source: Type, target: Type) -> bool:
     be given for a ``float`` (PEP 484); containers are compared by what they hold.
     """
     source, target = plain(source), plain(target)
-    if source is target or Any in (source, target) or target is object:
+    if source is target or Any in (source, target) or target is object or is_never(source):
         return True
+    if is_never(target):
+        return False
     if isinstance(source, TypeVar | str) or isinstance(target, TypeVar | str):
         return True
     sources, targets = members(source), members(target)
