@@ -21,8 +21,9 @@ from flujo.errors import (
     StoreVersionError,
 )
 from flujo.journal import sqlite_file, sqlite_writer
+from flujo.journal.scripts import queries
 from flujo.journal.sqlite import SQLiteStore
-from flujo.journal.sqlite_file import migrate, open_file, queries
+from flujo.journal.sqlite_file import migrate, open_file
 from flujo.journal.store import RunQuery, StatusChange
 from tests.journal.scribe import RUNNING, Scribe, payload
 
@@ -193,9 +194,10 @@ class TestMigration:
         with connect(path) as older:
             migrate(older, path, MIGRATIONS[:1])
             begin = scribe.begin()
-            older.execute(queries()["append_events"], begin.events[0])
+            older.execute(queries("sqlite")["append_events"], begin.events[0])
             older.execute(
-                queries()["create_run"], ("run-1", "triage", "f1", "running", "", 1, 1, 1, scribe.head)
+                queries("sqlite")["create_run"],
+                ("run-1", "triage", "f1", "running", "", 1, 1, 1, scribe.head),
             )
             assert older.execute("PRAGMA user_version").fetchone() == (1,)
         store = SQLiteStore(path)
@@ -273,14 +275,14 @@ class TestMigration:
 
     def test_every_statement_is_sound(self, path: Path) -> None:
         with closing(open_default(path)) as connection:
-            for name, statement in queries().items():
+            for name, statement in queries("sqlite").items():
                 assert sqlite3.complete_statement(statement + ";"), name
                 connection.execute(f"EXPLAIN {statement}", nothing(statement))
 
     @pytest.mark.parametrize("name", ["runs_by_time", "runs_by_status", "events_after", "events_before"])
     def test_lists_are_read_in_the_order_of_an_index(self, path: Path, name: str) -> None:
         with closing(open_default(path)) as connection:
-            statement = queries()[name]
+            statement = queries("sqlite")[name]
             explained = connection.execute(f"EXPLAIN QUERY PLAN {statement}", nothing(statement))
             plan = [row[3] for row in explained]
         assert len(plan) == 1
@@ -309,7 +311,7 @@ class TestCommits:
         await store.submit(stale.begin())
         with connect(path) as other:  # another process carried it on
             heir = stale.heir("heir")
-            other.execute(queries()["append_events"], heir.event())
+            other.execute(queries("sqlite")["append_events"], heir.event())
         commits = count_commits(store)
         scribes = [Scribe(f"other-{number}") for number in range(20)]
         with connect(path) as other:
@@ -490,7 +492,7 @@ class TestTrouble:
         with connect(path) as other:
             other.execute("BEGIN IMMEDIATE")
             await failure(store, scribe)
-            other.execute(queries()["append_events"], heir.event())
+            other.execute(queries("sqlite")["append_events"], heir.event())
             other.execute("COMMIT")
         assert isinstance(await failure(store, scribe), RunTaken)
         await store.close()

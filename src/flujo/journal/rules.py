@@ -1,14 +1,21 @@
-"""The rules that every store keeps alike: sound batches, run records, pages of runs, whole payloads."""
+"""What every store does alike: sound batches, run records, pages of runs, whole payloads, acknowledgements."""
 
+import asyncio
 import heapq
+from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 
-from flujo.errors import ChainBroken, ConfigError, RunTaken, StoreError
+from flujo.errors import ChainBroken, ConfigError, FlujoError, RunTaken, StoreError
 from flujo.journal.store import Batch, RunPage, RunQuery, RunRecord
 
 FIRST, LAST = -(2**63), 2**63 - 1
+
+Submission = tuple[Batch, asyncio.Future[None]]
+Refusals = dict[asyncio.Future[None], FlujoError]
+"""Why batches were not committed, by the futures that their submitters wait for."""
 
 
 def check(batch: Batch) -> None:
@@ -110,3 +117,31 @@ def intact(digest: bytes, content: bytes | None) -> bytes:
 
 def _unsound(batch: Batch, what: str) -> StoreError:
     return StoreError(f"a batch of run {batch.run_id!r} {what}", fix="report this: it is a defect of Flujo")
+
+
+def again(error: FlujoError) -> FlujoError:
+    """Return a copy of an error: one instance raised in many tasks would mix up their tracebacks."""
+    copy = type(error)(error.message, fix=error.fix)
+    copy.__cause__ = error.__cause__
+    return copy
+
+
+def tell(futures: Iterable[asyncio.Future[None]], refusals: Refusals) -> None:
+    """Settle futures of whatever event loops, waking each loop once: done, or refused."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = defaultdict(list)
+    for future in futures:
+        by_loop[future.get_loop()].append(future)
+    for loop, waiting in by_loop.items():
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(_settle, waiting, refusals)
+
+
+def _settle(futures: Iterable[asyncio.Future[None]], refusals: Refusals) -> None:
+    for future in futures:
+        if future.done():
+            continue
+        error = refusals.get(future) if refusals else None
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)

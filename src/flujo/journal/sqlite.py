@@ -15,7 +15,8 @@ from flujo.errors import ConfigError
 from flujo.journal.events import Event
 from flujo.journal.live import LivePart
 from flujo.journal.rules import FIRST, LAST, check, cut, intact, position
-from flujo.journal.sqlite_file import Synchronous, is_busy, open_file, queries, store_error
+from flujo.journal.scripts import queries
+from flujo.journal.sqlite_file import Synchronous, is_busy, open_file, store_error
 from flujo.journal.sqlite_writer import Writer, closed
 from flujo.journal.store import Batch, RunPage, RunQuery, RunRecord
 
@@ -68,7 +69,7 @@ class SQLiteStore:
         self._reader: sqlite3.Connection | None = None
         self._closed = False
         self._finalizers: list[finalize[..., SQLiteStore]] = []
-        self._sql = queries()
+        self._sql = queries("sqlite")
         _stores.add(self)
 
     def submit(self, batch: Batch) -> asyncio.Future[None]:

@@ -3,16 +3,14 @@
 import os
 import sqlite3
 import sys
-from functools import cache
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Literal
 
 from flujo.errors import StoreCorrupt, StoreError, StoreUnavailable, StoreVersionError
+from flujo.journal.scripts import migrations, queries
 
 Synchronous = Literal["FULL", "NORMAL"]
-
-_SQL = Path(__file__).with_name("sql")
 
 APPLICATION_ID = 0x666C756A  # "fluj": tells our files from those of other applications
 OLDEST_SQLITE = (3, 35, 0)
@@ -52,7 +50,7 @@ def open_file(
 def _connect(path: Path, synchronous: Synchronous, busy_timeout: float) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
     try:
-        _version(connection, path, len(_migrations()))  # before anything is changed in a file of others
+        _version(connection, path, len(migrations("sqlite")))  # before a file of others is changed
         _configure(connection, synchronous)
         migrate(connection, path)
     except (sqlite3.Error, StoreError):
@@ -109,9 +107,9 @@ def _sync_directory(directory: Path) -> None:
         os.close(opened)
 
 
-def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, ...] = ()) -> None:
+def migrate(connection: sqlite3.Connection, path: Path, scripts: tuple[str, ...] = ()) -> None:
     """Bring the schema to the current version, each step in a transaction of its own."""
-    steps = migrations or _migrations()
+    steps = scripts or migrations("sqlite")
     version = _version(connection, path, len(steps))
     while version < len(steps):
         connection.execute("BEGIN IMMEDIATE")
@@ -133,7 +131,7 @@ def _version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
     application: int
     version: int
     objects: int
-    application, version, objects = connection.execute(queries()["identity"]).fetchone()
+    application, version, objects = connection.execute(queries("sqlite")["identity"]).fetchone()
     if application != APPLICATION_ID:
         if objects:
             raise StoreCorrupt(
@@ -148,11 +146,6 @@ def _version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
     return version
 
 
-@cache
-def _migrations() -> tuple[str, ...]:
-    return tuple(file.read_text(encoding="utf-8") for file in sorted(_SQL.glob("sqlite_0*.sql")))
-
-
 def _statements(script: str) -> list[str]:
     found: list[str] = []
     pending = ""
@@ -161,18 +154,6 @@ def _statements(script: str) -> list[str]:
         if line.rstrip().endswith(";") and sqlite3.complete_statement(pending):
             found.append(pending)
             pending = ""
-    return found
-
-
-@cache
-def queries() -> dict[str, str]:
-    """Return the store's statements by name."""
-    script = (_SQL / "sqlite_queries.sql").read_text(encoding="utf-8")
-    found: dict[str, str] = {}
-    for section in script.split("\n-- name: ")[1:]:
-        name, _, text = section.partition("\n")
-        lines = (line for line in text.splitlines() if not line.startswith("--"))
-        found[name.strip()] = "\n".join(lines).strip()
     return found
 
 

@@ -1,11 +1,9 @@
 """The one thread that writes to an SQLite store: what queues during one commit shares the next."""
 
-import asyncio
 import atexit
 import os
 import sqlite3
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import chain
@@ -14,8 +12,9 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 
 from flujo.errors import FlujoError, StoreError, StoreUnavailable
-from flujo.journal.rules import taken
-from flujo.journal.sqlite_file import queries, store_error
+from flujo.journal.rules import Refusals, Submission, again, taken, tell
+from flujo.journal.scripts import queries
+from flujo.journal.sqlite_file import store_error
 from flujo.journal.store import Batch, StatusChange
 
 # Moving the log into the database costs two more syncs: it is done when nothing else is, and when it pays.
@@ -37,9 +36,6 @@ _UNSTORABLE = (
     OverflowError,
 )
 
-Submission = tuple[Batch, asyncio.Future[None]]
-Refusals = dict[asyncio.Future[None], FlujoError]
-
 
 class Writer:
     """Commits submissions in their order, from any thread and event loop, on a thread of its own.
@@ -57,7 +53,7 @@ class Writer:
         self._last: dict[str, int] = {}  # where each run ends that this store wrote to
         self._refused: set[str] = set()
         self._failed: dict[str, FlujoError] = {}  # tokens whose later batches wait for an earlier one
-        sql = queries()
+        sql = queries("sqlite")
         self._append = sql["append_events"]
         self._append_rows = self._append + f", {self._append[self._append.rindex('(') :]}" * (ROWS - 1)
         self._last_seq = sql["last_seq"]
@@ -128,7 +124,7 @@ class Writer:
         except StoreError as error:
             refusals = self._fail(group, error, error.__cause__)
         self._commits += 1
-        _tell([future for _, future in group], refusals)
+        tell([future for _, future in group], refusals)
 
     def _commit_together(self, connection: sqlite3.Connection, group: list[Submission]) -> Refusals:
         """Write all that continues its run; fail as a whole if the file knows better."""
@@ -186,7 +182,7 @@ class Writer:
             return taken(batch)
         if not batch.events:
             failed = self._failed.get(batch.token)
-            return None if failed is None else _again(failed)
+            return None if failed is None else again(failed)
         before = batch.events[0].seq - 1
         if ends.get(batch.run_id) == before:
             return None
@@ -195,7 +191,7 @@ class Writer:
             return None
         failed = self._failed.get(batch.token)
         # What follows a batch that failed is no second owner; it fails for the same reason.
-        return _again(failed) if failed is not None and stored < before else self._refuse(batch)
+        return again(failed) if failed is not None and stored < before else self._refuse(batch)
 
     def _refuse(self, batch: Batch) -> FlujoError:
         self._refused.add(batch.token)
@@ -266,7 +262,7 @@ class Writer:
         refusals: Refusals = {}
         for batch, future in group:
             self._failed[batch.token] = error
-            refusals[future] = taken(batch) if batch.token in self._refused else _again(error)
+            refusals[future] = taken(batch) if batch.token in self._refused else again(error)
         return refusals
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
@@ -291,7 +287,7 @@ class Writer:
                 late = self._queue.get_nowait()
                 if late is not None:
                     group.append(late)
-        _tell([future for _, future in group], {future: closed(self._path) for _, future in group})
+        tell([future for _, future in group], {future: closed(self._path) for _, future in group})
 
 
 # Writers whose thread has not ended.
@@ -315,31 +311,3 @@ if sys.platform != "win32":
 def closed(path: Path) -> StoreUnavailable:
     """Return what the user of a closed store is told."""
     return StoreUnavailable(f"the store at {path} is closed", fix="use a new store, or close it later")
-
-
-def _again(error: FlujoError) -> FlujoError:
-    """Return a copy of an error: one instance raised in many tasks would mix up their tracebacks."""
-    copy = type(error)(error.message, fix=error.fix)
-    copy.__cause__ = error.__cause__
-    return copy
-
-
-def _tell(futures: Iterable[asyncio.Future[None]], refusals: Refusals) -> None:
-    """Settle the futures, waking each event loop once."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = defaultdict(list)
-    for future in futures:
-        by_loop[future.get_loop()].append(future)
-    for loop, waiting in by_loop.items():
-        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(_settle, waiting, refusals)
-
-
-def _settle(futures: Iterable[asyncio.Future[None]], refusals: Refusals) -> None:
-    for future in futures:
-        if future.done():
-            continue
-        error = refusals.get(future) if refusals else None
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(error)
