@@ -63,6 +63,14 @@ def _remade(kind: type[FlujoError], args: tuple[object, ...]) -> FlujoError:
     return kind.__new__(kind, *args)
 
 
+def text_of(error: BaseException | None) -> str:
+    """Return what any exception says; of one that cannot even say that, so much."""
+    try:
+        return str(error)
+    except Exception as odd:  # noqa: BLE001  # the exception's own code
+        return f"(its text cannot be made: {type(odd).__name__})"
+
+
 class DefinitionError(FlujoError):
     """The pipeline or its settings are wrong."""
 

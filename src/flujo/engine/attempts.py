@@ -114,7 +114,7 @@ class Attempts:
             return before
         if self._cache is None:
             return await self._tries(frame, address, value)
-        key = self._cache.key(address, value, frame)
+        key = await self._cache.key(address, value, frame)
         known = await self._cache.find(run, key)
         if known is not None:
             return Attempted(known.output, cached=True)

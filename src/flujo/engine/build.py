@@ -11,7 +11,7 @@ from typing_extensions import is_typeddict
 
 from flujo.engine.hooks import Hooks
 from flujo.engine.threads import settled
-from flujo.errors import RunError
+from flujo.errors import RunError, text_of
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.waits import StopPipeline
 from flujo.plan.codec import Codec, codec_for
@@ -90,17 +90,25 @@ def judge(signature: Signature) -> Judge:
     return call
 
 
-def condition(signature: Signature, role: str) -> Condition:
-    """Return how a function that decides something is called; what it raises fails the run with its place."""
+def condition(signature: Signature, role: str, made: Callable[[Any], Any] | None = None) -> Condition:
+    """Return how a function that decides something is called; what it raises fails the run with its place.
+
+    Args:
+        signature: The function.
+        role: What it is to its node.
+        made: What is made of the function's answer, by code of the answer's own.
+    """
     call = judge(signature)
 
     async def decide(frame: Frame, address: str, value: Any) -> Any:
         try:
-            return await call(frame, value)
+            answer = await call(frame, value)
+            return answer if made is None else made(answer)
         except (StopPipeline, RunError):
             raise
         except Exception as error:
-            raise RunError(f"{address}: {role} raised {type(error).__name__}: {error}") from error
+            raised = f"{type(error).__name__}: {text_of(error)}"
+            raise RunError(f"{address}: {role} raised {raised}") from error
 
     return decide
 

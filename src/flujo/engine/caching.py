@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
+from flujo.engine.build import condition
 from flujo.engine.failures import described
 from flujo.engine.run import Frame, Run
 from flujo.errors import RunError
 from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanStep
-from flujo.plan.signature import unwrapped
+from flujo.plan.signature import Signature, unwrapped
 from flujo.plan.types import type_text
 from flujo.plan.unrecordable import Unrecordable
 
@@ -36,14 +37,16 @@ class StepCache:
     """
 
     def __init__(self, plan: PlanStep) -> None:
-        self._chosen = plan.node.cache
+        chosen = plan.node.cache
+        asked = Signature(chosen, is_async=False, input="value") if callable(chosen) else None
+        self._chosen = None if asked is None else condition(asked, "cache")
         self._codec = codec_for(plan.output_type)
         self._sources = tuple(plan.sources.items())
         call = plan.signature.call
         self._step = [plan.label, *_place(unwrapped(call)), type_text(plan.output_type)]
         self._held = _held(call)
 
-    def key(self, address: str, value: Any, frame: Frame) -> str:
+    async def key(self, address: str, value: Any, frame: Frame) -> str:
         """Return the key of an input, and of the earlier outputs that the step takes.
 
         Raises:
@@ -51,13 +54,13 @@ class StepCache:
         """
         chosen = self._chosen
         try:
-            key = chosen(value) if callable(chosen) else self._given(value, frame)
-        except Exception as error:
+            key = self._given(value, frame) if chosen is None else await chosen(frame, address, value)
+            return sha256(to_json([*self._step, key])).hexdigest()
+        except (ValueError, TypeError, RecursionError) as error:
             raise RunError(
                 f"{address}: no cache key for its input: {described(error)}",
-                fix="pass cache= a function of the input",
+                fix="pass cache= a function of the input that gives a text",
             ) from error
-        return sha256(to_json([*self._step, key])).hexdigest()
 
     def _given(self, value: Any, frame: Frame) -> str:
         """Return as JSON all that the agent is given."""

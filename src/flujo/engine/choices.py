@@ -29,8 +29,11 @@ def compile_branch(plan: PlanBranch, cases: dict[str, Walk], build: Build) -> Wa
         key = await on(frame, address, value)
         case = labels.get(key) if isinstance(key, str | int) else None
         if case is None and node.default is None:
+            shown = (
+                f"{type(key).__name__} {_short(key)}" if isinstance(key, str | int) else type(key).__name__
+            )
             raise RunError(
-                f"{address}: no case for {type(key).__name__} {_short(key)}",
+                f"{address}: no case for {shown}",
                 fix=f"add the case or a default; it has {', '.join(cases)}",
             )
         case = case or "default"
@@ -86,14 +89,14 @@ def compile_loop(plan: PlanLoop, body: Walk, build: Build) -> Walk:
     """Return the walk of a loop: each turn is recorded with its output and whether it was the last."""
     node, label = plan.node, plan.label
     record = Composite(plan, build.codec(plan.output_type), build)
-    until, most = condition(plan.until, "until"), node.max_turns
+    until, most = condition(plan.until, "until", bool), node.max_turns
 
     async def one_turn(frame: Frame, address: str, value: Any) -> Memo | Suspended:
         inner = frame.inner(f"{address}/")
         output = await body(inner, value)
         if output.__class__ is Suspended:
             return output
-        last = bool(await until(frame, address, output))
+        last = await until(frame, address, output)
         inner.diff(address)  # what the condition changed is part of the turn
         record.ended(frame, address, output, kind="turn", usage=inner.usage, patch=inner.patch, last=last)
         return Memo(output, last=last)

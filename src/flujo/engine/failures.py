@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 from flujo.engine.record import write_usage
 from flujo.engine.run import Run
-from flujo.errors import OutputRejected, StepFailed, StepTimedOut
+from flujo.errors import OutputRejected, StepFailed, StepTimedOut, text_of
 from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
 
 Kind = Literal["error", "timeout", "rejected"]
@@ -72,18 +72,19 @@ def told(error: BaseException | None) -> tuple[Kind, str]:
     """Return what kind of failure an exception is, and how it is told."""
     match error:
         case RecordedFailure():
-            return error.kind, str(error)
+            return error.kind, text_of(error)
         case TimeLimit():
-            return "timeout", str(error)
+            return "timeout", text_of(error)
         case Rejected():
-            return "rejected", str(error)
+            return "rejected", text_of(error)
         case _:
             return "error", described(error)
 
 
 def described(error: BaseException | None) -> str:
     """Return an exception in one line: its type and what it says."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = text_of(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def raise_if_cancelled(error: asyncio.CancelledError) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from flujo.engine.threads import settled
-from flujo.errors import ConfigError, HookFailed
+from flujo.errors import ConfigError, HookFailed, text_of
 from flujo.pipeline.waits import StopPipeline
 
 if TYPE_CHECKING:
@@ -106,7 +106,8 @@ async def shown(
         except StopPipeline:
             raise
         except Exception as error:
-            raise HookFailed(f"hook {_name(callback)} raised {type(error).__name__}: {error}") from error
+            raised = f"{type(error).__name__}: {text_of(error)}"
+            raise HookFailed(f"hook {_name(callback)} raised {raised}") from error
         if isinstance(answer, Replace):
             what = answer.value
         elif answer is not None:

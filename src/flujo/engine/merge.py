@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
-from flujo.errors import ContextConflict
+from flujo.errors import ContextConflict, text_of
 from flujo.pipeline.context import PipelineContext, clone, fork, touch, watch_of
 from flujo.pipeline.reducers import Reducer
 from flujo.plan.fields import ContextField, context_fields
@@ -77,7 +77,7 @@ def _combined(parent: PipelineContext, name: str, reducer: Reducer, values: Labe
     except Exception as error:  # the reducer is the user's
         labels = ", ".join([repr(label) for label, _ in values])
         raise ContextConflict(
-            f"the reducer of context field {name!r} cannot combine the branches {labels}: {error}",
+            f"the reducer of context field {name!r} cannot combine the branches {labels}: {text_of(error)}",
             fix="let the branches change the field as its reducer expects, or give it another reducer",
         ) from error
     return probe.__dict__[name]

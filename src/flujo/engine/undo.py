@@ -8,6 +8,7 @@ from pydantic_core import from_json
 
 from flujo.engine.build import Build, bind
 from flujo.engine.effects import StepEffects
+from flujo.engine.failures import described
 from flujo.engine.run import Frame, Run
 from flujo.errors import RecordError
 from flujo.pipeline.info import StepInfo
@@ -67,7 +68,7 @@ class Undo:
         try:
             await bind(undo, {})(frame, frame.context, output, info)
         except Exception as error:  # noqa: BLE001  # the undo's own code
-            return f"{type(error).__name__}: {error}"
+            return described(error)
         return ""
 
     async def _done(self, run: Run) -> list[tuple[str, Any]]:

@@ -23,7 +23,7 @@ def compile_human(plan: PlanHuman, on_deny: Walk | None, build: Build) -> Walk:
     schema, type_name = codec.schema(), importable(node.schema)
     kept = path in build.plan.kept
     may_approve = node.subject is not None or assignable(plan.input_type, node.schema)
-    prompt = None if plan.prompt is None else condition(plan.prompt, "prompt")
+    prompt = None if plan.prompt is None else condition(plan.prompt, "prompt", str)
     subject = None if plan.subject is None else condition(plan.subject, "subject")
     actions: tuple[Action, ...] = ("approve", "edit", "deny") if may_approve else ("edit", "deny")
 
@@ -35,7 +35,7 @@ def compile_human(plan: PlanHuman, on_deny: Walk | None, build: Build) -> Walk:
             if waiting is not None:
                 return waiting
             place = Frame(run, frame.prefix, fork(frame.context), None, frame.slots)  # they only look
-            text = str(node.prompt if prompt is None else await prompt(place, address, value))
+            text = str(node.prompt) if prompt is None else await prompt(place, address, value)
             shown = value if subject is None else await subject(place, address, value)
             return ask(
                 run,

