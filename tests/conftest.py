@@ -5,6 +5,9 @@ import os
 import pytest
 from hypothesis import settings
 
+# Flujo's own plugin is tested by running pytest inside of pytest.
+pytest_plugins = ["pytester"]
+
 # A property test that fails must fail again for the next reader, and slow machines are not failures.
 settings.register_profile("house", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("soak", max_examples=2_000, deadline=None, print_blob=True)

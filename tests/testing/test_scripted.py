@@ -39,7 +39,7 @@ async def test_it_raises_what_it_is_given_and_hears_the_feedback() -> None:
 
 async def test_a_delay_passes_on_its_clock() -> None:
     clock = VirtualClock()
-    model = Scripted(After(3600, "late"), After[str](5, ValueError("never")), clock=clock)
+    model = Scripted(After(3600, "late"), After(5, ValueError("never")), clock=clock)
     assert await model.run("x") == "late"
     with pytest.raises(ValueError, match="never"):
         await model.run("x")

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flujo.testing.carrying import Answer, Late, Signal, carry_on
     from flujo.testing.clock import VirtualClock
+    from flujo.testing.crash import Lives
     from flujo.testing.mortal import DEATHS, Death, Died, Mortal, died
     from flujo.testing.outcome import Outcome
+    from flujo.testing.passage import CrashError
     from flujo.testing.scripted import After, Call, Scripted, ScriptError
 
 __all__ = [
@@ -17,9 +19,11 @@ __all__ = [
     "After",
     "Answer",
     "Call",
+    "CrashError",
     "Death",
     "Died",
     "Late",
+    "Lives",
     "Mortal",
     "Outcome",
     "ScriptError",
@@ -34,8 +38,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'flujo.testing' has no attribute {name!r}")
-    from flujo.testing import carrying, clock, mortal, outcome, scripted
+    from flujo.testing import carrying, clock, crash, mortal, outcome, passage, scripted
 
-    return next(
-        vars(room)[name] for room in (carrying, clock, mortal, outcome, scripted) if name in vars(room)
-    )
+    modules = (carrying, clock, crash, mortal, outcome, passage, scripted)
+    return next(vars(module)[name] for module in modules if name in vars(module))

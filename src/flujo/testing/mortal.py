@@ -44,6 +44,7 @@ class Mortal:
         self.acknowledged: list[Event] = []
         self.dead = False
         self.last: Batch | None = None
+        self._under_way: set[asyncio.Future[None]] = set()
 
     def die(self) -> None:
         """End the process: what it still asks of the store raises."""
@@ -55,19 +56,30 @@ class Mortal:
             raise Died
         self.commits += 1
         if self.commits != self._at and not self._failed:
-            told = self._inner.submit(batch)
+            told = self._pass_on(batch)
             told.add_done_callback(lambda told: self._note(told, batch))
             return told
         if not self._failed:
             self.last = batch
         if self._death in ("after", "unacknowledged") and not self._failed:
-            self._inner.submit(batch)
+            self._pass_on(batch)
         if self._death in ("before", "after"):
             self.die()
             raise Died
         self._failed = True  # as a real store: what follows a batch that failed fails, too
         told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         told.set_exception(StoreUnavailable("the disk failed"))
+        return told
+
+    async def settled(self) -> None:
+        """Return when all that is on its way to the disk is there: a dead process still has it written."""
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+
+    def _pass_on(self, batch: Batch) -> asyncio.Future[None]:
+        told = self._inner.submit(batch)
+        self._under_way.add(told)
+        told.add_done_callback(self._under_way.discard)
         return told
 
     def _note(self, told: asyncio.Future[None], batch: Batch) -> None:

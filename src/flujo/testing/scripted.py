@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast, overload
 
 from flujo.engine.clock import Clock, SystemClock
 from flujo.pipeline.info import StepInfo
@@ -59,7 +59,7 @@ class Scripted(Generic[Out]):
 
     Args:
         answers: What it gives: values; exceptions, which it raises; either with a delay, as :class:`After`.
-        gives: The type of its output, where the answers do not tell: when left out, the class of all values.
+        gives: The type of its output, for the wiring and the journal; when left out, the class of all values.
         clock: What delays pass on; real time when left out.
 
     Attributes:
@@ -67,18 +67,19 @@ class Scripted(Generic[Out]):
         run: What a step calls.
     """
 
+    @overload
     def __init__(
-        self,
-        *answers: Out | Exception | After[Out],
-        gives: Any = None,
-        clock: Clock | None = None,
-    ) -> None:
+        self: Scripted[Any], *answers: Any, gives: None = None, clock: Clock | None = None
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, *answers: Out | Exception | After[Out], gives: type[Out], clock: Clock | None = None
+    ) -> None: ...
+    def __init__(self, *answers: Any, gives: type[Out] | None = None, clock: Clock | None = None) -> None:
         self.calls: list[Call] = []
         self._answers = answers
         self._clock = clock or SystemClock()
-        self._given: dict[Moment, int] = {}
-        self._asking: dict[tuple[str, str, int], tuple[StepInfo, int]] = {}
-        self._next = 0
+        self.rewind()
 
         async def run(input: Any, info: StepInfo | None = None) -> Out:
             return await self._answer(_call(input, info), self._place(info))
@@ -90,6 +91,13 @@ class Scripted(Generic[Out]):
     def inputs(self) -> list[Any]:
         """What it was given, in order."""
         return [call.input for call in self.calls]
+
+    def rewind(self) -> None:
+        """Begin the script anew, and forget what was asked."""
+        self.calls.clear()
+        self._given: dict[Moment, int] = {}
+        self._asking: dict[tuple[str, str, int], tuple[StepInfo, int]] = {}
+        self._next = 0
 
     def check(self) -> None:
         """Check that every answer was asked for, and none besides.
