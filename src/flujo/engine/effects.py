@@ -12,7 +12,7 @@ from typing import Any, cast
 from pydantic_core import to_json, to_jsonable_python
 
 from flujo.engine.record import Note
-from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, ask, asked
+from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, ask, asked, misfit
 from flujo.engine.run import Run
 from flujo.engine.threads import settled
 from flujo.errors import EffectDiverged, RecordError, RunError, RunTaken
@@ -82,10 +82,10 @@ class StepEffects:
         codec = answer_codec(schema, address)
         answer = answer_to(run, address)
         if answer is not None:
-            try:
+            wrong = misfit(answer, codec)
+            if not wrong:
                 return accepted(answer, codec, address)
-            except RecordError as misfit:  # the type was not known where it was answered: ask anew
-                prompt = f"{prompt} ({misfit.message})"
+            prompt = f"{prompt} (the last answer does not fit: {wrong})"  # its type was not known then
         raise Asked(
             asked(run, address)
             or ask(

@@ -175,14 +175,25 @@ def accepted(answer: Mapping[str, Any], codec: Codec, address: str) -> Any:
             f"{address}: {actor} denied" + (f": {answer['reason']}" if answer["reason"] else ""),
             fix="start a new run, or give the node `on_deny=` to go on another way",
         )
-    try:
-        return codec.load_parsed(answer["value"])
-    except (Unrecordable, ValueError) as error:
+    value, wrong = _read(answer, codec)
+    if wrong:
         raise RecordError(
-            f"the recorded answer does not fit what is asked now: {faults(error, codec)}",
-            step=address,
-            address=address,
-        ) from None
+            f"the recorded answer does not fit what is asked now: {wrong}", step=address, address=address
+        )
+    return value
+
+
+def misfit(answer: Mapping[str, Any], codec: Codec) -> str:
+    """Return what is wrong with a recorded answer for the type that is asked for; empty where it fits."""
+    return "" if answer["action"] == "deny" else _read(answer, codec)[1]
+
+
+def _read(answer: Mapping[str, Any], codec: Codec) -> tuple[Any, str]:
+    """Return the value of an answer, or None and what is wrong with it."""
+    try:
+        return codec.load_parsed(answer["value"]), ""
+    except (Unrecordable, ValueError) as error:
+        return None, faults(error, codec)
 
 
 _QUOTES = frozenset({"union_tag_invalid", "uuid_parsing", "url_parsing", "json_invalid"})
