@@ -1,9 +1,9 @@
-"""What every store does alike: sound batches, run records, pages of runs, whole payloads, acknowledgements."""
+"""What every store does alike: sound batches, run records, pages of runs, whole payloads, telling."""
 
 import asyncio
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
@@ -117,6 +117,77 @@ def intact(digest: bytes, content: bytes | None) -> bytes:
 
 def _unsound(batch: Batch, what: str) -> StoreError:
     return StoreError(f"a batch of run {batch.run_id!r} {what}", fix="report this: it is a defect of Flujo")
+
+
+class Fence:
+    """What a writer knows of the runs it writes, and of the tokens whose batches it turned away.
+
+    Attributes:
+        last: Where each run ends that this writer wrote to and that somebody carries on.
+    """
+
+    __slots__ = ("_failed", "_refused", "last")
+
+    def __init__(self) -> None:
+        self.last: dict[str, int] = {}
+        self._refused: set[str] = set()
+        self._failed: dict[str, FlujoError] = {}  # tokens whose later batches wait for an earlier one
+
+    def follows(self, batch: Batch, ends: Mapping[str, int]) -> bool:
+        """Tell whether a batch surely continues its run; ``ends`` names events about to be written.
+
+        A run that this writer has not written to may be new: the primary key knows better.
+        """
+        run_id, token, events, _, _, _ = batch
+        if token in self._refused or token in self._failed:
+            return False
+        return not events or events[0].seq == (ends.get(run_id) or self.last.get(run_id, 0)) + 1
+
+    def refusal(self, batch: Batch, stored: int) -> FlujoError | None:
+        """Tell why a batch cannot continue its run, whose journal ends with event ``stored``."""
+        if batch.token in self._refused:
+            return taken(batch)
+        failed = self._failed.get(batch.token)
+        if not batch.events:
+            return None if failed is None else again(failed)
+        before = batch.events[0].seq - 1
+        if stored == before:
+            return None
+        # What follows a batch that failed is no second owner; it fails for the same reason.
+        return again(failed) if failed is not None and stored < before else self.refuse(batch)
+
+    def refuse(self, batch: Batch) -> FlujoError:
+        """Turn away a second owner, for good."""
+        self._refused.add(batch.token)
+        return taken(batch)
+
+    def unstorable(self, batch: Batch, reason: Exception) -> FlujoError:
+        """Return what the writer of a batch is told that the store does not take."""
+        error = StoreError(f"a batch of run {batch.run_id!r} cannot be stored: {reason}")
+        error.__cause__ = reason
+        self._failed[batch.token] = error
+        return error
+
+    def failed(self, group: Iterable[Submission], error: StoreError, cause: BaseException | None) -> Refusals:
+        """Note that a group was not written, and may be submitted again."""
+        error.__cause__ = cause
+        refusals: Refusals = {}
+        for batch, future in group:
+            self._failed[batch.token] = error
+            refusals[future] = taken(batch) if batch.token in self._refused else again(error)
+        return refusals
+
+    def written(self, batches: Iterable[Batch]) -> None:
+        """Note where the runs end now."""
+        for batch in batches:
+            if not batch.events:
+                continue
+            if batch.change is not None and not batch.change.owner:
+                self.last.pop(batch.run_id, None)  # nobody carries it on: look into the store next time
+            else:
+                self.last[batch.run_id] = batch.events[-1].seq
+            if self._failed:
+                self._failed.pop(batch.token, None)
 
 
 def again(error: FlujoError) -> FlujoError:

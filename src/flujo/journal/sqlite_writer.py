@@ -4,7 +4,7 @@ import atexit
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 
 from flujo.errors import FlujoError, StoreError, StoreUnavailable
-from flujo.journal.rules import Refusals, Submission, again, taken, tell
+from flujo.journal.rules import Fence, Refusals, Submission, tell
 from flujo.journal.scripts import queries
 from flujo.journal.sqlite_file import store_error
 from flujo.journal.store import Batch, StatusChange
@@ -50,9 +50,7 @@ class Writer:
         self._queue: SimpleQueue[Submission | None] = SimpleQueue()
         self._finished = False
         self._commits = 0  # since the last checkpoint
-        self._last: dict[str, int] = {}  # where each run ends that this store wrote to
-        self._refused: set[str] = set()
-        self._failed: dict[str, FlujoError] = {}  # tokens whose later batches wait for an earlier one
+        self._fence = Fence()
         sql = queries("sqlite")
         self._append = sql["append_events"]
         self._append_rows = self._append + f", {self._append[self._append.rindex('(') :]}" * (ROWS - 1)
@@ -130,24 +128,21 @@ class Writer:
         """Write all that continues its run; fail as a whole if the file knows better."""
         refusals: Refusals = {}
         batches: list[Batch] = []
-        last, ends = self._last, dict[str, int]()
+        fence, ends = self._fence, dict[str, int]()
         for batch, future in group:
-            run_id, token, events, _, _, _ = batch
-            # A run this store has not written to may be new: the primary key knows better.
-            follows = not events or events[0].seq == (ends.get(run_id) or last.get(run_id, 0)) + 1
-            if not follows or token in self._refused or token in self._failed:
+            if not fence.follows(batch, ends):
                 error = self._refusal(connection, batch, ends)
                 if error is not None:
                     refusals[future] = error
                     continue
             batches.append(batch)
-            if events:
-                ends[run_id] = events[-1].seq
+            if batch.events:
+                ends[batch.run_id] = batch.events[-1].seq
         if batches:
             connection.execute("BEGIN IMMEDIATE")
             self._write(connection, batches)
             connection.execute("COMMIT")
-            self._remember(batches)
+            self._fence.written(batches)
         return refusals
 
     def _commit_apart(self, connection: sqlite3.Connection, group: list[Submission]) -> Refusals:
@@ -162,7 +157,7 @@ class Writer:
                 try:
                     self._write(connection, [batch])
                 except (sqlite3.IntegrityError, *_UNSTORABLE) as reason:
-                    error = self._unstorable(batch, reason)
+                    error = self._fence.unstorable(batch, reason)
                 if error is not None:
                     connection.execute("ROLLBACK TO batch")
                 connection.execute("RELEASE batch")
@@ -171,37 +166,17 @@ class Writer:
             else:
                 refusals[future] = error
         connection.execute("COMMIT")
-        self._remember(batches)
+        self._fence.written(batches)
         return refusals
 
     def _refusal(
         self, connection: sqlite3.Connection, batch: Batch, ends: dict[str, int]
     ) -> FlujoError | None:
         """Tell why a batch cannot continue its run; ``ends`` names events about to be written."""
-        if batch.token in self._refused:
-            return taken(batch)
-        if not batch.events:
-            failed = self._failed.get(batch.token)
-            return None if failed is None else again(failed)
-        before = batch.events[0].seq - 1
-        if ends.get(batch.run_id) == before:
-            return None
-        stored: int = connection.execute(self._last_seq, (batch.run_id,)).fetchone()[0]
-        if stored == before:
-            return None
-        failed = self._failed.get(batch.token)
-        # What follows a batch that failed is no second owner; it fails for the same reason.
-        return again(failed) if failed is not None and stored < before else self._refuse(batch)
-
-    def _refuse(self, batch: Batch) -> FlujoError:
-        self._refused.add(batch.token)
-        return taken(batch)
-
-    def _unstorable(self, batch: Batch, reason: Exception) -> FlujoError:
-        error = StoreError(f"a batch of run {batch.run_id!r} cannot be stored: {reason}")
-        error.__cause__ = reason
-        self._failed[batch.token] = error
-        return error
+        stored = ends.get(batch.run_id)
+        if batch.events and stored != batch.events[0].seq - 1:
+            stored = connection.execute(self._last_seq, (batch.run_id,)).fetchone()[0]
+        return self._fence.refusal(batch, stored or 0)
 
     def _write(self, connection: sqlite3.Connection, batches: list[Batch]) -> None:
         events = list(chain.from_iterable([batch.events for batch in batches]))
@@ -240,17 +215,6 @@ class Writer:
             if connection.execute(self._change_run, values).rowcount != 1:
                 raise sqlite3.IntegrityError("the run has no record to change")
 
-    def _remember(self, batches: Iterable[Batch]) -> None:
-        for batch in batches:
-            if not batch.events:
-                continue
-            if batch.change is not None and not batch.change.owner:
-                self._last.pop(batch.run_id, None)  # nobody carries it on: look into the file next time
-            else:
-                self._last[batch.run_id] = batch.events[-1].seq
-            if self._failed:
-                self._failed.pop(batch.token, None)
-
     def _fail(self, group: list[Submission], error: StoreError, cause: BaseException | None) -> Refusals:
         """Undo the transaction; what was asked of it is not done, and may be asked again."""
         if self._connection is not None:
@@ -258,12 +222,7 @@ class Writer:
                 self._roll_back(self._connection)
             except sqlite3.Error:
                 self._release()  # a connection that cannot roll back is not used again
-        error.__cause__ = cause
-        refusals: Refusals = {}
-        for batch, future in group:
-            self._failed[batch.token] = error
-            refusals[future] = taken(batch) if batch.token in self._refused else again(error)
-        return refusals
+        return self._fence.failed(group, error, cause)
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
