@@ -2,13 +2,14 @@
 
 import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
 import flujo
-from flujo import errors
+from flujo import errors, testing
 from flujo.engine.hooks import Hook
 from flujo.engine.result import PipelineResult, RunEvent, StepResult
 from flujo.engine.runner import Flujo
@@ -21,7 +22,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = "".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "guide").glob("*.md")))
 
 
-PUBLIC = {"flujo", "flujo.errors", *(f"flujo.{room}" for room in ("pipeline", "plan", "journal", "engine"))}
+ROOMS = ("errors", "pipeline", "plan", "journal", "engine", "testing")
+PUBLIC = {"flujo", *(f"flujo.{room}" for room in ROOMS)}
 
 
 def page(name: str) -> str:
@@ -34,7 +36,7 @@ def public(kind: type) -> set[str]:
     }
 
 
-def parameters(kind: type) -> set[str]:
+def parameters(kind: Callable[..., object]) -> set[str]:
     return set(inspect.signature(kind).parameters)
 
 
@@ -84,6 +86,11 @@ def test_each_event_of_a_stream(event: type) -> None:
 @pytest.mark.parametrize("kind", get_args(EventKind))
 def test_each_kind_of_a_journal_event(kind: str) -> None:
     assert f"| `{kind}` |" in page("journal")
+
+
+@pytest.mark.parametrize("name", [*testing.__all__, *sorted(parameters(testing.Lives.run_async) - {"self"})])
+def test_what_a_test_may_use(name: str) -> None:
+    assert re.search(rf"\b{name}\b", page("testing"))
 
 
 def test_the_tree_of_errors_is_the_code_s() -> None:
