@@ -20,27 +20,16 @@ from flujo import Flujo, MemoryStore, PipelineResult, SQLiteStore
 from flujo.journal.events import Event
 from flujo.journal.store import Batch, JournalStore, RunRecord, StatusChange
 from flujo.journal.verify import references
+from flujo.testing import VirtualClock
 from tests.golden.pipelines import GOLDEN, Golden, Ledger
 
 HERE = Path(__file__).parent
 BEGIN = 1_800_000_000_000_000
 
 
-class FixedClock:
-    """Time that passes by a microsecond whenever it is looked at, and by waiting."""
-
-    def __init__(self, now: int = BEGIN) -> None:
-        self.time = now
-
-    def now(self) -> int:
-        self.time += 1
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += int(seconds * 1e6)
-
-    def chance(self) -> float:
-        return 0.25
+def fixed_clock(now: int = BEGIN) -> VirtualClock:
+    """Return a clock on which a microsecond passes whenever it is looked at."""
+    return VirtualClock(now, chance=0.25, tick=1)
 
 
 @contextmanager
@@ -56,13 +45,13 @@ def fixed_names() -> Generator[None]:
         yield
 
 
-def runner(golden: Golden, store: JournalStore, clock: FixedClock) -> Flujo[Any, Any]:
+def runner(golden: Golden, store: JournalStore, clock: VirtualClock) -> Flujo[Any, Any]:
     return Flujo(golden.pipeline, context_model=Ledger, state=store, clock=clock)
 
 
 async def record(name: str, store: JournalStore) -> None:
     """Record one run, up to where its decisions were recorded."""
-    golden, clock = GOLDEN[name], FixedClock()
+    golden, clock = GOLDEN[name], fixed_clock()
     with fixed_names():
         run = runner(golden, store, clock)
         if name == "in_doubt":
@@ -76,7 +65,7 @@ async def record(name: str, store: JournalStore) -> None:
 async def recorded_in_doubt(run: Flujo[Any, Any], store: JournalStore) -> None:
     """Record a run whose process died right after its at-most-once step had started."""
     whole = MemoryStore()
-    other = Flujo(GOLDEN["in_doubt"].pipeline, context_model=Ledger, state=whole, clock=FixedClock())
+    other = Flujo(GOLDEN["in_doubt"].pipeline, context_model=Ledger, state=whole, clock=fixed_clock())
     await other.run_async(GOLDEN["in_doubt"].input, run_id="in_doubt")
     record = await whole.run("in_doubt")
     assert record is not None
@@ -141,7 +130,7 @@ def told(result: PipelineResult[Any]) -> dict[str, Any]:
 
 async def gone_on(name: str, store: JournalStore) -> list[dict[str, Any]]:
     """Return how a recorded run stands, and each result of going on with it."""
-    golden, clock = GOLDEN[name], FixedClock(BEGIN + 7_200_000_000)
+    golden, clock = GOLDEN[name], fixed_clock(BEGIN + 7_200_000_000)
     run = runner(golden, store, clock)
     results = [await run.result(name), await run.resume_async(name)]
     for address, decision in golden.decisions[golden.recorded :]:
