@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, cast
 from pydantic_core import to_json
 
 from flujo.engine.build import Build
-from flujo.engine.history import reread, restored
+from flujo.engine.history import reopened, reread, restored
 from flujo.engine.hooks import shown
 from flujo.engine.identity import begins, ends, owner_of
-from flujo.engine.opened import Live, Opened, Opener, record_start
+from flujo.engine.opened import Live, Opened, Opener, Stored, record_start
 from flujo.engine.record import Recorder
 from flujo.engine.result import Paused, PipelineResult, RunStarted, Status, StepHistory
 from flujo.engine.run import Suspended
@@ -114,9 +114,14 @@ class Carrier:
 
     async def end_cancelled(self, opened: Opened, reason: str) -> PipelineResult[Any]:
         """End a run as cancelled, undoing what its steps declare."""
-        run_id = opened.run.id
-        error = RunCancelled(f"run {run_id} was cancelled" + (f": {reason}" if reason else ""))
-        return await self._end(opened, Ending("cancelled", error=error, reason=reason))
+        return await self._end(opened, _cancelled(opened.run.id, reason))
+
+    async def end_changed(self, known: Stored, reason: str) -> PipelineResult[Any]:
+        """End as cancelled a run that was made by another plan, undoing what this one still finds."""
+        ending = _cancelled(known.record.run_id, reason)
+        opened, readable = await reopened(self._build.plan, self._opener, known)
+        await self._undone(opened, ending, changed=True, blind=not readable)
+        return await self._close(opened, ending)
 
     async def _work(self, opened: Opened) -> PipelineResult[Any]:
         try:
@@ -175,9 +180,13 @@ class Carrier:
             opened = await reread(self._build.plan, self._opener, opened)
         if not opened.resumed and opened.run.recorder is not None and opened.run.recorder.seq == 0:
             record_start(opened, opened.value)  # it was cancelled before it had begun
-        run, frame = opened.run, opened.frame
         if ending.status in ("failed", "cancelled"):
             await self._undone(opened, ending)
+        return await self._close(opened, ending)
+
+    async def _close(self, opened: Opened, ending: Ending) -> PipelineResult[Any]:
+        """Show the result to hooks, record it, and return it."""
+        run, frame = opened.run, opened.frame
         result: PipelineResult[Any] = PipelineResult(
             run_id=run.id,
             status=ending.status,
@@ -202,12 +211,14 @@ class Carrier:
             run.observe(Paused(run.id, result.pending))
         return result
 
-    async def _undone(self, opened: Opened, ending: Ending) -> None:
+    async def _undone(
+        self, opened: Opened, ending: Ending, *, changed: bool = False, blind: bool = False
+    ) -> None:
         """Undo what the run's steps declare; what could not be undone is noted on the error."""
-        if not self._undo or ending.error is None:
+        if not (self._undo or changed) or ending.error is None:
             return
         begun = {"status": ending.status, "error": facts_of(ending.error), "reason": ending.reason}
-        for line in await self._undo.run(opened.frame, begun):
+        for line in await self._undo.run(opened.frame, begun, blind=blind):
             ending.error.add_note(line)
 
     async def _record_end(self, opened: Opened, result: PipelineResult[Any]) -> PipelineResult[Any]:
@@ -242,6 +253,11 @@ class Carrier:
         if patch is not None:
             body += b',"patch":' + patch
         return body + b"}"
+
+
+def _cancelled(run_id: str, reason: str) -> Ending:
+    error = RunCancelled(f"run {run_id} was cancelled" + (f": {reason}" if reason else ""))
+    return Ending("cancelled", error=error, reason=reason)
 
 
 def _told(result: PipelineResult[Any]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pydantic_core import from_json
@@ -12,7 +13,7 @@ from flujo.engine.opened import Opened, Opener, Stored
 from flujo.engine.record import read_usage
 from flujo.engine.requests import pending
 from flujo.engine.result import PipelineResult, Status, StepHistory, StepResult
-from flujo.errors import FlujoError, RunError, StepFailed
+from flujo.errors import FlujoError, PlanChanged, RunError, StepFailed
 from flujo.journal.events import Event
 from flujo.pipeline.info import NO_USAGE
 from flujo.plan.codec import codec_for
@@ -61,6 +62,21 @@ async def reread(plan: Plan, opener: Opener, opened: Opened) -> Opened:
     fresh.run.recorder = run.recorder
     await read_into(plan, fresh, known.events)
     return fresh
+
+
+async def reopened(plan: Plan, opener: Opener, known: Stored) -> tuple[Opened, bool]:
+    """Open a run that was made by another plan, for it to be ended.
+
+    Returns:
+        The run, and whether this plan can read what it did; otherwise it has no steps and an empty context.
+    """
+    done = {NUMBER.sub("[]", address).removesuffix("[]") for address in known.recall.done}
+    if done <= plan.nodes.keys():
+        with suppress(PlanChanged):
+            opened = await opener.stored(known, None)
+            await read_into(plan, opened, known.events)
+            return opened, True
+    return opener.blind(known), False
 
 
 async def read_into(plan: Plan, opened: Opened, events: Sequence[Event]) -> Mapping[str, Any]:

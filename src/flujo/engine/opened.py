@@ -178,21 +178,16 @@ class Opener:
 
     async def stored(self, known: Stored, observe: Observe) -> Opened:
         """Open a run that is in the store."""
-        assert self._store is not None
-        last = known.events[-1]
-        recorder = Recorder(
-            self._store,
-            known.record.run_id,
-            new_token(),
-            self._clock.now,
-            seq=last.seq,
-            head=last.hash,
-            wait=self._waits,
-        )
+        recorder = self._writer(known)
         run = self._run(known.record.run_id, known.recall, recorder, observe)
         context = restore(self._plan.context_model, known.facts["context"])
         value = await self._value(recorder, known.facts)
         return Opened(run, Frame(run, "", context, Tracker(context), {}), value, resumed=True)
+
+    def blind(self, known: Stored) -> Opened:
+        """Open a run whose input and context this plan cannot read, only for it to be ended."""
+        run = self._run(known.record.run_id, known.recall, self._writer(known), None)
+        return Opened(run, Frame(run, "", PipelineContext(), None, {}), None, resumed=True)
 
     async def find(self, run_id: str) -> Stored:
         """Return a run of the store.
@@ -211,18 +206,18 @@ class Opener:
         """Check that a run may go on here; ``take_over`` where somebody says that its owner is gone.
 
         Raises:
-            PlanChanged: It was made by another plan; the error lists the addresses that differ.
             RunBusy: Another process carries it on.
+            PlanChanged: It was made by another plan; the error lists the addresses that differ.
         """
         record = known.record
-        if record.fingerprint != self._fingerprint:
-            raise await self._changed(known)
         owner = record.owner
         if record.status == "running" and not take_over and is_alive(owner):
             raise RunBusy(
                 f"run {record.run_id} is being carried on elsewhere (by {owner.rpartition(':')[0]})",
                 fix="wait for it to end, or stop that process; if it is gone, pass take_over=True",
             )
+        if record.fingerprint != self._fingerprint:
+            raise await self._changed(known)
 
     def check_same_input(self, known: Stored, value: Any) -> None:
         """Check that a run that is named again is given the input that it began with.
@@ -239,6 +234,20 @@ class Opener:
             same = facts["output_ref"] == sha256(dumped).hexdigest()
         if not same:
             raise RunConflict(f"run {known.record.run_id} began with another input")
+
+    def _writer(self, known: Stored) -> Recorder:
+        """Return the next writer of a run's journal."""
+        assert self._store is not None
+        last = known.events[-1]
+        return Recorder(
+            self._store,
+            known.record.run_id,
+            new_token(),
+            self._clock.now,
+            seq=last.seq,
+            head=last.hash,
+            wait=self._waits,
+        )
 
     def _run(self, run_id: str, recall: Recall, recorder: Recorder | None, observe: Observe) -> Run:
         return Run(
@@ -315,7 +324,7 @@ class Opener:
             f"run {known.record.run_id} was made by another plan of {known.record.pipeline!r}: "
             f"{listed or 'their order'}",
             addresses=differing,
-            fix="resume it with the code that it began with, or start a new run",
+            fix="resume it with the code that it began with, or cancel it and start a new run",
         )
 
 

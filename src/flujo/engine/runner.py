@@ -19,7 +19,15 @@ from flujo.engine.opened import Live, Opened, Opener, Stored
 from flujo.engine.record import Note, Recall
 from flujo.engine.requests import pending as pending_requests
 from flujo.engine.result import Finished, PipelineResult, RunEvent
-from flujo.errors import ConfigError, InputError, ResumeError, RunBusy, UnknownRequest, UnknownRun
+from flujo.errors import (
+    ConfigError,
+    InputError,
+    PlanChanged,
+    ResumeError,
+    RunBusy,
+    UnknownRequest,
+    UnknownRun,
+)
 from flujo.journal.store import ENDED, JournalStore, StatusChange
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.node import Node
@@ -280,6 +288,10 @@ class Flujo(Generic[In, Out]):
         Steps in progress are cancelled; those that do not end within a moment are given up: what they
         still do is not recorded. A paused run, or one whose process died, is ended where it stands.
 
+        A run that was made by another plan can be ended as well. What this one still finds by its address
+        is undone; what it does not find, or cannot read, is told in the notes of the result's error, and
+        in the journal.
+
         Raises:
             UnknownRun: No run has this id.
             ResumeError: The run has ended already.
@@ -293,8 +305,11 @@ class Flujo(Generic[In, Out]):
             raise ResumeError(
                 f"run {run_id} has ended already: {known.record.status}", fix="nothing is left to cancel"
             )
-        await self._opener.check(known, take_over=take_over)
-        return await self._carrier.end_cancelled(await self._opener.stored(known, None), reason)
+        try:
+            await self._opener.check(known, take_over=take_over)
+            return await self._carrier.end_cancelled(await self._opener.stored(known, None), reason)
+        except PlanChanged:
+            return await self._carrier.end_changed(known, reason)
 
     async def close(self) -> None:
         """Commit what is queued and release the store; the runner cannot be used afterwards."""
