@@ -1,13 +1,16 @@
 """The stores, each a parameter of the suites in this folder."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from flujo.journal.memory import MemoryStore
+from flujo.journal.postgres import PostgresStore
 from flujo.journal.sqlite import SQLiteStore
 from flujo.journal.store import JournalStore
+from tests.postgres import schema
 
 MakeStore = Callable[[Path], JournalStore]
 
@@ -20,9 +23,23 @@ def sqlite(folder: Path) -> JournalStore:
     return SQLiteStore(folder / "flujo_ops.db")
 
 
-@pytest.fixture(params=[memory, sqlite], ids=["memory", "sqlite"])
-def make_store(request: pytest.FixtureRequest) -> MakeStore:
-    return request.param
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def make_store(request: pytest.FixtureRequest) -> Generator[MakeStore]:
+    match request.param:
+        case "memory":
+            yield memory
+        case "sqlite":
+            yield sqlite
+        case _:
+            urls: dict[Path, str] = {}
+            with ExitStack() as schemas:
+
+                def postgres(folder: Path) -> JournalStore:
+                    if folder not in urls:
+                        urls[folder] = schemas.enter_context(schema())
+                    return PostgresStore(urls[folder])
+
+                yield postgres
 
 
 @pytest.fixture
