@@ -25,6 +25,7 @@ from flujo import (
     step,
 )
 from flujo.engine.record import Recall
+from flujo.errors import ConfigError
 from flujo.journal.events import Event
 from flujo.testing import CrashError, Late, Lives, Scripted, Signal
 
@@ -230,6 +231,11 @@ def test_what_nobody_answers_leaves_the_run_paused() -> None:
 
 def _is_paused(result: Any) -> None:
     assert [request.address for request in result.pending] == ["ask"]
+
+
+async def test_where_a_loop_runs_the_other_method_is_named() -> None:
+    with pytest.raises(ConfigError, match="await run_async"):
+        Lives().run(text, 1)
 
 
 def test_other_errors_are_not_taken_for_a_death() -> None:

@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from flujo.engine.hooks import Hook
 from flujo.engine.result import PipelineResult
 from flujo.engine.runner import Flujo
-from flujo.errors import StoreUnavailable
+from flujo.errors import ConfigError, StoreUnavailable
 from flujo.journal.events import Event
 from flujo.journal.memory import MemoryStore
 from flujo.journal.store import JournalStore
@@ -81,7 +81,19 @@ class Lives:
     def run(
         self, pipeline: Node[Any, Any] | Callable[[], Node[Any, Any]], input: Any, **settings: Any
     ) -> Any:
-        """Carry a run to its end; for a test that is not ``async``. See :meth:`run_async`."""
+        """Carry a run to its end; for a test that is not ``async``. See :meth:`run_async`.
+
+        Raises:
+            ConfigError: An event loop is running: await :meth:`run_async` there.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            raise ConfigError(
+                "run() was called while an event loop is running", fix="await run_async() there"
+            )
         return asyncio.run(self.run_async(pipeline, input, **settings))
 
     async def run_async(
