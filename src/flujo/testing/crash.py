@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar, cast
 
 from pydantic_core import from_json
+from typing_extensions import Unpack
 
 from flujo.engine.hooks import Hook
 from flujo.engine.result import PipelineResult
@@ -79,8 +80,11 @@ class Lives:
                     test()
 
     def run(
-        self, pipeline: Node[Any, Any] | Callable[[], Node[Any, Any]], input: Any, **settings: Any
-    ) -> Any:
+        self,
+        pipeline: Node[In, Out] | Callable[[], Node[In, Out]],
+        input: In,
+        **settings: Unpack[LivesSettings],
+    ) -> PipelineResult[Out]:
         """Carry a run to its end; for a test that is not ``async``. See :meth:`run_async`.
 
         Raises:
