@@ -39,3 +39,17 @@ def test_attributes_by_name() -> None:
     assert (failed.step, failed.address, failed.attempt) == ("work", "each[3]/work", 2)
     assert pickle.loads(pickle.dumps(made(PlanChanged))).addresses == ("a", "b")
     assert [problem.address for problem in pickle.loads(pickle.dumps(made(PlanError))).problems] == ["a", ""]
+
+
+def test_the_drawing_shows_every_error_below_its_parent() -> None:
+    drawn: list[tuple[int, str]] = []
+    for line in (errors.__doc__ or "").splitlines():
+        depth, _, rest = line.partition("── ")
+        if rest:
+            drawn.append((len(depth), rest.split()[0]))
+    parents: dict[str, str] = {}
+    for place, (depth, name) in enumerate(drawn):
+        above = [other for at, other in drawn[:place] if at < depth]
+        nearest = next((other for at, other in reversed(drawn[:place]) if at < depth), "FlujoError")
+        parents[name] = nearest if above else "FlujoError"
+    assert parents == {kind.__name__: kind.__mro__[1].__name__ for kind in KINDS if kind is not FlujoError}

@@ -13,6 +13,7 @@
     │   │   └── RecordError                its value could not be recorded as declared
     │   ├── LoopExhausted              a loop used its turns up
     │   ├── ContextConflict            two parallel branches wrote one field differently
+    │   │   └── ReducerError               a field's reducer cannot combine what they wrote
     │   ├── RequestDenied              a person denied what was asked
     │   ├── EventTimedOut              an awaited event did not come in time
     │   ├── EffectDiverged             the code no longer asks for the recorded effect
@@ -173,6 +174,12 @@ class ContextConflict(RunError):
     """Two parallel branches wrote one context field differently."""
 
     code = "context_conflict"
+
+
+class ReducerError(ContextConflict, ValueError):
+    """The branches' values cannot be combined by the field's reducer."""
+
+    code = "reducer"
 
 
 class RequestDenied(RunError):

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import pytest
 from pydantic import BaseModel, PrivateAttr, ValidationError, computed_field, field_validator, model_validator
 
+from flujo.errors import ReducerError
 from flujo.pipeline.context import (
     PipelineContext,
     begin_watch,
@@ -23,7 +24,7 @@ from flujo.pipeline.context import (
     touched,
     watched_fields,
 )
-from flujo.pipeline.reducers import Add, Append, Last, Max, Merge, Min, Reducer, ReducerError
+from flujo.pipeline.reducers import Add, Append, Last, Max, Merge, Min, Reducer
 
 T = TypeVar("T")
 

@@ -566,6 +566,16 @@ class Handle:
 
 
 class TestRecording:
+    @pytest.mark.parametrize(
+        "settings", [{"cache": True}, {"cache": str}, {"effects": "at_most_once"}], ids=str
+    )
+    def test_what_is_cached_or_asked_of_a_person_without_a_store(self, settings: Any) -> None:
+        async def opens(x: int) -> Handle:
+            return Handle()
+
+        assert "opens: its output type Handle cannot be recorded" in problems(Step(opens, **settings))
+        assert Flujo(Step(opens)).run(1).success
+
     def test_an_output_that_cannot_be_recorded(self) -> None:
         async def opens(x: int) -> Handle:
             return Handle()

@@ -1,5 +1,5 @@
 """What users write: steps, control flow, human input, references, context. Pure data, no I/O."""
 
-from flujo.pipeline.reducers import Reducer, ReducerError
+from flujo.pipeline.reducers import Reducer
 
-__all__ = ["Reducer", "ReducerError"]
+__all__ = ["Reducer"]

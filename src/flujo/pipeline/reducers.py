@@ -14,9 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-
-class ReducerError(ValueError):
-    """The branches' values cannot be combined by the field's reducer."""
+from flujo.errors import ReducerError
 
 
 @runtime_checkable

@@ -78,7 +78,7 @@ def _context_model(placement: Placement, given: type[PipelineContext] | None) ->
 def _check_recordable(
     root: PlanNode, model: type[PipelineContext], problems: list[Problem], *, recorded: bool
 ) -> None:
-    """Report types that cannot be recorded; without a store, those that nobody could answer."""
+    """Report types that cannot be recorded; without a store, those that are cached or asked of a person."""
     kinds: list[tuple[str, str, Type]] = []
     if recorded:
         kinds.append((root.path, "input", recorded_input(root.input_type)))
@@ -86,7 +86,9 @@ def _check_recordable(
     for node in root.walk():
         if recorded and isinstance(node, PlanParallel | PlanMap) and node.node.on_failure == "collect":
             problems.extend(_undeclared(lane) for lane in node.children.values() if lane.output_type is Any)
-        if isinstance(node, PlanHuman | PlanEvent) or (recorded and isinstance(node, PlanStep)):
+        if isinstance(node, PlanHuman | PlanEvent) or (
+            isinstance(node, PlanStep) and (recorded or _is_written(node))
+        ):
             kinds.append((node.path, "output", node.output_type))
         elif recorded and isinstance(node, PlanMap):
             kinds.append((node.path, "item", node.body.input_type))
@@ -98,6 +100,11 @@ def _check_recordable(
         except Unrecordable as error:
             message = f"its {role} type {type_name(kind)} cannot be recorded: {error.message}"
             problems.append(Problem(path, message, error.fix))
+
+
+def _is_written(step: PlanStep) -> bool:
+    """Say whether a step's output is written, or a person asked for it, also without a store."""
+    return bool(step.node.cache) or step.node.effects == "at_most_once"
 
 
 def _undeclared(lane: PlanNode) -> Problem:

@@ -17,6 +17,9 @@ from flujo.plan.types import Type, members
 class SignatureProblem(Exception):
     """A callable asks for something that a pipeline cannot give.
 
+    A signal inside Flujo, which knows no place yet: users get it as a problem of a ``PlanError``, or as a
+    ``RecordError``.
+
     Attributes:
         fix: What its author may do.
     """

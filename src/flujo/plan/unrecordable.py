@@ -19,6 +19,9 @@ _FIXES = {
 class Unrecordable(TypeError):
     """A type or a value cannot be recorded and restored.
 
+    A signal inside Flujo, which knows no place yet: users get it as a ``PlanError``, a ``RecordError`` or an
+    ``InputError`` that names one.
+
     Attributes:
         message: What cannot be recorded and where in the value it stands; never the value itself.
         fix: What to do about it.
