@@ -1,6 +1,7 @@
 """Dying everywhere: sound pipelines pass, and those that keep something outside of the journal are caught."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from inline_snapshot import snapshot
 
 from flujo import (
     Decision,
+    Flujo,
     HumanInput,
     Loop,
     MemoryStore,
     Node,
     Parallel,
     PipelineContext,
+    PipelineResult,
     Retry,
     Sleep,
     SQLiteStore,
@@ -192,6 +195,30 @@ def test_an_at_most_once_step_that_runs_twice_is_caught(monkeypatch: pytest.Monk
     forgetting(monkeypatch, "step.started")
     with pytest.raises(CrashError, match="at-most-once step 'charge' was begun again"):
         through(lambda: Step(charge, name="charge", effects="at_most_once"))
+
+
+class Tampered(MemoryStore):
+    """Gives back what it was not given."""
+
+    async def events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Event]:
+        known = await super().events(run_id, after=after, limit=limit)
+        return [event._replace(body=event.body.replace(b"paid", b"owed")) for event in known]
+
+
+def test_a_journal_that_is_not_sound_is_caught() -> None:
+    with pytest.raises(CrashError, match="the journal is not sound"):
+        Lives(Tampered).run(text, 1)
+
+
+def test_a_result_that_the_journal_does_not_tell_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Flujo[Any, Any].result
+
+    async def other(self: Flujo[Any, Any], run_id: str) -> PipelineResult[Any]:
+        return replace(await honest(self, run_id), output="owed 1")
+
+    monkeypatch.setattr(Flujo, "result", other)
+    with pytest.raises(CrashError, match="what is recorded is not what was told"):
+        Lives().run(text, 1)
 
 
 def test_a_failing_assertion_of_the_test_says_where_the_process_died() -> None:
