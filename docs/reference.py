@@ -26,7 +26,7 @@ GROUPS = {
     ],
     "Context": ["PipelineContext", "Add", "Append", "Last", "Max", "Merge", "Min"],
     "Running": ["Flujo", "Hook", "Replace", "PipelineResult", "StepHistory", "StepResult"],
-    "Stores and errors": ["SQLiteStore", "MemoryStore", "FlujoError"],
+    "Stores and errors": ["SQLiteStore", "PostgresStore", "MemoryStore", "FlujoError"],
 }  # fmt: skip
 
 METHODS = {"Flujo", "Hook", "PipelineResult", "StepInfo", "Step", "Pipeline"}

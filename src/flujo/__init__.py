@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from flujo.engine.runner import Flujo
     from flujo.errors import FlujoError
     from flujo.journal.memory import MemoryStore
+    from flujo.journal.postgres import PostgresStore
     from flujo.journal.sqlite import SQLiteStore
     from flujo.pipeline.context import PipelineContext
     from flujo.pipeline.flow import Branch, Loop, SubPipeline
@@ -55,6 +56,7 @@ _HOMES = {
     "Pipeline": "pipeline.node",
     "PipelineContext": "pipeline.context",
     "PipelineResult": "engine.result",
+    "PostgresStore": "journal.postgres",
     "Replace": "engine.hooks",
     "ResourceHints": "pipeline.step",
     "Retry": "pipeline.step",
@@ -96,6 +98,7 @@ __all__ = [
     "Pipeline",
     "PipelineContext",
     "PipelineResult",
+    "PostgresStore",
     "Replace",
     "ResourceHints",
     "Retry",

@@ -64,7 +64,8 @@ class Flujo(Generic[In, Out]):
         pipeline: A pipeline, or a single node.
         context_model: The class of the runs' context; when left out, what the steps ask for.
         input_type: What the pipeline takes, where its first node does not tell.
-        state: Where runs are recorded: the path of a SQLite file, or a store. Without it nothing is
+        state: Where runs are recorded: the path of an SQLite file, the URL of a PostgreSQL
+            database (``postgresql://…``), or a store. Without it nothing is
             written: a paused run lives in its result, and a crash loses the run.
         hooks: What looks on; see :class:`Hook`.
         on_pipeline_start: A single callback, as the method of a Hook; likewise the next three.
@@ -427,7 +428,14 @@ def _is_context(model: object) -> bool:
 
 def _store(state: JournalStore | str | Path | None) -> JournalStore | None:
     if isinstance(state, bool | int | float | bytes | dict | list):
-        raise ConfigError(f"state={state!r} is no store", fix="pass the path of a SQLite file, or a store")
+        raise ConfigError(
+            f"state={state!r} is no store",
+            fix="pass the path of an SQLite file, the URL of a PostgreSQL database, or a store",
+        )
+    if isinstance(state, str) and state.startswith(("postgresql://", "postgres://")):
+        from flujo.journal.postgres import PostgresStore
+
+        return PostgresStore(state)
     if isinstance(state, str | Path):
         from flujo.journal.sqlite import SQLiteStore
 

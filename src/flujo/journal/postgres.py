@@ -15,7 +15,7 @@ import asyncpg
 from flujo.errors import ConfigError, StoreUnavailable
 from flujo.journal.events import Event
 from flujo.journal.live import LivePart
-from flujo.journal.postgres_server import LOST, check_url, connect, place_of, prepare, store_error
+from flujo.journal.postgres_server import LOST, check_url, connect, place_of, store_error
 from flujo.journal.postgres_writer import FIRST_PAUSE, LONGEST_PAUSE, Writer
 from flujo.journal.rules import FIRST, LAST, check, cut, intact, position
 from flujo.journal.scripts import queries
@@ -224,9 +224,7 @@ class _Home:
             connection = self._idle.pop()
             if not connection.is_closed():
                 return connection
-        connection = await connect(self._url, self._place)
-        await prepare(connection, self._place)
-        return connection
+        return await connect(self._url, self._place)
 
     def _work(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -241,12 +239,12 @@ class _Home:
         try:
             await self.writer.work()
         finally:
-            for connection in self._idle:
-                connection.terminate()
             rest = asyncio.all_tasks() - {asyncio.current_task()}
             for task in rest:
                 task.cancel()
             await asyncio.gather(*rest, return_exceptions=True)
+            for connection in self._idle:
+                connection.terminate()
 
 
 def _closed(place: str) -> StoreUnavailable:

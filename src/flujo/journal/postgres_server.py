@@ -65,22 +65,33 @@ def check_url(url: str) -> None:
 
 
 async def connect(url: str, place: str) -> asyncpg.Connection:
-    """Connect to a server whose commits are on its disk before they are acknowledged.
+    """Connect to a store whose commits are on the server's disk before they are acknowledged.
+
+    Its tables are made, or migrated, if need be.
 
     Raises:
-        StoreError: The server refuses, and trying again would not help.
+        StoreError: The server or its tables cannot be used, and trying again would not help.
         Exception: One of ``LOST``: the server cannot be reached now.
     """
     try:
         connection = await asyncpg.connect(
             url, timeout=CONNECT_SECONDS, server_settings={"application_name": "flujo"}
         )
-    except LOST:
-        raise
-    except Exception as error:
+    except ValueError as error:  # a setting in the URL that nobody knows
         raise store_error(error, place) from error
-    if await connection.fetchval("SHOW synchronous_commit") == "off":
-        await connection.execute("SET synchronous_commit = on")
+    except asyncpg.PostgresError as error:
+        if isinstance(error, LOST):
+            raise
+        raise store_error(error, place) from error
+    ready = False
+    try:
+        if await connection.fetchval("SHOW synchronous_commit") == "off":
+            await connection.execute("SET synchronous_commit = on")
+        await prepare(connection, place)
+        ready = True
+    finally:
+        if not ready:
+            connection.terminate()
     return connection
 
 

@@ -12,7 +12,7 @@ import asyncpg
 
 from flujo.errors import FlujoError, StoreError, StoreUnavailable
 from flujo.journal.events import Event
-from flujo.journal.postgres_server import LOST, connect, prepare, store_error
+from flujo.journal.postgres_server import LOST, connect, store_error
 from flujo.journal.rules import Fence, Refusals, Submission, changed, created, tell
 from flujo.journal.scripts import queries
 from flujo.journal.store import Batch, RunRecord
@@ -107,13 +107,7 @@ class Writer:
     async def _connected(self) -> asyncpg.Connection:
         connection = self._connection
         if connection is None or connection.is_closed():
-            connection = await connect(self._url, self._place)
-            try:
-                await prepare(connection, self._place)
-            except BaseException:
-                connection.terminate()
-                raise
-            self._connection = connection
+            connection = self._connection = await connect(self._url, self._place)
         return connection
 
     async def _drop(self) -> None:
@@ -121,6 +115,7 @@ class Writer:
         if connection is not None:
             with suppress(*LOST, asyncpg.PostgresError):
                 await connection.close(timeout=1.0)
+            connection.terminate()
 
     async def _not_written(self, connection: asyncpg.Connection, group: list[Submission]) -> list[Submission]:
         """Return those of a group that are not in the store; what is there as we wrote it is acknowledged."""

@@ -6,7 +6,8 @@
 SELECT pg_advisory_xact_lock(7386925432199310441)
 
 -- name: has_schema
-SELECT to_regclass('flujo_schema') IS NOT NULL
+-- Read from the catalog's table: the look-up of a name would not see what was made while the lock was awaited.
+SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'flujo_schema')
 
 -- name: make_schema
 CREATE TABLE flujo_schema (version integer NOT NULL)
