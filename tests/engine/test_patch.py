@@ -16,11 +16,17 @@ from pydantic_core import from_json
 
 from flujo.engine.patch import Summary, Tracker, apply, compose, restore, snapshot
 from flujo.errors import PlanChanged
-from flujo.pipeline.context import PipelineContext, fork, touched
+from flujo.pipeline.context import PipelineContext, fork, watch_of
 from flujo.pipeline.reducers import Append
 from flujo.plan.fields import check_context
 from flujo.plan.same import difference
 from flujo.plan.unrecordable import Unrecordable
+
+
+def touched(context: PipelineContext) -> set[str]:
+    """Return the fields that were touched since the context began to be watched."""
+    watch = watch_of(context)
+    return set() if watch is None else set(watch.touched)
 
 
 class Note(BaseModel):

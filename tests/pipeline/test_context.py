@@ -18,15 +18,20 @@ from flujo.errors import ReducerError
 from flujo.pipeline.context import (
     PipelineContext,
     begin_watch,
-    clear_touched,
     clone,
     fork,
-    touched,
+    watch_of,
     watched_fields,
 )
 from flujo.pipeline.reducers import Add, Append, Last, Max, Merge, Min, Reducer
 
 T = TypeVar("T")
+
+
+def touched(context: PipelineContext) -> set[str]:
+    """Return the fields that were touched since the context began to be watched."""
+    watch = watch_of(context)
+    return set() if watch is None else set(watch.touched)
 
 
 class Mood(Enum):
@@ -101,7 +106,7 @@ def test_reading_a_mutable_value_or_assigning_touches_its_field() -> None:
     assert context.findings == ["one"]
     context.count = 2
     assert touched(context) == {"findings", "count"}
-    clear_touched(context)
+    begin_watch(context)
     assert touched(context) == set()
     context.find("two")
     assert touched(context) == {"findings"}
@@ -112,7 +117,7 @@ def test_a_context_that_no_run_uses_notes_nothing() -> None:
     context.findings.append("x")
     context.count = 1
     assert touched(context) == set()
-    clear_touched(context)
+    begin_watch(context)
 
 
 def shallow(context: Review) -> Review:
@@ -286,7 +291,7 @@ def test_what_a_view_was_given_stays_its_own() -> None:
     view = fork(watched())
     view.findings = ["new"]
     kept = view.findings
-    clear_touched(view)
+    begin_watch(view)
     assert view.findings is kept
 
 

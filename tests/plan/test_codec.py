@@ -34,7 +34,7 @@ from pydantic import (
 from pydantic_core import from_json
 from typing_extensions import TypedDict
 
-from flujo.plan.codec import Codec, codec_for, join, split
+from flujo.plan.codec import Codec, codec_for, join
 from flujo.plan.same import alike, difference
 from flujo.plan.unrecordable import Unrecordable
 
@@ -508,11 +508,10 @@ def test_the_schema_is_json_schema() -> None:
     assert codec_for(Item).schema()["properties"].keys() == {"name", "count"}
 
 
-def test_raw_pieces_are_joined_and_split() -> None:
+def test_raw_pieces_are_joined() -> None:
     pieces = {"output": codec_for(Item).dump(Item(name='"ü"')), "patch": b"{}", "usage": b"null"}
     body = join(pieces)
     assert from_json(body) == {"output": {"name": '"ü"', "count": 0}, "patch": {}, "usage": None}
-    assert split(body) == pieces
     assert join({}) == b"{}"
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
-from flujo.engine.build import Build, Judge, bind, judge, output_check
+from flujo.engine.build import Judge, bind, judge, output_check
 from flujo.engine.caching import StepCache
 from flujo.engine.effects import StepEffects, importable
 from flujo.engine.failures import (
@@ -82,7 +82,7 @@ class Attempts:
         classes: What an output must be an instance of; None where that cannot tell.
     """
 
-    def __init__(self, plan: PlanStep, build: Build, fallback: Walk | None) -> None:
+    def __init__(self, plan: PlanStep, fallback: Walk | None) -> None:
         node, signature = plan.node, plan.signature
         self._plan = plan
         self._node = node
@@ -131,8 +131,7 @@ class Attempts:
             info = StepInfo(run.id, address, tried.failed + 1, tried.feedback, StepEffects(run))
             if self._once:
                 run.note("step.started", address, {"attempt": info.attempt})
-                if run.recorder is not None:
-                    await run.recorder.commit(sure=True)
+                await run.commit(sure=True)
             try:
                 output = await self._attempt(frame, value, info)
                 return Attempted(output, info.attempt, tried.usage + info.usage, paid=tried.usage)
@@ -263,7 +262,7 @@ class Attempts:
     async def _rest(self, run: Run, address: str, tried: Tried, wait: float) -> None:
         if run.observe is not None:
             run.observe(StepRetrying(run.id, address, tried.failed, described(tried.error), wait))
-        await _committed(run)
+        await run.commit()
         if wait:
             await run.clock.sleep(wait)
 
@@ -373,11 +372,6 @@ class Attempts:
             frame.used(info.usage)
             body["usage"] = from_json(write_usage(info.usage))
         frame.run.note("step.discarded", info.address, body)
-
-
-async def _committed(run: Run) -> None:
-    if run.recorder is not None:
-        await run.recorder.commit()
 
 
 async def _judged(validator: Judge, frame: Frame, output: Any) -> None:

@@ -8,18 +8,17 @@ from flujo.engine.build import Build, condition
 from flujo.engine.composite import Composite
 from flujo.engine.record import Memo
 from flujo.engine.run import Frame, Suspended, Walk
-from flujo.errors import LoopExhausted, RecordError, RunError
+from flujo.errors import LoopExhausted, RunError
 from flujo.pipeline.flow import case_label
-from flujo.plan.codec import Codec, Unrecordable, codec_for
+from flujo.plan.codec import Codec, codec_for
 from flujo.plan.nodes import PlanBranch, PlanLoop
 
 
 def compile_branch(plan: PlanBranch, cases: dict[str, Walk], build: Build) -> Walk:
     """Return the walk of a branch: choose once, record the choice, run the case."""
-    node, label, path = plan.node, plan.label, plan.path
+    node, label = plan.node, plan.label
     on = condition(plan.on, "on")
     labels = {key: case_label(key) for key in node.cases}
-    kept = path in build.plan.kept
     text = codec_for(str)
 
     async def choose(frame: Frame, address: str, value: Any) -> str:
@@ -43,10 +42,7 @@ def compile_branch(plan: PlanBranch, cases: dict[str, Walk], build: Build) -> Wa
     async def branch(frame: Frame, value: Any) -> Any:
         address = frame.prefix + label
         case = await choose(frame, address, value)
-        output = await cases[case](frame.inner(f"{address}/{case}/"), value)
-        if kept and output.__class__ is not Suspended:
-            frame.slots[path] = output
-        return output
+        return await cases[case](frame.inner(f"{address}/{case}/"), value)
 
     return branch
 
@@ -75,10 +71,7 @@ def record_choice(frame: Frame, address: str, choice: Any, codec: Codec) -> None
     if run.recorder is None:
         run.choices[address] = Memo(choice)
         return
-    try:
-        body = b"{" + run.recorder.written(codec.dump(choice))
-    except Unrecordable as error:
-        raise RecordError(error.message, step=address, address=address, fix=error.fix) from error
+    body = b"{" + run.recorder.member(choice, codec, address)
     patch = frame.diff(address)
     if patch is not None:
         body += b',"patch":' + patch

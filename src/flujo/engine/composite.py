@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flujo.engine.build import Build
-from flujo.engine.record import Memo, Recorder, read_output, write_usage
+from flujo.engine.record import Memo, read_output, write_usage
 from flujo.engine.run import Frame
 from flujo.errors import RecordError
 from flujo.journal.events import EventKind
@@ -30,7 +30,6 @@ class Composite:
         self._codec = codec
         exported = build.plan.exports.get(plan.path, ())
         self._exports = {path: build.codec(build.plan.nodes[path].output_type) for path in exported}
-        self._kept = plan.path if plan.path in build.plan.kept else ""
 
     async def known(self, frame: Frame, address: str) -> Memo | None:
         """Return what the journal knows of the composite at an address, taken into the frame."""
@@ -54,8 +53,6 @@ class Composite:
         frame.slots.update(memo.slots)
         if memo.usage:
             frame.used(memo.usage)
-        if self._kept:
-            frame.slots[self._kept] = memo.output
         return memo
 
     def ended(
@@ -84,13 +81,11 @@ class Composite:
             RecordError: Its output cannot be recorded.
         """
         run = frame.run
-        if self._kept:
-            frame.slots[self._kept] = output
         if run.recorder is None or self._codec is None:
             slots = {path: frame.slots[path] for path in self._exports if path in frame.slots}
             run.choices[address] = Memo(output, usage or Usage(), slots=slots, last=last)
             return
-        body = b"{" + _dumped(run.recorder, self._codec, output, address)
+        body = b"{" + run.recorder.member(output, self._codec, address)
         if usage:
             body += b',"usage":' + write_usage(usage)
         if patch is not None:
@@ -112,10 +107,3 @@ class Composite:
             )
         except Unrecordable as error:
             raise RecordError(error.message, step=address, address=address, fix=error.fix) from error
-
-
-def _dumped(recorder: Recorder, codec: Codec, output: Any, address: str) -> bytes:
-    try:
-        return recorder.written(codec.dump(output))
-    except Unrecordable as error:
-        raise RecordError(error.message, step=address, address=address, fix=error.fix) from error

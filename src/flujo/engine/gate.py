@@ -36,7 +36,7 @@ Complete = Callable[[Frame, StepResult, Frame | None, Usage], Awaitable[Any]]
 def compile_step(plan: PlanStep, build: Build, fallback: Walk | None) -> Walk:
     """Return the walk of a step: ask the journal, run the agent, record what came of it."""
     label = plan.label
-    attempts = Attempts(plan, build, fallback)
+    attempts = Attempts(plan, fallback)
     direct, classes = attempts.direct, attempts.classes
     before, codec = build.hooks.before_step, build.codec(plan.output_type)
     reuse, complete = compile_reuse(plan, build), compile_record(plan, build)
@@ -91,8 +91,7 @@ async def _announced(before: tuple[Callable[..., Any], ...], label: str, frame: 
 
 def compile_reuse(plan: PlanStep, build: Build) -> Reuse:
     """Return how the output of a step that the journal knows is taken from there: nothing runs."""
-    label, path = plan.label, plan.path
-    kept = path in build.plan.kept
+    label = plan.label
     codec = build.codec(plan.output_type)
 
     def reuse(frame: Frame, address: str, known: Memo | bytes) -> Any:
@@ -109,8 +108,6 @@ def compile_reuse(plan: PlanStep, build: Build) -> Reuse:
         frame.run.steps.append(StepResult(label, address, output, attempts, took, usage, True))
         if usage is not NO_USAGE:
             frame.used(usage)
-        if kept:
-            frame.slots[path] = output
         return output
 
     return reuse
@@ -153,8 +150,7 @@ def compile_record(plan: PlanStep, build: Build) -> Complete:
     A step whose fallback gave the output is recorded as a composite: what the fallback used and changed
     is part of its event.
     """
-    label, path = plan.label, plan.path
-    kept = path in build.plan.kept
+    label = plan.label
     after = build.hooks.after_step
     looks = bool(plan.signature.context or after or build.hooks.before_step) or any(
         one.context for one in plan.validators
@@ -190,8 +186,6 @@ def compile_record(plan: PlanStep, build: Build) -> Complete:
             run.choices[result.address] = Memo(output, both, result.attempts, result.duration)
         if result.usage is not NO_USAGE:
             frame.used(result.usage if paid is NO_USAGE else result.usage - paid)
-        if kept:
-            frame.slots[path] = output
         run.steps.append(result)
         if run.observe is not None:
             if run.recorder is not None:

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from flujo.errors import PlanChanged, RunTaken
+from flujo.errors import PlanChanged, RecordError, RunTaken
 from flujo.journal.events import GENESIS, Event, EventKind, link
 from flujo.journal.store import Batch, JournalStore, StatusChange
 from flujo.pipeline.info import NO_USAGE, Usage
 from flujo.plan.codec import Codec
 from flujo.plan.types import type_name
+from flujo.plan.unrecordable import Unrecordable
 
 INLINE = 4096
 """Values of more bytes than this are stored once, by hash, beside the events."""
@@ -236,6 +237,17 @@ class Recorder:
             return read_output(codec, facts["output"], address)
         payload = await self.store.payload(bytes.fromhex(facts["output_ref"]))
         return read_output(codec, from_json(payload), address)
+
+    def member(self, output: Any, codec: Codec, address: str) -> bytes:
+        """Return the member of a body that holds an output.
+
+        Raises:
+            RecordError: It cannot be recorded.
+        """
+        try:
+            return self.written(codec.dump(output))
+        except Unrecordable as error:
+            raise RecordError(error.message, step=address, address=address, fix=error.fix) from error
 
     def written(self, output: bytes) -> bytes:
         """Return the member of a body that holds an output, or the hash of a large one."""

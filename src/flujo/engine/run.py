@@ -91,6 +91,11 @@ class Run:
         else:
             self.live_notes.setdefault(address, []).append(Note(kind, body))
 
+    async def commit(self, *, sure: bool = False) -> None:
+        """Return when everything written down so far is in the store, if there is one."""
+        if self.recorder is not None:
+            await self.recorder.commit(sure=sure)
+
     def noted(self, address: str) -> list[Note]:
         """Return what is known to have happened here before this process took the run on."""
         return self.notes.get(address, [])

@@ -52,8 +52,7 @@ class Undo:
         for address, output, lost in reversed(done):
             known = next((note.body for note in run.noted(address) if note.kind == "undone"), None)
             if known is None:
-                if run.recorder is not None:
-                    await run.recorder.commit()
+                await run.commit()
                 if blind and not lost and self._undo_of(address).context:
                     lost = "it asks for the context, which this pipeline cannot read"
                 known, patch = {"failed": lost or await self._undo(frame, address, output)}, None

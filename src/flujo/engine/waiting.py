@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flujo.engine.build import Build, condition
+from flujo.engine.build import condition
 from flujo.engine.effects import importable
 from flujo.engine.requests import accepted, answer_to, ask, asked
 from flujo.engine.run import Frame, Run, Suspended, Walk
@@ -16,12 +16,11 @@ from flujo.plan.nodes import PlanEvent, PlanHuman, PlanSleep
 from flujo.plan.types import assignable
 
 
-def compile_human(plan: PlanHuman, on_deny: Walk | None, build: Build) -> Walk:
+def compile_human(plan: PlanHuman, on_deny: Walk | None) -> Walk:
     """Return the walk of a HumanInput: ask once, and go on with the answer."""
-    node, label, path = plan.node, plan.label, plan.path
+    node, label = plan.node, plan.label
     codec = codec_for(node.schema)
     schema, type_name = codec.schema(), importable(node.schema)
-    kept = path in build.plan.kept
     may_approve = node.subject is not None or assignable(plan.input_type, node.schema)
     prompt = None if plan.prompt is None else condition(plan.prompt, "prompt", str)
     subject = None if plan.subject is None else condition(plan.subject, "subject")
@@ -48,24 +47,17 @@ def compile_human(plan: PlanHuman, on_deny: Walk | None, build: Build) -> Walk:
                 actions=actions,
             )
         if answer["action"] == "deny" and on_deny is not None:
-            output = await on_deny(frame.inner(f"{address}/"), value)
-            if output.__class__ is Suspended:
-                return output
-        else:
-            output = accepted(answer, codec, address)
-        if kept:
-            frame.slots[path] = output
-        return output
+            return await on_deny(frame.inner(f"{address}/"), value)
+        return accepted(answer, codec, address)
 
     return human
 
 
-def compile_event(plan: PlanEvent, on_timeout: Walk | None, build: Build) -> Walk:
+def compile_event(plan: PlanEvent, on_timeout: Walk | None) -> Walk:
     """Return the walk of a WaitForEvent: go on with the payload, or after the time with the other way."""
-    node, label, path = plan.node, plan.label, plan.path
+    node, label = plan.node, plan.label
     codec = codec_for(node.schema)
     schema, type_name = codec.schema(), importable(node.schema)
-    kept = path in build.plan.kept
 
     def wait_for_it(run: Run, address: str) -> Suspended:
         limit = node.timeout
@@ -90,16 +82,10 @@ def compile_event(plan: PlanEvent, on_timeout: Walk | None, build: Build) -> Wal
                 return waiting
             answer = _time_out(run, address)
         if answer["action"] != "timeout":
-            output = accepted(answer, codec, address)
-        elif on_timeout is None:
+            return accepted(answer, codec, address)
+        if on_timeout is None:
             raise EventTimedOut(f"{address}: the event {node.event!r} did not come within {node.timeout}")
-        else:
-            output = await on_timeout(frame.inner(f"{address}/"), value)
-            if output.__class__ is Suspended:
-                return output
-        if kept:
-            frame.slots[path] = output
-        return output
+        return await on_timeout(frame.inner(f"{address}/"), value)
 
     return event
 
@@ -115,11 +101,10 @@ def _time_out(run: Run, address: str) -> dict[str, Any]:
     return answer
 
 
-def compile_sleep(plan: PlanSleep, build: Build) -> Walk:
+def compile_sleep(plan: PlanSleep) -> Walk:
     """Return the walk of a Sleep: its due time is recorded when it begins."""
-    label, path = plan.label, plan.path
+    label = plan.label
     microseconds = int(plan.node.duration.total_seconds() * 1e6)
-    kept = path in build.plan.kept
 
     async def sleep(frame: Frame, value: Any) -> Any:
         run, address = frame.run, frame.prefix + label
@@ -127,13 +112,10 @@ def compile_sleep(plan: PlanSleep, build: Build) -> Walk:
         if due is None:
             due = run.clock.now() + microseconds
             run.note("timer", address, {"due": due})
-        if run.recorder is not None:
-            await run.recorder.commit()
+        await run.commit()
         left = (due - run.clock.now()) / 1e6
         if left > 0:
             await run.clock.sleep(left)
-        if kept:
-            frame.slots[path] = value
         return value
 
     return sleep

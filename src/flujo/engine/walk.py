@@ -34,6 +34,24 @@ def compile_walk(node: PlanNode, build: Build) -> Walk:
     It gives the node's output, or Suspended when the node waits; failures are raised. Everything
     about the node that can be known beforehand is decided here, once.
     """
+    walk = _walk_of(node, build)
+    kept = node.path in build.plan.kept and not isinstance(node, PlanSequence)
+    return _keeping(walk, node.path) if kept else walk
+
+
+def _keeping(walk: Walk, path: str) -> Walk:
+    """Return a walk that keeps its output for the later steps that name it."""
+
+    async def keeping(frame: Frame, value: Any) -> Any:
+        output = await walk(frame, value)
+        if output.__class__ is not Suspended:
+            frame.slots[path] = output
+        return output
+
+    return keeping
+
+
+def _walk_of(node: PlanNode, build: Build) -> Walk:
     match node:
         case PlanSequence():
             return compile_sequence(node.nodes, build)
@@ -53,11 +71,11 @@ def compile_walk(node: PlanNode, build: Build) -> Walk:
         case PlanSub():
             return compile_sub(node, compile_walk(node.body, build), build)
         case PlanHuman():
-            return compile_human(node, _aside(node.on_deny, build), build)
+            return compile_human(node, _aside(node.on_deny, build))
         case PlanEvent():
-            return compile_event(node, _aside(node.on_timeout, build), build)
+            return compile_event(node, _aside(node.on_timeout, build))
         case PlanSleep():
-            return compile_sleep(node, build)
+            return compile_sleep(node)
         case _:
             raise TypeError(f"{type(node).__name__} cannot be walked")
 

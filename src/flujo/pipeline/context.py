@@ -164,19 +164,6 @@ def begin_watch(context: PipelineContext) -> Watch:
     return watch
 
 
-def touched(context: PipelineContext) -> set[str]:
-    """Return the fields that were touched since `clear_touched`; none if no run uses the context."""
-    watch = watch_of(context)
-    return set() if watch is None else set(watch.touched)
-
-
-def clear_touched(context: PipelineContext) -> None:
-    """Forget what was touched."""
-    watch = watch_of(context)
-    if watch is not None:
-        watch.touched.clear()
-
-
 def touch(context: PipelineContext, name: str) -> object:
     """Return a field's value as reading it does: a mutable one counts as handed out."""
     value: object = context.__dict__[name]

@@ -53,8 +53,8 @@ class Usage:
 NO_USAGE = Usage()
 
 
-class Effects(Protocol):
-    """What the engine does for a step in progress."""
+class Performer(Protocol):
+    """Performs for a step in progress what it asks of its :class:`StepInfo`."""
 
     async def do(
         self, info: StepInfo, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
@@ -79,10 +79,10 @@ class StepInfo:
         usage: What this attempt has reported so far.
     """
 
-    __slots__ = ("_effects", "address", "attempt", "counts", "feedback", "run_id", "usage")
+    __slots__ = ("_performer", "address", "attempt", "counts", "feedback", "run_id", "usage")
 
     def __init__(
-        self, run_id: str, address: str, attempt: int, feedback: tuple[str, ...], effects: Effects
+        self, run_id: str, address: str, attempt: int, feedback: tuple[str, ...], performer: Performer
     ) -> None:
         self.run_id = run_id
         self.address = address
@@ -90,7 +90,7 @@ class StepInfo:
         self.feedback = feedback
         self.usage = Usage()
         self.counts: dict[str, int] = {}
-        self._effects = effects
+        self._performer = performer
 
     @property
     def idempotency_key(self) -> str:
@@ -126,7 +126,7 @@ class StepInfo:
             EffectDiverged: Another call was recorded here.
             RecordError: The result cannot be recorded.
         """
-        return await self._effects.do(self, name, fn, *args, **kwargs)
+        return await self._performer.do(self, name, fn, *args, **kwargs)
 
     @overload
     async def ask(self, prompt: str, schema: type[T], *, subject: Any = None) -> T: ...
@@ -141,4 +141,4 @@ class StepInfo:
         Raises:
             RequestDenied: The person denied.
         """
-        return await self._effects.ask(self, prompt, schema, subject)
+        return await self._performer.ask(self, prompt, schema, subject)

@@ -95,11 +95,6 @@ def join(pieces: Mapping[str, bytes]) -> bytes:
     return b"{%b}" % b",".join([to_json(key) + b":" + piece for key, piece in pieces.items()])
 
 
-def split(body: bytes) -> dict[str, bytes]:
-    """Return the members of a JSON object as raw JSON pieces."""
-    return {key: to_json(value) for key, value in from_json(body).items()}
-
-
 @lru_cache(maxsize=2048)
 def _cached(annotation: object) -> Codec:
     return _compile(annotation)

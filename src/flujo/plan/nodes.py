@@ -9,7 +9,6 @@ from typing_extensions import override
 
 from flujo.pipeline.flow import Branch, Loop, SubPipeline
 from flujo.pipeline.lanes import Map, Parallel
-from flujo.pipeline.node import Node
 from flujo.pipeline.step import Step
 from flujo.pipeline.waits import HumanInput, Sleep, WaitForEvent
 from flujo.plan.signature import Signature
@@ -182,6 +181,3 @@ class PlanSleep(PlanNode):
     """A wait of a given time."""
 
     node: Sleep[object, object]
-
-
-AnyNode = Node[object, object]
