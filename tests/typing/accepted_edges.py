@@ -164,6 +164,18 @@ def even_and_noted(x: int, notes: Notes) -> bool:
     return bool(notes.lines)
 
 
+def shown_with_notes(x: int, notes: Notes) -> str:
+    return f"{x} {notes.lines}"
+
+
+async def awaited_with_notes(x: int, notes: Notes) -> str:
+    return f"{x} {notes.lines}"
+
+
+def counted_with_notes(words: str, notes: Notes) -> int:
+    return len(words) + len(notes.lines)
+
+
 assert_type(Step(lambda_free), Step[int, str])
 assert_type(Map(text, over=lambda_items), Map[str, list[str]])
 assert_type(Map(text, over=lambda_items, on_failure="collect"), Map[str, list[str | Failure]])
@@ -173,6 +185,11 @@ assert_type(Loop(number, until=even, max_turns=3), Loop[int, int])
 assert_type(Loop(number, until=even_and_noted, max_turns=3), Loop[int, int])
 assert_type(SubPipeline(number >> text), SubPipeline[int, str])
 assert_type(SubPipeline(number >> text, output=len), SubPipeline[int, int])
+assert_type(SubPipeline(number, output=shown_with_notes), SubPipeline[int, str])
+assert_type(SubPipeline(number, output=awaited_with_notes), SubPipeline[int, str])
+assert_type(SubPipeline(number, input=counted_with_notes), SubPipeline[str, int])
+assert_type(SubPipeline(number, input=counted_with_notes, output=shown_with_notes), SubPipeline[str, str])
+assert_type(number >> HumanInput(shown_with_notes, subject=awaited_with_notes), Pipeline[int, str])
 assert_type(number >> HumanInput("?"), Pipeline[int, str])
 assert_type(number >> HumanInput("?", schema=Dog), Pipeline[int, Dog])
 assert_type(number >> HumanInput("?", Dog), Pipeline[int, Dog])

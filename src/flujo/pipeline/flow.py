@@ -124,14 +124,15 @@ class SubPipeline(Node[In, Out]):
 
     Args:
         pipeline: What runs.
-        input: Gives the sub-pipeline's input from this node's; the same when left out.
-        output: Gives this node's output from the sub-pipeline's; the same when left out.
+        input: Gives the sub-pipeline's input from this node's (and the context, if it asks by annotation);
+            the same when left out.
+        output: Gives this node's output from the sub-pipeline's, likewise.
         name: Its name in addresses; the pipeline's name, or ``sub``, when left out.
     """
 
     pipeline: Node[Any, Any]
-    input: Callable[[Any], Any] | None
-    result: Callable[[Any], Any] | None
+    input: Callable[..., Any] | None
+    result: Callable[..., Any] | None
     _name: str
 
     @overload
@@ -141,7 +142,7 @@ class SubPipeline(Node[In, Out]):
         self: SubPipeline[C, B],
         pipeline: Node[A, B],
         *,
-        input: Callable[[C], A | Awaitable[A]],
+        input: Callable[Concatenate[C, ...], A | Awaitable[A]],
         name: str = "",
     ) -> None: ...
     @overload
@@ -149,7 +150,7 @@ class SubPipeline(Node[In, Out]):
         self: SubPipeline[A, D],
         pipeline: Node[A, B],
         *,
-        output: Callable[[B], D | Awaitable[D]],
+        output: Callable[Concatenate[B, ...], D | Awaitable[D]],
         name: str = "",
     ) -> None: ...
     @overload
@@ -157,16 +158,16 @@ class SubPipeline(Node[In, Out]):
         self: SubPipeline[C, D],
         pipeline: Node[A, B],
         *,
-        input: Callable[[C], A | Awaitable[A]],
-        output: Callable[[B], D | Awaitable[D]],
+        input: Callable[Concatenate[C, ...], A | Awaitable[A]],
+        output: Callable[Concatenate[B, ...], D | Awaitable[D]],
         name: str = "",
     ) -> None: ...
     def __init__(
         self,
         pipeline: Node[Any, Any],
         *,
-        input: Callable[[Any], Any] | None = None,
-        output: Callable[[Any], Any] | None = None,
+        input: Callable[..., Any] | None = None,
+        output: Callable[..., Any] | None = None,
         name: str = "",
     ) -> None:
         check_node(pipeline, "SubPipeline, pipeline")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeVar, final, overload
+from typing import Any, Concatenate, Literal, TypeVar, final, overload
 
 from flujo.errors import PipelineError
 from flujo.pipeline.checks import Kind, check_function, check_schema, check_time
@@ -94,44 +94,44 @@ class HumanInput(Node[In, Out]):
     its own; ``deny`` goes to ``on_deny``, or fails the run.
 
     Args:
-        prompt: Why it is asked: a text, or a function of the input.
+        prompt: Why it is asked: a text, or a function of the input (and the context, if it asks).
         schema: The type of the answer.
-        subject: Gives what is shown from the input; the input itself when left out.
+        subject: Gives what is shown from the input, likewise; the input itself when left out.
         on_deny: What runs, on the same input, when the person denies.
         name: Its name in addresses; ``human_input`` when left out.
     """
 
-    prompt: str | Callable[[Any], str]
+    prompt: str | Callable[Concatenate[Any, ...], str | Awaitable[str]]
     schema: Any
-    subject: Callable[[Any], Any] | None
+    subject: Callable[Concatenate[Any, ...], Any] | None
     on_deny: Node[Any, Any] | None
     _name: str
 
     @overload
     def __init__(
         self: HumanInput[Any, str],
-        prompt: str | Callable[[Any], str],
+        prompt: str | Callable[Concatenate[Any, ...], str | Awaitable[str]],
         *,
-        subject: Callable[[Any], Any] | None = None,
+        subject: Callable[Concatenate[Any, ...], Any] | None = None,
         on_deny: Node[Any, str] | None = None,
         name: str = "",
     ) -> None: ...
     @overload
     def __init__(
         self: HumanInput[Any, B],
-        prompt: str | Callable[[Any], str],
+        prompt: str | Callable[Concatenate[Any, ...], str | Awaitable[str]],
         schema: type[B],
         *,
-        subject: Callable[[Any], Any] | None = None,
+        subject: Callable[Concatenate[Any, ...], Any] | None = None,
         on_deny: Node[Any, B] | None = None,
         name: str = "",
     ) -> None: ...
     def __init__(
         self,
-        prompt: str | Callable[[Any], str],
+        prompt: str | Callable[Concatenate[Any, ...], str | Awaitable[str]],
         schema: Any = str,
         *,
-        subject: Callable[[Any], Any] | None = None,
+        subject: Callable[Concatenate[Any, ...], Any] | None = None,
         on_deny: Node[Any, Any] | None = None,
         name: str = "",
     ) -> None:
