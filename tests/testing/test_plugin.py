@@ -129,6 +129,23 @@ def test_crash_everywhere(pytester: pytest.Pytester) -> None:
     assert "the test carried no run" in said
 
 
+def test_a_test_that_pytest_does_not_call_itself_never_passes_unharmed(pytester: pytest.Pytester) -> None:
+    code = """
+import unittest
+
+class TestIt(unittest.TestCase):
+    @pytest.mark.crash_everywhere
+    def test_it(self):
+        pass
+
+class TestPlain:
+    @pytest.mark.crash_everywhere
+    def test_it(self, flujo_lives):
+        assert flujo_lives.run(double, 1).output == 2
+"""
+    assert "died nowhere" in ran(pytester, code, passed=1, failed=1)
+
+
 ASYNC = """
 @pytest.mark.crash_everywhere
 async def test_sound(flujo_lives):

@@ -23,6 +23,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 LIVES = pytest.StashKey["Lives"]()
+EVERYWHERE = pytest.StashKey[bool]()
 SCRIPTS = pytest.StashKey["list[Scripted[Any]]"]()
 
 
@@ -121,14 +122,21 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
             "a test marked crash_everywhere carries its runs with the fixture flujo_lives", pytrace=False
         )
     pyfuncitem.stash[LIVES].everywhere(partial(_pass_through, pyfuncitem))
+    pyfuncitem.stash[EVERYWHERE] = True
     return True
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Check after a test that passed that its scripted agents were asked all they have to say."""
+    """Check of a test that passed that it died as marked, and that its scripted agents were asked it all."""
     __tracebackhide__ = True
     outcome = yield
+    if item.get_closest_marker("crash_everywhere") is not None and EVERYWHERE not in item.stash:
+        pytest.fail(
+            "a test marked crash_everywhere died nowhere: pytest did not call it as a function. Write it as "
+            "a function, or as a method of a plain class",
+            pytrace=False,
+        )
     for agent in item.stash.setdefault(SCRIPTS, []):
         agent.check()
     return outcome
