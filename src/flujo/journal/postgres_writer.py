@@ -195,6 +195,8 @@ class Writer:
         events = list(chain.from_iterable(batch.events for batch in batches))
         if any(batch.change is not None or batch.payloads or batch.cache for batch in batches):
             await connection.fetch(self._sql["commit"], *_columns(events, 7), *_rest(batches))
+        elif len(events) == 1:
+            await connection.execute(self._sql["append_event"], *events[0])
         elif events:
             await connection.execute(self._sql["append_events"], *_columns(events, 7))
 

@@ -18,6 +18,10 @@ SELECT coalesce(max(version), 0) FROM flujo_schema
 -- name: note_version
 INSERT INTO flujo_schema (version) VALUES ($1)
 
+-- name: append_event
+-- One step of one run.
+INSERT INTO events (run_id, seq, kind, address, at, body, hash) VALUES ($1, $2, $3, $4, $5, $6, $7)
+
 -- name: append_events
 -- Events only, as most commits are. Fails as a whole on the primary key when another writer was first.
 INSERT INTO events (run_id, seq, kind, address, at, body, hash)
