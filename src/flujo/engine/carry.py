@@ -58,14 +58,14 @@ class Carrier:
         self._undo = Undo(build)
         self._codec = build.codec(build.plan.root.output_type)
         self._active: dict[str, Supervised] = {}
-        self._cancelled: dict[str, list[Future[PipelineResult[Any] | None]]] = {}
+        self._cancelled: dict[str, list[Future[PipelineResult[Any, Any] | None]]] = {}
         self._lock = Lock()  # a run may be cancelled from another thread than the one that carries it
 
     def carries(self, run_id: str) -> bool:
         """Say whether this runner carries a run on at this moment."""
         return run_id in self._active
 
-    async def carry(self, opened: Opened) -> PipelineResult[Any]:
+    async def carry(self, opened: Opened) -> PipelineResult[Any, Any]:
         """Carry a run until it ends or waits.
 
         Raises:
@@ -78,7 +78,7 @@ class Carrier:
         supervised = Supervised(self._work(opened), opened.run.give_up)
         self._active[run_id] = supervised
         begins(token)
-        cancelled: PipelineResult[Any] | None = None
+        cancelled: PipelineResult[Any, Any] | None = None
         try:
             return await supervised.outcome()
         except asyncio.CancelledError:
@@ -91,19 +91,19 @@ class Carrier:
             ends(token)
             self._tell(run_id, cancelled)
 
-    async def cancel(self, run_id: str, reason: str) -> PipelineResult[Any] | None:
+    async def cancel(self, run_id: str, reason: str) -> PipelineResult[Any, Any] | None:
         """Cancel a run that this runner carries and return its result; None if it carries no such run."""
         with self._lock:
             supervised = self._active.get(run_id)
             if supervised is None:
                 return None
-            told: Future[PipelineResult[Any] | None] = Future()
+            told: Future[PipelineResult[Any, Any] | None] = Future()
             self._cancelled.setdefault(run_id, []).append(told)
         if not supervised.cancel(reason):
             return None
         return await asyncio.wrap_future(told)
 
-    def _tell(self, run_id: str, result: PipelineResult[Any] | None) -> None:
+    def _tell(self, run_id: str, result: PipelineResult[Any, Any] | None) -> None:
         """Tell those who cancelled a run its result; None where it ended by itself in the same moment."""
         with self._lock:
             del self._active[run_id]
@@ -112,18 +112,18 @@ class Carrier:
             if told.set_running_or_notify_cancel():
                 told.set_result(result)
 
-    async def end_cancelled(self, opened: Opened, reason: str) -> PipelineResult[Any]:
+    async def end_cancelled(self, opened: Opened, reason: str) -> PipelineResult[Any, Any]:
         """End a run as cancelled, undoing what its steps declare."""
         return await self._end(opened, _cancelled(opened.run.id, reason))
 
-    async def end_changed(self, known: Stored, reason: str) -> PipelineResult[Any]:
+    async def end_changed(self, known: Stored, reason: str) -> PipelineResult[Any, Any]:
         """End as cancelled a run that was made by another plan, undoing what this one still finds."""
         ending = _cancelled(known.record.run_id, reason)
         opened, readable = await reopened(self._build.plan, self._opener, known)
         await self._undone(opened, ending, changed=True, blind=not readable)
         return await self._close(opened, ending)
 
-    async def _work(self, opened: Opened) -> PipelineResult[Any]:
+    async def _work(self, opened: Opened) -> PipelineResult[Any, Any]:
         try:
             ending = await self._start(opened) or await self._walked(opened)
             if not opened.run.given_up:
@@ -174,7 +174,7 @@ class Carrier:
             return Ending("paused", pending=outcome.requests)
         return Ending("completed", outcome)
 
-    async def _end(self, opened: Opened, ending: Ending) -> PipelineResult[Any]:
+    async def _end(self, opened: Opened, ending: Ending) -> PipelineResult[Any, Any]:
         """Undo what must be undone, show the result to hooks, record it, and return it."""
         if opened.resumed and opened.token and ending.status in ("failed", "cancelled", "stopped"):
             opened = await reread(self._build.plan, self._opener, opened)
@@ -184,10 +184,10 @@ class Carrier:
             await self._undone(opened, ending)
         return await self._close(opened, ending)
 
-    async def _close(self, opened: Opened, ending: Ending) -> PipelineResult[Any]:
+    async def _close(self, opened: Opened, ending: Ending) -> PipelineResult[Any, Any]:
         """Show the result to hooks, record it, and return it."""
         run, frame = opened.run, opened.frame
-        result: PipelineResult[Any] = PipelineResult(
+        result: PipelineResult[Any, Any] = PipelineResult(
             run_id=run.id,
             status=ending.status,
             output=ending.output,
@@ -221,7 +221,7 @@ class Carrier:
         for line in await self._undo.run(opened.frame, begun, blind=blind):
             ending.error.add_note(line)
 
-    async def _record_end(self, opened: Opened, result: PipelineResult[Any]) -> PipelineResult[Any]:
+    async def _record_end(self, opened: Opened, result: PipelineResult[Any, Any]) -> PipelineResult[Any, Any]:
         """Record how a run ended, and return its result: failed, where that cannot be recorded."""
         recorder = opened.run.recorder
         assert recorder is not None
@@ -240,7 +240,7 @@ class Carrier:
         await recorder.commit(sure=True)
         return result
 
-    def _ending(self, opened: Opened, recorder: Recorder, result: PipelineResult[Any]) -> bytes:
+    def _ending(self, opened: Opened, recorder: Recorder, result: PipelineResult[Any, Any]) -> bytes:
         """Return the body of a run's last event.
 
         Raises:
@@ -260,7 +260,7 @@ def _cancelled(run_id: str, reason: str) -> Ending:
     return Ending("cancelled", error=error, reason=reason)
 
 
-def _told(result: PipelineResult[Any]) -> bytes:
+def _told(result: PipelineResult[Any, Any]) -> bytes:
     facts: dict[str, Any] = {"status": result.status, "reason": result.reason}
     if result.error is not None:
         facts["error"] = facts_of(result.error)
@@ -281,17 +281,17 @@ def _live(opened: Opened) -> Live:
     return Live(run.so_far(), opened.frame.context, dict(run.views), opened.value, run.all_steps())
 
 
-def _whole(shown_as: object) -> PipelineResult[Any]:
+def _whole(shown_as: object) -> PipelineResult[Any, Any]:
     """Refuse what a hook put in the place of a run's result, if it is none."""
     if not isinstance(shown_as, PipelineResult):
         raise HookFailed(
             f"a hook replaced the run's result by {type(shown_as).__name__}",
             fix="replace it by another PipelineResult: Replace(dataclasses.replace(pipeline_result, …))",
         )
-    return cast("PipelineResult[Any]", shown_as)
+    return cast("PipelineResult[Any, Any]", shown_as)
 
 
-def _spoiled(result: PipelineResult[Any], raised: HookFailed | StopPipeline) -> PipelineResult[Any]:
+def _spoiled(result: PipelineResult[Any, Any], raised: HookFailed | StopPipeline) -> PipelineResult[Any, Any]:
     """Return the result of a run whose last hook raised."""
     if isinstance(raised, StopPipeline):
         return replace(result, status="stopped", output=None, pending=(), reason=raised.reason)

@@ -21,7 +21,7 @@ from flujo.plan.nodes import PlanMap, PlanParallel, PlanStep
 from flujo.plan.plan import NUMBER, Plan
 
 
-async def stored_result(plan: Plan, opener: Opener, known: Stored) -> PipelineResult[Any]:
+async def stored_result(plan: Plan, opener: Opener, known: Stored) -> PipelineResult[Any, Any]:
     """Return how a run stands: what ended, its context and usage, its output or what it waits for.
 
     A run whose process died is reported as ``paused`` with nothing pending: it can be resumed.

@@ -187,7 +187,8 @@ class Opener:
     def blind(self, known: Stored) -> Opened:
         """Open a run whose input and context this plan cannot read, only for it to be ended."""
         run = self._run(known.record.run_id, known.recall, self._writer(known), None)
-        return Opened(run, Frame(run, "", PipelineContext(), None, {}), None, resumed=True)
+        context = self._plan.context_model.model_construct()
+        return Opened(run, Frame(run, "", context, None, {}), None, resumed=True)
 
     async def find(self, run_id: str) -> Stored:
         """Return a run of the store.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, NamedTuple, TypeVar, overload
+from typing import Any, Generic, Literal, NamedTuple, overload
+
+from typing_extensions import TypeVar
 
 from flujo.errors import FlujoError, RunError
 from flujo.pipeline.context import PipelineContext
@@ -12,6 +14,7 @@ from flujo.pipeline.info import NO_USAGE, Usage
 from flujo.pipeline.waits import Approval
 
 Out = TypeVar("Out", covariant=True)
+Context = TypeVar("Context", bound=PipelineContext, covariant=True, default=PipelineContext)
 
 Status = Literal["completed", "failed", "paused", "cancelled", "stopped"]
 
@@ -99,7 +102,7 @@ class StepHistory(Sequence[StepResult]):
 
 
 @dataclass(frozen=True, slots=True)
-class PipelineResult(Generic[Out]):
+class PipelineResult(Generic[Out, Context]):
     """How a run ended, or where it waits.
 
     Attributes:
@@ -107,7 +110,7 @@ class PipelineResult(Generic[Out]):
         status: ``completed``, ``failed``, ``paused``, ``cancelled`` or ``stopped``.
         output: What the pipeline gave; None unless completed.
         steps: The steps that ended.
-        context: The run's context as it stands.
+        context: The run's context as it stands, of the runner's ``context_model``.
         usage: What all its steps used.
         pending: What it waits for, while paused.
         error: Why it failed or was cancelled.
@@ -118,7 +121,7 @@ class PipelineResult(Generic[Out]):
     status: Status
     output: Out | None
     steps: StepHistory
-    context: PipelineContext
+    context: Context
     usage: Usage = NO_USAGE
     pending: tuple[Approval, ...] = ()
     error: FlujoError | None = None

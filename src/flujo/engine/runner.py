@@ -18,7 +18,7 @@ from flujo.engine.hooks import Hook, Hooks
 from flujo.engine.opened import Live, Opened, Opener, Stored
 from flujo.engine.record import Note, Recall
 from flujo.engine.requests import pending as pending_requests
-from flujo.engine.result import Finished, PipelineResult, RunEvent
+from flujo.engine.result import Context, Finished, PipelineResult, RunEvent
 from flujo.errors import (
     ConfigError,
     InputError,
@@ -29,6 +29,7 @@ from flujo.errors import (
     UnknownRun,
 )
 from flujo.journal.store import ENDED, JournalStore, StatusChange
+from flujo.journal.urls import is_url
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.node import Node
 from flujo.pipeline.waits import Approval, Decision
@@ -46,7 +47,7 @@ Value = Any
 """An answer as a person gives it: JSON, or a value of the type that is asked for."""
 
 
-class Flujo(Generic[In, Out]):
+class Flujo(Generic[In, Out, Context]):
     """Runs a pipeline.
 
     The pipeline is checked when the runner is made; a runner may then carry on any number of runs at
@@ -62,7 +63,8 @@ class Flujo(Generic[In, Out]):
 
     Args:
         pipeline: A pipeline, or a single node.
-        context_model: The class of the runs' context; when left out, what the steps ask for.
+        context_model: The class of the runs' context, which type checkers then know of the results'; when
+            left out, what the steps ask for.
         input_type: What the pipeline takes, where its first node does not tell.
         state: Where runs are recorded: the path of an SQLite file, the URL of a PostgreSQL
             database (``postgresql://…``), or a store. Without it nothing is
@@ -84,7 +86,7 @@ class Flujo(Generic[In, Out]):
         self,
         pipeline: Node[In, Out],
         *,
-        context_model: type[PipelineContext] | None = None,
+        context_model: type[Context] | None = None,
         input_type: Any = Any,
         state: JournalStore | str | Path | None = None,
         hooks: Sequence[Hook] = (),
@@ -121,7 +123,7 @@ class Flujo(Generic[In, Out]):
         context: PipelineContext | None = None,
         run_id: str | None = None,
         labels: Mapping[str, str] = NO_LABELS,
-    ) -> PipelineResult[Out]:
+    ) -> PipelineResult[Out, Context]:
         """Run the pipeline and return when it has ended or waits; for code that is not ``async``.
 
         Raises:
@@ -136,7 +138,7 @@ class Flujo(Generic[In, Out]):
         context: PipelineContext | None = None,
         run_id: str | None = None,
         labels: Mapping[str, str] = NO_LABELS,
-    ) -> PipelineResult[Out]:
+    ) -> PipelineResult[Out, Context]:
         """Run the pipeline and return when it has ended or waits for something.
 
         A run that fails is a result with status ``failed``, not an exception.
@@ -186,7 +188,7 @@ class Flujo(Generic[In, Out]):
         *,
         request: str | None = None,
         take_over: bool = False,
-    ) -> PipelineResult[Out]:
+    ) -> PipelineResult[Out, Context]:
         """Go on with a run; for code that is not ``async``. See :meth:`resume_async`."""
         return _blocking(
             "resume",
@@ -200,7 +202,7 @@ class Flujo(Generic[In, Out]):
         *,
         request: str | None = None,
         take_over: bool = False,
-    ) -> PipelineResult[Out]:
+    ) -> PipelineResult[Out, Context]:
         """Go on with a run that is paused, or whose process died.
 
         Args:
@@ -255,7 +257,7 @@ class Flujo(Generic[In, Out]):
         await opened.run.recorder.commit(sure=True)
         return asked
 
-    async def signal(self, run_id: str, event: str, payload: Value = None) -> PipelineResult[Out]:
+    async def signal(self, run_id: str, event: str, payload: Value = None) -> PipelineResult[Out, Context]:
         """Deliver an event to a run that waits for it, and go on with the run.
 
         Raises:
@@ -275,7 +277,7 @@ class Flujo(Generic[In, Out]):
         """Return what a run of the store waits for, in the order it was asked."""
         return tuple(pending_requests((await self._opener.find(run_id)).recall.notes, run_id))
 
-    async def result(self, run_id: str) -> PipelineResult[Out]:
+    async def result(self, run_id: str) -> PipelineResult[Out, Context]:
         """Return how a run of the store stands, from its journal alone; nothing runs."""
         known = await self._opener.find(run_id)
         await self._opener.check(known, take_over=True)
@@ -283,7 +285,9 @@ class Flujo(Generic[In, Out]):
 
     # Ending
 
-    async def cancel(self, run_id: str, reason: str = "", *, take_over: bool = False) -> PipelineResult[Out]:
+    async def cancel(
+        self, run_id: str, reason: str = "", *, take_over: bool = False
+    ) -> PipelineResult[Out, Context]:
         """Cancel a run for good, undo what its steps declare to be undone, and return its result.
 
         Steps in progress are cancelled; those that do not end within a moment are given up: what they
@@ -334,7 +338,7 @@ class Flujo(Generic[In, Out]):
         run_id: str | None,
         labels: Mapping[str, str],
         observe: Callable[[RunEvent], None] | None,
-    ) -> PipelineResult[Any]:
+    ) -> PipelineResult[Any, Any]:
         if self._input_check is not None and not isinstance(value, self._input_check):
             raise InputError(
                 f"the input is {type_name(type(value))}, but the pipeline takes "
@@ -360,7 +364,7 @@ class Flujo(Generic[In, Out]):
         request: str | None,
         take_over: bool,
         observe: Callable[[RunEvent], None] | None,
-    ) -> PipelineResult[Any]:
+    ) -> PipelineResult[Any, Any]:
         run_id = run if isinstance(run, str) else run.run_id
         if self.store is None:
             return await self._go_on_live(run, human_input, request, observe)
@@ -375,7 +379,7 @@ class Flujo(Generic[In, Out]):
         request: str | None,
         take_over: bool,
         observe: Callable[[RunEvent], None] | None,
-    ) -> PipelineResult[Any]:
+    ) -> PipelineResult[Any, Any]:
         run_id = known.record.run_id
         if self._carrier.carries(run_id):
             raise RunBusy(f"run {run_id} is being carried on in this process", fix="await it, or cancel it")
@@ -395,7 +399,7 @@ class Flujo(Generic[In, Out]):
         human_input: Value,
         request: str | None,
         observe: Callable[[RunEvent], None] | None,
-    ) -> PipelineResult[Any]:
+    ) -> PipelineResult[Any, Any]:
         live = None if isinstance(run, str) else run._live  # pyright: ignore[reportPrivateUsage]
         if isinstance(run, str) or not isinstance(live, Live):
             raise UnknownRun(
@@ -432,7 +436,7 @@ def _store(state: JournalStore | str | Path | None) -> JournalStore | None:
             f"state={state!r} is no store",
             fix="pass the path of an SQLite file, the URL of a PostgreSQL database, or a store",
         )
-    if isinstance(state, str) and state.startswith(("postgresql://", "postgres://")):
+    if isinstance(state, str) and is_url(state):
         from flujo.journal.postgres import PostgresStore
 
         return PostgresStore(state)
@@ -454,7 +458,7 @@ def _blocking(name: str, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 async def _streamed(
-    carry: Callable[[Callable[[RunEvent], None]], Coroutine[Any, Any, PipelineResult[Any]]],
+    carry: Callable[[Callable[[RunEvent], None]], Coroutine[Any, Any, PipelineResult[Any, Any]]],
 ) -> AsyncGenerator[RunEvent]:
     """Yield what a run tells, and its result last; the run ends with the iteration."""
     queue: asyncio.Queue[RunEvent | None] = asyncio.Queue()
