@@ -8,8 +8,21 @@ from typing import Any
 import pytest
 
 import flujo
-from flujo import Decision, HumanInput, ResourceHints, Retry, Sleep, Step, WaitForEvent, step
-from flujo.errors import PipelineError
+from flujo import (
+    Decision,
+    Flujo,
+    Hook,
+    HumanInput,
+    ResourceHints,
+    Retry,
+    Sleep,
+    Step,
+    StepInfo,
+    Usage,
+    WaitForEvent,
+    step,
+)
+from flujo.errors import ConfigError, InputError, PipelineError, StepFailed
 
 
 @step
@@ -116,6 +129,31 @@ def test_is_refused(
         call(name)(*args, **settings)
     assert message in raised.value.message
     assert fix in raised.value.fix
+
+
+@pytest.mark.parametrize("hooks", [3, judge, Hook()], ids=["number", "function", "one hook"])
+def test_hooks_are_a_list(hooks: Any) -> None:
+    with pytest.raises(ConfigError, match="is no list"):
+        Flujo(work, hooks=hooks)
+
+
+def test_a_run_id_is_a_text() -> None:
+    number: Any = 3
+    with pytest.raises(InputError, match="run_id=3 cannot name a run"):
+        Flujo(work).run(1, run_id=number)
+
+
+def test_a_cost_that_would_not_add_up_is_told_where_it_is_reported() -> None:
+    inexact: Any = 0.1
+
+    async def costs(x: int, info: StepInfo) -> int:
+        info.report(Usage(cost=inexact))
+        return x
+
+    error = Flujo(Step(costs)).run(1).error
+    assert isinstance(error, StepFailed)
+    assert "Usage(cost=0.1) is no Decimal" in error.message
+    assert 'pass Decimal("0.1")' in error.message
 
 
 def test_a_function_before_a_step_is_no_node() -> None:

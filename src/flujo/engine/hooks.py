@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 from flujo.engine.threads import settled
 from flujo.errors import ConfigError, HookFailed, text_of
@@ -67,6 +67,8 @@ class Hooks:
                 raise ConfigError(
                     f"{name}={callback!r} is no function", fix="pass one function, or a Hook in hooks="
                 )
+        if not isinstance(cast("object", hooks), Sequence):
+            raise ConfigError(f"hooks={hooks!r} is no list", fix="pass hooks=[hook, …]")
         for hook in hooks:
             if not any(callable(getattr(hook, name, None)) for name in _NAMES):
                 raise ConfigError(

@@ -333,8 +333,8 @@ def _cloned(memo: Memo | bytes) -> Memo | bytes:
     return memo._replace(output=clone(memo.output)) if isinstance(memo, Memo) else memo
 
 
-def _checked_id(run_id: str) -> str:
+def _checked_id(run_id: object) -> str:
     """Refuse a run id that could not stand in a line, or in an address."""
-    if not run_id or not run_id.isprintable() or run_id != run_id.strip():
+    if not isinstance(run_id, str) or not run_id or not run_id.isprintable() or run_id != run_id.strip():
         raise InputError(f"run_id={run_id!r} cannot name a run", fix="use letters, digits, '-' and '_'")
     return run_id

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, ParamSpec, Protocol, TypeVar, final, overload
+from typing import Any, ParamSpec, Protocol, TypeVar, cast, final, overload
+
+from flujo.errors import PipelineError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -98,7 +100,14 @@ class StepInfo:
         return f"{self.run_id}:{self.address}"
 
     def report(self, usage: Usage) -> None:
-        """Add to what this step used; it is recorded with the step, also when the attempt fails."""
+        """Add to what this step used; it is recorded with the step, also when the attempt fails.
+
+        Raises:
+            PipelineError: Its cost is no Decimal, so that costs would not add up exactly.
+        """
+        cost = cast("object", usage.cost)
+        if not isinstance(cost, Decimal):
+            raise PipelineError(f"Usage(cost={cost!r}) is no Decimal", fix=f'pass Decimal("{cost}")')
         self.usage = self.usage + usage
 
     @overload
