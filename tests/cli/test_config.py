@@ -49,7 +49,7 @@ def test_the_file_is_searched_upwards(tmp_path: Path) -> None:
     below.mkdir(parents=True)
     config = load_config(folder=below, environment={})
     assert (config.file, config.folder) == (tmp_path / "flujo.toml", tmp_path)
-    assert config.store.resolve() == tmp_path / "here.db"
+    assert Path(config.store).resolve() == tmp_path / "here.db"
 
 
 def test_pyproject_serves_as_well_where_it_speaks_of_flujo(tmp_path: Path) -> None:

@@ -204,12 +204,20 @@ def demo(
             out=out,
             crash_after=crash_after,
             resume=resume,
-            store=config.store if config.typed("store") else None,
+            store=_file(config.store) if config.typed("store") else None,
             limit=limit,
             model=config.text("model"),
             model_url=config.text("model_url"),
         )
     )
+
+
+def _file(store: Path | str) -> Path:
+    if isinstance(store, str):
+        from flujo.errors import ConfigError
+
+        raise ConfigError("the demonstration keeps its runs in a file", fix="name one with --store, or none")
+    return store
 
 
 app.add_typer(groups.runs, name="runs")

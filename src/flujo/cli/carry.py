@@ -18,7 +18,9 @@ from flujo.engine.identity import new_run_id
 from flujo.engine.result import Finished, PipelineResult, RunEvent, StepCompleted
 from flujo.engine.runner import Flujo
 from flujo.errors import ConfigError, StoreError
+from flujo.journal.memory import MemoryStore
 from flujo.journal.sqlite import SQLiteStore
+from flujo.journal.urls import place_of
 from flujo.pipeline.node import Node
 from flujo.plan.plan import Plan
 
@@ -90,7 +92,7 @@ def runner_of(target: Target, config: Config) -> Flujo[Any, Any]:
     if isinstance(found, Node):
         durability = cast("Literal['sync', 'async']", config.text("durability"))
         return Flujo(found, state=config.store, durability=durability)
-    if config.values["store"].source == "--store" and own_store(found) != config.store.resolve():
+    if config.values["store"].source == "--store" and own_store(found) != _place(config.store):
         raise ConfigError(
             f"{target.name} is a runner, which chooses its store itself",
             fix="leave --store out, or name the pipeline",
@@ -98,18 +100,31 @@ def runner_of(target: Target, config: Config) -> Flujo[Any, Any]:
     return found
 
 
-def own_store(runner: Flujo[Any, Any]) -> Path | None:
-    """Return the file that a runner records in."""
-    return runner.store.path.resolve() if isinstance(runner.store, SQLiteStore) else None
+def own_store(runner: Flujo[Any, Any]) -> str | None:
+    """Return where a runner records: its file, or its database."""
+    match runner.store:
+        case None | MemoryStore():
+            return None
+        case SQLiteStore() as store:
+            return str(store.path.resolve())
+        case store:
+            return repr(store)
+
+
+def _place(store: Path | str) -> str:
+    """Return a store of the settings as `own_store` would."""
+    return str(store.resolve()) if isinstance(store, Path) else f"PostgresStore({place_of(store)!r})"
 
 
 def tail_of(runner: Flujo[Any, Any], config: Config, target: str | None = None) -> list[str]:
     """Return the options by which another command finds a run of this runner, and its pipeline, again."""
     tail: list[str] = []
-    path = own_store(runner)
+    own = own_store(runner)
     asked = config.values["store"].source == "--store"
-    if path is not None and (asked or path != config.store.resolve()):
-        tail += ["--store", config.text("store") if asked else str(path)]
+    if asked and own is not None:
+        tail += config.store_words
+    elif isinstance(runner.store, SQLiteStore) and own != _place(config.store):
+        tail += ["--store", str(own)]
     if target is not None:
         tail += ["--target", target]
     return tail

@@ -36,7 +36,11 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("store", "flujo_ops.db", "The file that runs are kept in; relative to the settings file."),
+    Setting(
+        "store",
+        "flujo_ops.db",
+        "Where runs are kept: a file, relative to the settings file, or the URL of a PostgreSQL database.",
+    ),
     Setting("durability", "sync", "Whether each step waits until it is on the disk.", ("sync", "async")),
     Setting("model", "", "The model that `flujo demo` reads documents with, such as `openai:gpt-4.1`."),
     Setting("model_url", "", "The address of an OpenAI-compatible server that has the model."),
@@ -85,10 +89,18 @@ class Config:
         return str(self.values[name].value)
 
     @property
-    def store(self) -> Path:
-        """The store's file, seen from the current folder if it was typed, else from the project's."""
-        path = Path(self.text("store")).expanduser()
+    def store(self) -> Path | str:
+        """The store: its file, seen from the current folder if typed, else from the project's; or its URL."""
+        given = self.text("store")
+        if "://" in given:
+            return given
+        path = Path(given).expanduser()
         return path if self.typed("store") or path.is_absolute() else _near(self.folder / path)
+
+    @property
+    def store_name(self) -> str:
+        """What the store is called in messages: the file, or the database without its password."""
+        return _without_password(str(self.store))
 
     def typed(self, name: str) -> bool:
         """Say whether a setting was given by the command line or the environment."""
@@ -97,7 +109,8 @@ class Config:
     @property
     def store_words(self) -> list[str]:
         """The option that a next command needs to use the same store."""
-        return ["--store", self.text("store")] if self.values["store"].source == "--store" else []
+        given = self.values["store"]
+        return ["--store", _without_password(str(given.value))] if given.source == "--store" else []
 
 
 def load_config(
@@ -163,6 +176,16 @@ def trace_wanted() -> bool:
         return load_config().values["trace"].value is True
     except (ConfigError, OSError):
         return False
+
+
+def _without_password(store: str) -> str:
+    """Return a path as it is, and a URL without the password in it."""
+    scheme, mark, rest = store.partition("://")
+    if not mark:
+        return store
+    before, slash, after = rest.partition("/")
+    users, at, host = before.rpartition("@")
+    return f"{scheme}://{users.partition(':')[0]}{at}{host}{slash}{after}"
 
 
 def _near(path: Path) -> Path:

@@ -20,6 +20,7 @@ from flujo.cli.output import DONE, FAILED, colored, emit, emit_json, speaks_unic
 from flujo.cli.text import counted
 from flujo.errors import FlujoError
 from flujo.journal.sqlite_file import OLDEST_SQLITE
+from flujo.journal.urls import place_of
 
 Verdict = Literal["ok", "note", "bad"]
 
@@ -93,7 +94,10 @@ def _settings(config: Config) -> Finding:
     return Finding("settings", "ok", said + (f", and {', '.join(set_by)}" if set_by else ""))
 
 
-def _store(path: Path) -> Iterator[Finding]:
+def _store(path: Path | str) -> Iterator[Finding]:
+    if isinstance(path, str):
+        yield _content(path)
+        return
     if not path.exists():
         yield _place(path)
         return
@@ -137,7 +141,7 @@ def _file(path: Path) -> Iterator[Finding]:
     )
 
 
-def _content(path: Path) -> Finding:
+def _content(path: Path | str) -> Finding:
     """Look into the store without changing it: no migration, no lock that lasts."""
     import asyncio
 
@@ -149,7 +153,7 @@ def _content(path: Path) -> Finding:
             page = await store.runs(RunQuery(limit=1))
             paused = await store.runs(RunQuery(status=("paused",), limit=1000))
             held = counted(len(paused.runs), "run") + " waiting" if page.runs else "no run yet"
-            return f"{_pragma(path)}; {held}"
+            return f"{_pragma(path) if isinstance(path, Path) else place_of(path)}; {held}"
 
     try:
         return Finding("store", "ok", asyncio.run(read()))

@@ -37,7 +37,7 @@ InputFile = Annotated[
 ]
 Store = Annotated[
     str | None,
-    typer.Option("--store", metavar="PATH", help="The store's file.  [setting: store]", show_default=False),
+    typer.Option("--store", metavar="PATH|URL", help="The store.  [setting: store]", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; errors, too, on stdout.")]
 Stream = Annotated[

@@ -20,17 +20,25 @@ from flujo.journal.sqlite import SQLiteStore
 from flujo.journal.store import JournalStore, RunQuery, RunRecord
 from flujo.pipeline.waits import Approval
 
+READING_SECONDS = 5.0
+"""How long a command that only reads waits for a server that is away."""
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncGenerator[SQLiteStore]:
-    """Open a store that exists, and close it afterwards.
+async def opened(place: Path | str) -> AsyncGenerator[JournalStore]:
+    """Open a store that exists, a file or a database, and close it afterwards.
 
     Raises:
         StoreUnavailable: There is none.
     """
-    store = SQLiteStore(path, create=False)
+    store: JournalStore
+    if isinstance(place, Path):
+        store = SQLiteStore(place, create=False)
+    else:
+        from flujo.journal.postgres import PostgresStore
+
+        store = PostgresStore(place, patience=READING_SECONDS)
     try:
         yield store
     finally:

@@ -61,7 +61,7 @@ def list_runs(
         emit_json({"runs": [record_json(record) for record in page.runs], "next": page.next})
         return DONE
     filtered = query != RunQuery(limit=limit)
-    _print_page(page, now, empty=f"no run in {config.store}{' is like that' if filtered else ' yet'}")
+    _print_page(page, now, empty=f"no run in {config.store_name}{' is like that' if filtered else ' yet'}")
     return DONE
 
 

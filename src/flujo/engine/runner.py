@@ -29,7 +29,6 @@ from flujo.errors import (
     UnknownRun,
 )
 from flujo.journal.store import ENDED, JournalStore, StatusChange
-from flujo.journal.urls import is_url
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.node import Node
 from flujo.pipeline.waits import Approval, Decision
@@ -436,7 +435,7 @@ def _store(state: JournalStore | str | Path | None) -> JournalStore | None:
             f"state={state!r} is no store",
             fix="pass the path of an SQLite file, the URL of a PostgreSQL database, or a store",
         )
-    if isinstance(state, str) and is_url(state):
+    if isinstance(state, str) and "://" in state:
         from flujo.journal.postgres import PostgresStore
 
         return PostgresStore(state)

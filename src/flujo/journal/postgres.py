@@ -15,11 +15,12 @@ import asyncpg
 from flujo.errors import ConfigError, StoreUnavailable
 from flujo.journal.events import Event
 from flujo.journal.live import LivePart
-from flujo.journal.postgres_server import LOST, check_url, connect, place_of, store_error
+from flujo.journal.postgres_server import LOST, connect, store_error
 from flujo.journal.postgres_writer import FIRST_PAUSE, LONGEST_PAUSE, Writer
 from flujo.journal.rules import FIRST, LAST, check, cut, intact, position
 from flujo.journal.scripts import queries
 from flujo.journal.store import Batch, RunPage, RunQuery, RunRecord
+from flujo.journal.urls import place_of
 
 T = TypeVar("T")
 
@@ -51,7 +52,6 @@ class PostgresStore:
     """
 
     def __init__(self, url: str, *, patience: float = 30.0, readers: int = 4) -> None:
-        check_url(url)
         if patience < 0:
             raise ConfigError(f"patience={patience!r} is no time", fix="give seconds, 0 or more")
         if readers < 1:

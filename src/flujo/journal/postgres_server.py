@@ -1,7 +1,6 @@
 """A PostgreSQL server: reached, its tables made and migrated, and its errors in our words."""
 
 import asyncio
-from urllib.parse import urlsplit
 
 from flujo.errors import ConfigError, StoreCorrupt, StoreError, StoreUnavailable, StoreVersionError
 from flujo.journal.scripts import migrations, queries
@@ -38,30 +37,6 @@ _FIXES: dict[type[Exception], str] = {
     asyncpg.DiskFullError: "free some space on the server, then resume the run",
     asyncpg.OutOfMemoryError: "give the server more memory, then resume the run",
 }
-
-
-def place_of(url: str) -> str:
-    """Return what a store's URL may be called in messages: host, port and database, and no password."""
-    parts = urlsplit(url)
-    try:
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        port = ""
-    return f"{parts.hostname or 'the local server'}{port}{parts.path}"
-
-
-def check_url(url: str) -> None:
-    """Refuse what is no URL of a PostgreSQL database; the error does not repeat it."""
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in ("postgres", "postgresql") and (parts.port is None or parts.port > 0)
-    except ValueError:
-        sound = False
-    if not sound:
-        raise ConfigError(
-            "the store's URL cannot be read",
-            fix="write it as postgresql://user:password@host:5432/database, special characters as %XX",
-        )
 
 
 async def connect(url: str, place: str) -> asyncpg.Connection:
