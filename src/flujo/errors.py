@@ -15,7 +15,7 @@
     │   ├── ContextConflict            two parallel branches wrote one field differently
     │   │   └── ReducerError               a field's reducer cannot combine what they wrote
     │   ├── RequestDenied              a person denied what was asked
-    │   ├── EventTimedOut              an awaited event did not come in time
+    │   ├── WaitTimedOut              an awaited event did not come in time
     │   ├── EffectDiverged             the code no longer asks for the recorded effect
     │   ├── HookFailed                 a hook raised
     │   └── RunCancelled               the run was cancelled
@@ -188,10 +188,10 @@ class RequestDenied(RunError):
     code = "denied"
 
 
-class EventTimedOut(RunError):
-    """An awaited event did not come in time."""
+class WaitTimedOut(RunError):
+    """An awaited event, or a person's answer, did not come in time."""
 
-    code = "event_timeout"
+    code = "wait_timeout"
 
 
 class EffectDiverged(RunError):

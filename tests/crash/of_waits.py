@@ -199,6 +199,19 @@ WAITS = [
         "sleep", noted >> Sleep(timedelta(hours=1)) >> noted.named("b") >> Sleep(timedelta()) >> keep, 1
     ),
     Scenario(
+        "answer_too_late",
+        noted >> HumanInput("fine?", schema=int, timeout=timedelta(days=1), on_timeout=two, name="h") >> keep,
+        1,
+        {"h": Late(90_000)},
+    ),
+    Scenario(
+        "answer_never",
+        noted >> HumanInput("fine?", schema=int, timeout=timedelta(days=1), name="h") >> keep,
+        1,
+        {"h": Late(90_000)},
+        ends="failed",
+    ),
+    Scenario(
         "event",
         noted >> WaitForEvent("paid", schema=Verdict) >> amount,
         1,

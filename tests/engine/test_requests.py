@@ -27,7 +27,6 @@ from flujo import (
 )
 from flujo.errors import (
     AnswerRejected,
-    EventTimedOut,
     PipelineError,
     PlanChanged,
     RequestDenied,
@@ -35,6 +34,7 @@ from flujo.errors import (
     StepFailed,
     UnknownRequest,
     UnknownRun,
+    WaitTimedOut,
 )
 from flujo.journal.store import JournalStore
 from flujo.testing import VirtualClock
@@ -464,7 +464,7 @@ class TestEvents:
         with pytest.raises(AnswerRejected, match="ended"):
             await runner.signal(paused.run_id, "paid", {"amount": 1})
         result = await runner.resume_async(paused.run_id)
-        assert isinstance(result.error, EventTimedOut)
+        assert isinstance(result.error, WaitTimedOut)
         assert "paid" in str(result.error)
 
     async def test_too_late_goes_another_way(self, store: JournalStore | None) -> None:
@@ -486,6 +486,80 @@ class TestEvents:
         result = await desk.runner.resume_async(back)
         assert result.output == "99 EUR"
         assert result.steps["remind"].address == "wait/remind"
+
+
+class TestAnsweringInTime:
+    HOUR = timedelta(hours=1)
+
+    async def test_within_it_the_answer_counts(self, store: JournalStore | None) -> None:
+        clock = VirtualClock()
+        desk = Desk(approved(timeout=self.HOUR), store, clock)
+        request = await desk.ask()
+        assert request.deadline is not None
+        assert request.deadline - request.asked_at == self.HOUR
+        clock.advance(3599)
+        assert (await desk.answer({"amount": 3})).output == "3 EUR"
+
+    async def test_after_it_no_answer_is_taken_and_the_node_fails(self) -> None:
+        clock = VirtualClock()
+        desk = Desk(approved(timeout=self.HOUR, name="chief"), MemoryStore(), clock)
+        await desk.ask()
+        clock.advance(3601)
+        for late in ({"amount": 3}, Decision("deny")):
+            with pytest.raises(AnswerRejected, match="the time for an answer ended"):
+                await desk.answer(late)
+        result = await desk.runner.resume_async(desk.paused.run_id)
+        assert isinstance(result.error, WaitTimedOut)
+        assert "chief: nobody answered within 1:00:00" in str(result.error)
+
+    async def test_after_it_another_way_is_gone_once(self, store: JournalStore | None) -> None:
+        async def escalate(payment: Payment) -> Payment:
+            return Payment(amount=payment.amount + 90)
+
+        async def drop(payment: Payment) -> Payment:
+            return Payment(amount=50)
+
+        clock = VirtualClock()
+        node = approved(
+            timeout=self.HOUR,
+            on_timeout=Step(escalate) >> HumanInput("sure?", schema=Payment),
+            on_deny=Step(drop),
+        )
+        desk = Desk(node, store, clock)
+        await desk.ask()
+        clock.advance(3601)
+        back = desk.paused if store is None else desk.paused.run_id
+        desk.paused = await desk.runner.resume_async(back)
+        (second,) = desk.paused.pending
+        assert (second.prompt, second.subject) == ("sure?", {"amount": 97, "currency": "EUR"})
+        result = await desk.answer(Decision("approve"))
+        assert result.output == "97 EUR"
+        assert [step.name for step in result.steps] == ["draft", "escalate", "pay"]
+
+    async def test_denied_within_it_goes_the_way_of_denial(self, store: JournalStore | None) -> None:
+        async def drop(payment: Payment) -> Payment:
+            return Payment(amount=50)
+
+        clock = VirtualClock()
+        desk = Desk(
+            approved(timeout=self.HOUR, on_timeout=Step(draft_again), on_deny=Step(drop)), store, clock
+        )
+        await desk.ask()
+        assert (await desk.answer(Decision("deny"))).output == "50 EUR"
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [{"timeout": 5}, {"timeout": timedelta(0)}, {"timeout": timedelta(-1)}, {"on_timeout": draft}],
+        ids=str,
+    )
+    def test_what_is_no_limit_is_refused(self, wrong: dict[str, Any]) -> None:
+        with pytest.raises(PipelineError, match="HumanInput") as caught:
+            approved(**wrong)
+        assert caught.value.fix
+
+
+async def draft_again(payment: Payment) -> Payment:
+    return payment
 
 
 class TestSleeping:

@@ -102,6 +102,8 @@ def _wait_notes(node: PlanNode) -> Iterator[str]:
     match node:
         case PlanHuman():
             yield "asks a person"
+            if node.node.timeout is not None:
+                yield f"at most {duration(node.node.timeout.total_seconds())}"
         case PlanEvent():
             yield f"waits for {node.node.event!r}"
             if node.node.timeout is not None:

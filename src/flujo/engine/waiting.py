@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from flujo.engine.build import condition
 from flujo.engine.effects import importable
 from flujo.engine.requests import accepted, answer_to, ask, asked
 from flujo.engine.run import Frame, Run, Suspended, Walk
-from flujo.errors import EventTimedOut
+from flujo.errors import WaitTimedOut
 from flujo.pipeline.context import fork
 from flujo.pipeline.waits import Action
 from flujo.plan.codec import codec_for
@@ -16,7 +17,7 @@ from flujo.plan.nodes import PlanEvent, PlanHuman, PlanSleep
 from flujo.plan.types import assignable
 
 
-def compile_human(plan: PlanHuman, on_deny: Walk | None) -> Walk:
+def compile_human(plan: PlanHuman, on_deny: Walk | None, on_timeout: Walk | None) -> Walk:
     """Return the walk of a HumanInput: ask once, and go on with the answer."""
     node, label = plan.node, plan.label
     codec = codec_for(node.schema)
@@ -26,29 +27,39 @@ def compile_human(plan: PlanHuman, on_deny: Walk | None) -> Walk:
     subject = None if plan.subject is None else condition(plan.subject, "subject")
     actions: tuple[Action, ...] = ("approve", "edit", "deny") if may_approve else ("edit", "deny")
 
+    async def ask_them(frame: Frame, address: str, value: Any) -> Suspended:
+        place = Frame(frame.run, frame.prefix, fork(frame.context), None, frame.slots)  # they only look
+        text = str(node.prompt) if prompt is None else await prompt(place, address, value)
+        shown = value if subject is None else await subject(place, address, value)
+        return ask(
+            frame.run,
+            address,
+            "input",
+            text,
+            subject=shown,
+            schema=schema,
+            type_name=type_name,
+            actions=actions,
+            deadline=_deadline(frame.run, node.timeout),
+        )
+
     async def human(frame: Frame, value: Any) -> Any:
         run, address = frame.run, frame.prefix + label
         answer = answer_to(run, address) if address in run.notes else None
         if answer is None:
-            waiting = asked(run, address)
-            if waiting is not None:
+            waiting = asked(run, address) or await ask_them(frame, address, value)
+            if not _is_late(run, waiting):
                 return waiting
-            place = Frame(run, frame.prefix, fork(frame.context), None, frame.slots)  # they only look
-            text = str(node.prompt) if prompt is None else await prompt(place, address, value)
-            shown = value if subject is None else await subject(place, address, value)
-            return ask(
-                run,
-                address,
-                "input",
-                text,
-                subject=shown,
-                schema=schema,
-                type_name=type_name,
-                actions=actions,
-            )
-        if answer["action"] == "deny" and on_deny is not None:
-            return await on_deny(frame.inner(f"{address}/"), value)
-        return accepted(answer, codec, address)
+            answer = _time_out(run, address)
+        match answer["action"]:
+            case "deny" if on_deny is not None:
+                return await on_deny(frame.inner(f"{address}/"), value)
+            case "timeout" if on_timeout is not None:
+                return await on_timeout(frame.inner(f"{address}/"), value)
+            case "timeout":
+                raise WaitTimedOut(f"{address}: nobody answered within {node.timeout}")
+            case _:
+                return accepted(answer, codec, address)
 
     return human
 
@@ -60,7 +71,6 @@ def compile_event(plan: PlanEvent, on_timeout: Walk | None) -> Walk:
     schema, type_name = codec.schema(), importable(node.schema)
 
     def wait_for_it(run: Run, address: str) -> Suspended:
-        limit = node.timeout
         return ask(
             run,
             address,
@@ -69,7 +79,7 @@ def compile_event(plan: PlanEvent, on_timeout: Walk | None) -> Walk:
             schema=schema,
             type_name=type_name,
             actions=("edit",),
-            deadline=None if limit is None else run.clock.now() + int(limit.total_seconds() * 1e6),
+            deadline=_deadline(run, node.timeout),
             name=node.event,
         )
 
@@ -84,10 +94,14 @@ def compile_event(plan: PlanEvent, on_timeout: Walk | None) -> Walk:
         if answer["action"] != "timeout":
             return accepted(answer, codec, address)
         if on_timeout is None:
-            raise EventTimedOut(f"{address}: the event {node.event!r} did not come within {node.timeout}")
+            raise WaitTimedOut(f"{address}: the event {node.event!r} did not come within {node.timeout}")
         return await on_timeout(frame.inner(f"{address}/"), value)
 
     return event
+
+
+def _deadline(run: Run, timeout: timedelta | None) -> int | None:
+    return None if timeout is None else run.clock.now() + int(timeout.total_seconds() * 1e6)
 
 
 def _is_late(run: Run, waiting: Suspended) -> bool:

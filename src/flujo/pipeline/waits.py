@@ -98,6 +98,9 @@ class HumanInput(Node[In, Out]):
         schema: The type of the answer.
         subject: Gives what is shown from the input, likewise; the input itself when left out.
         on_deny: What runs, on the same input, when the person denies.
+        timeout: How long an answer is taken; after it the node fails with ``WaitTimedOut``, or goes to
+            ``on_timeout``, as soon as the run is resumed.
+        on_timeout: What runs, on the same input, when nobody answered in time.
         name: Its name in addresses; ``human_input`` when left out.
     """
 
@@ -105,6 +108,8 @@ class HumanInput(Node[In, Out]):
     schema: Any
     subject: Callable[Concatenate[Any, ...], Any] | None
     on_deny: Node[Any, Any] | None
+    timeout: timedelta | None
+    on_timeout: Node[Any, Any] | None
     _name: str
 
     @overload
@@ -114,6 +119,8 @@ class HumanInput(Node[In, Out]):
         *,
         subject: Callable[Concatenate[Any, ...], Any] | None = None,
         on_deny: Node[Any, str] | None = None,
+        timeout: timedelta | None = None,
+        on_timeout: Node[Any, str] | None = None,
         name: str = "",
     ) -> None: ...
     @overload
@@ -124,6 +131,8 @@ class HumanInput(Node[In, Out]):
         *,
         subject: Callable[Concatenate[Any, ...], Any] | None = None,
         on_deny: Node[Any, B] | None = None,
+        timeout: timedelta | None = None,
+        on_timeout: Node[Any, B] | None = None,
         name: str = "",
     ) -> None: ...
     def __init__(
@@ -133,6 +142,8 @@ class HumanInput(Node[In, Out]):
         *,
         subject: Callable[Concatenate[Any, ...], Any] | None = None,
         on_deny: Node[Any, Any] | None = None,
+        timeout: timedelta | None = None,
+        on_timeout: Node[Any, Any] | None = None,
         name: str = "",
     ) -> None:
         if not prompt or not (isinstance(prompt, str) or callable(prompt)):
@@ -144,10 +155,13 @@ class HumanInput(Node[In, Out]):
             check_function(subject, "HumanInput, subject")
         if on_deny is not None:
             check_node(on_deny, "HumanInput, on_deny")
+        _check_timeout("HumanInput", timeout, on_timeout)
         object.__setattr__(self, "prompt", prompt)
         object.__setattr__(self, "schema", schema)
         object.__setattr__(self, "subject", subject)
         object.__setattr__(self, "on_deny", on_deny)
+        object.__setattr__(self, "timeout", timeout)
+        object.__setattr__(self, "on_timeout", on_timeout)
         object.__setattr__(self, "_name", check_name(name, "HumanInput, "))
 
 
@@ -182,7 +196,7 @@ class WaitForEvent(Node[In, Out]):
     Args:
         event: The event's name.
         schema: The type of its payload.
-        timeout: How long the run waits; after it the node fails with ``EventTimedOut``, or goes to
+        timeout: How long the run waits; after it the node fails with ``WaitTimedOut``, or goes to
             ``on_timeout``.
         on_timeout: What runs, on the same input, when the event did not come in time.
         name: Its name in addresses; the event's when left out.
@@ -225,21 +239,23 @@ class WaitForEvent(Node[In, Out]):
         if not check_name(event, "WaitForEvent, event "):
             raise PipelineError("WaitForEvent(''): no event", fix="pass the event's name")
         check_schema(schema, "WaitForEvent, schema")
-        if timeout is not None:
-            check_time(timeout, "WaitForEvent, timeout")
-            if not timeout:
-                raise PipelineError(f"WaitForEvent(timeout={timeout!r})", fix="give a time greater than 0")
-        if on_timeout is not None:
-            check_node(on_timeout, "WaitForEvent, on_timeout")
-            if timeout is None:
-                raise PipelineError(
-                    "WaitForEvent(on_timeout=…) without a timeout", fix="pass timeout=timedelta(…)"
-                )
+        _check_timeout("WaitForEvent", timeout, on_timeout)
         object.__setattr__(self, "event", event)
         object.__setattr__(self, "schema", schema)
         object.__setattr__(self, "timeout", timeout)
         object.__setattr__(self, "on_timeout", on_timeout)
         object.__setattr__(self, "_name", check_name(name or event, "WaitForEvent, "))
+
+
+def _check_timeout(kind: str, timeout: timedelta | None, on_timeout: Node[Any, Any] | None) -> None:
+    if timeout is not None:
+        check_time(timeout, f"{kind}, timeout")
+        if not timeout:
+            raise PipelineError(f"{kind}(timeout={timeout!r})", fix="give a time greater than 0")
+    if on_timeout is not None:
+        check_node(on_timeout, f"{kind}, on_timeout")
+        if timeout is None:
+            raise PipelineError(f"{kind}(on_timeout=…) without a timeout", fix="pass timeout=timedelta(…)")
 
 
 class PauseForHumanInput(Exception):

@@ -156,11 +156,13 @@ class PlanHuman(PlanNode):
     prompt: Signature | None
     subject: Signature | None
     on_deny: PlanNode | None
+    on_timeout: PlanNode | None
 
     @property
     @override
     def children(self) -> Mapping[str, PlanNode]:
-        return {} if self.on_deny is None else {"denied": self.on_deny}
+        asides = {"denied": self.on_deny, "timed out": self.on_timeout}
+        return {label: node for label, node in asides.items() if node is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

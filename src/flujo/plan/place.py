@@ -398,6 +398,8 @@ class Placement:
     ) -> PlanHuman:
         denied = self._aside(node.on_deny, path, given, scope, "runs only when the person denies")
         self._check_gives(denied, node.schema, path)
+        late = self._aside(node.on_timeout, path, given, scope, "runs only when the answer is late")
+        self._check_gives(late, node.schema, path)
         return PlanHuman(
             path=path,
             label=label,
@@ -407,6 +409,7 @@ class Placement:
             prompt=self._judge(node.prompt, path, given, "prompt") if callable(node.prompt) else None,
             subject=None if node.subject is None else self._judge(node.subject, path, given, "subject"),
             on_deny=denied,
+            on_timeout=late,
         )
 
     def _aside(
