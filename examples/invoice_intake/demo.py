@@ -23,7 +23,7 @@ from .desk import Countdown, Desk, Outcome
 from .inbox import Item, Job, job_of, save_job, saved_job
 from .person import Person
 from .pipeline import IntakeContext, intake
-from .posting import ResultRow, ledger_csv, posted_rows, results_json, write_whole
+from .posting import ResultRow, results_json, write_ledger, write_whole
 from .report import report_html
 from .reviewers import SCRIPTED, ScriptedReviewer
 from .screen import Screen, counted
@@ -194,7 +194,7 @@ def _unread(outcome: Outcome) -> bool:
 def _write(outcomes: Sequence[Outcome], audit: Sequence[Report], folder: Path) -> None:
     rows = [outcome.row for outcome in outcomes if outcome.row is not None]
     write_whole(folder / "results.json", results_json(rows))
-    write_whole(folder / "ledger.csv", ledger_csv(posted_rows(folder)))
+    write_ledger(folder)
     write_whole(folder / "report.html", report_html(outcomes, audit))
 
 

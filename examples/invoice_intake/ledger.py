@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .posting import AlreadyPosted, ResultRow, ledger_csv, post, posted_rows, write_whole
+from .posting import AlreadyPosted, ResultRow, post, write_ledger
 
 
 def post_once(row: ResultRow, folder: Path) -> bool:
@@ -21,4 +21,4 @@ def withdraw(row: ResultRow, folder: Path) -> None:
     for file in (folder / "postings").glob("*.json"):
         if ResultRow.model_validate_json(file.read_text(encoding="utf-8")).run_id == row.run_id:
             file.unlink(missing_ok=True)
-    write_whole(folder / "ledger.csv", ledger_csv(posted_rows(folder)))
+    write_ledger(folder)

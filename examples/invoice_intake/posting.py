@@ -148,6 +148,7 @@ def post(row: ResultRow, directory: Path) -> Path:
 
     The file is named by the invoice (supplier, number, amount), or by the run where one of them is missing;
     a second call with the same row changes nothing, so a step that is repeated after a crash does no harm.
+    Of two processes that post one invoice at once, one makes the file, and the other finds it.
 
     Raises:
         AlreadyPosted: if another run posted this invoice.
@@ -155,12 +156,11 @@ def post(row: ResultRow, directory: Path) -> Path:
     postings = directory / "postings"
     postings.mkdir(parents=True, exist_ok=True)
     path = postings / f"{_posting_name(row)}.json"
-    if path.exists():
+    if not write_whole(path, posting_json(row), replace=False):
         before = ResultRow.model_validate_json(path.read_text(encoding="utf-8"))
         if before.run_id != row.run_id:
             raise AlreadyPosted(before)
-    write_whole(path, posting_json(row))
-    write_whole(directory / "ledger.csv", ledger_csv(posted_rows(directory)))
+    write_ledger(directory)
     return path
 
 
@@ -173,6 +173,14 @@ class AlreadyPosted(Exception):
             f" by run {before.run_id}; reject this one, or correct what was misread."
         )
         self.before = before
+
+
+def write_ledger(directory: Path) -> None:
+    """Write the ledger again until it holds what is posted: others may post meanwhile."""
+    rows = None
+    while rows != (now := posted_rows(directory)):
+        rows = now
+        write_whole(directory / "ledger.csv", ledger_csv(rows))
 
 
 def posted_rows(directory: Path) -> list[ResultRow]:
@@ -197,8 +205,12 @@ def posted_before(entry: Entry, directory: Path) -> str | None:
     return None
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees all of it or the file before; readable by its owner only."""
+def write_whole(path: Path, text: str, *, replace: bool = True) -> bool:
+    """Write a file so that a reader sees all of it or the file before; readable by its owner only.
+
+    Returns:
+        Whether it was written: always, unless a file that is there is not to be replaced.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -206,10 +218,16 @@ def write_whole(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+        if replace:
+            os.replace(name, path)
+            return True
+        os.link(name, path)  # fails where the file is there, whoever was first
+    except FileExistsError:
+        return False
+    finally:
+        if os.path.lexists(name):
+            os.unlink(name)
+    return True
 
 
 def _posting_name(row: ResultRow) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
+from contextlib import ExitStack
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -125,6 +128,54 @@ def test_another_run_cannot_post_the_same_invoice(tmp_path: Path) -> None:
     ):
         post(row("run-2", ENTRY.model_copy(update={"supplier": "müller & söhne"})), tmp_path)
     assert len(posted_rows(tmp_path)) == 1
+
+
+POSTS = """
+import sys
+from pathlib import Path
+from examples.invoice_intake.ledger import post_once
+from examples.invoice_intake.posting import ResultRow
+folder, run = Path(sys.argv[1]), sys.argv[2]
+rows = [ResultRow.model_validate_json(line) for line in sys.stdin]
+sys.stdout.write("ready\\n")
+sys.stdout.flush()
+while not (folder / "go").exists():
+    pass
+for row in rows:
+    print(post_once(row.model_copy(update={"run_id": f"{run}-{row.number}"}), folder))
+"""
+
+
+def test_processes_that_post_the_same_invoices_at_once_post_each_once(tmp_path: Path) -> None:
+    rows = [row(entry=ENTRY.model_copy(update={"number": f"N-{number}"})) for number in range(1, 16)]
+    lines = "".join(f"{one.model_dump_json()}\n" for one in rows)
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", POSTS, str(tmp_path), f"run-{at}"],
+                    cwd=Path(__file__).parents[2],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for at in range(3)
+        ]
+        for process in processes:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(lines)
+            process.stdin.close()
+            assert process.stdout.readline() == "ready\n"
+        (tmp_path / "go").touch()
+        told = [process.stdout.read().split() for process in processes if process.stdout is not None]
+        assert [process.wait(30) for process in processes] == [0, 0, 0]
+    for at in range(len(rows)):
+        assert [answers[at] for answers in told].count("True") == 1
+    assert len(posted_rows(tmp_path)) == len(rows)
+    assert (tmp_path / "ledger.csv").read_text(encoding="utf-8") == ledger_csv(posted_rows(tmp_path))
+    assert [path.name for path in tmp_path.rglob(".*")] == []
 
 
 def test_posted_before_names_the_run(tmp_path: Path) -> None:
