@@ -138,7 +138,7 @@ class Fence:
 
         A run that this writer has not written to may be new: the primary key knows better.
         """
-        run_id, token, events, _, _, _ = batch
+        run_id, token, events = batch[:3]
         if token in self._refused or token in self._failed:
             return False
         return not events or events[0].seq == (ends.get(run_id) or self.last.get(run_id, 0)) + 1
