@@ -21,7 +21,7 @@ from flujo.errors import (
     StoreVersionError,
 )
 from flujo.journal import sqlite_file, sqlite_writer
-from flujo.journal.scripts import queries
+from flujo.journal.scripts import migrations, queries
 from flujo.journal.sqlite import SQLiteStore
 from flujo.journal.sqlite_file import migrate, open_file
 from flujo.journal.store import RunQuery, StatusChange
@@ -115,7 +115,7 @@ class TestFile:
                 connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("journal_mode", "synchronous", "fullfsync", "user_version", "application_id")
             ]
-        assert settings == ["wal", 2, 1, 2, 0x666C756A]
+        assert settings == ["wal", 2, 1, len(migrations("sqlite")), 0x666C756A]
 
     def test_normal_trades_power_cuts_for_speed(self, path: Path) -> None:
         with closing(open_file(path, create=True, synchronous="NORMAL", busy_timeout=5)) as connection:

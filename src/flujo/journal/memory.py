@@ -7,7 +7,7 @@ from flujo.errors import RunTaken, StoreUnavailable
 from flujo.journal.events import Event
 from flujo.journal.live import LivePart
 from flujo.journal.rules import changed, check, created, intact, page_of, taken
-from flujo.journal.store import Batch, RunPage, RunQuery, RunRecord
+from flujo.journal.store import Batch, RunPage, RunQuery, RunRecord, Signal
 
 
 class MemoryStore:
@@ -22,6 +22,7 @@ class MemoryStore:
         self._runs: dict[str, RunRecord] = {}
         self._payloads: dict[bytes, bytes] = {}
         self._cache: dict[str, bytes] = {}
+        self._signals: dict[str, Signal] = {}
         self._refused: set[str] = set()
         self._closed = False
 
@@ -57,7 +58,12 @@ class MemoryStore:
         for digest, content in batch.payloads:
             self._payloads.setdefault(digest, content)
         self._cache.update(batch.cache)
-        return None
+        self._signals.update(
+            (signal.id, signal) for signal in batch.signals if signal.id not in self._signals
+        )
+        for received in batch.received:
+            self._signals.pop(received, None)
+        return None  # there are no jobs: no worker could reach this memory
 
     async def events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Event]:
         """Return events of a run in order; see :meth:`JournalStore.events`."""
@@ -102,6 +108,13 @@ class MemoryStore:
         """Return what was remembered under a cache key, or None."""
         self._check_open()
         return self._cache.get(key)
+
+    async def signals(self, run_id: str) -> list[Signal]:
+        """Return the events that are kept for a run, in the order they came."""
+        self._check_open()
+        with self._lock:
+            kept = [signal for signal in self._signals.values() if signal.run_id == run_id]
+        return sorted(kept, key=lambda signal: signal.at)
 
     async def close(self) -> None:
         """Refuse further use; closing twice is allowed."""

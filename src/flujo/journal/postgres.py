@@ -19,7 +19,7 @@ from flujo.journal.postgres_server import LOST, connect, store_error
 from flujo.journal.postgres_writer import FIRST_PAUSE, LONGEST_PAUSE, Writer
 from flujo.journal.rules import FIRST, LAST, check, cut, intact, position
 from flujo.journal.scripts import queries
-from flujo.journal.store import Batch, RunPage, RunQuery, RunRecord
+from flujo.journal.store import Batch, RunPage, RunQuery, RunRecord, Signal
 from flujo.journal.urls import place_of
 
 T = TypeVar("T")
@@ -134,6 +134,10 @@ class PostgresStore:
         """Return what was remembered under a cache key, or None."""
         rows = await self._rows("cached", key)
         return rows[0][0] if rows else None
+
+    async def signals(self, run_id: str) -> list[Signal]:
+        """Return the events that are kept for a run, in the order they came."""
+        return [Signal(*row) for row in await self._rows("signals", run_id)]
 
     async def close(self) -> None:
         """Commit what is queued and release the connections; closing twice is allowed."""

@@ -1,6 +1,8 @@
 """A PostgreSQL server: reached, its tables made and migrated, and its errors in our words."""
 
 import asyncio
+from importlib.util import find_spec
+from pathlib import Path
 
 from flujo.errors import ConfigError, StoreCorrupt, StoreError, StoreUnavailable, StoreVersionError
 from flujo.journal.scripts import migrations, queries
@@ -15,6 +17,9 @@ except ModuleNotFoundError as error:
 
 CONNECT_SECONDS = 10.0
 """How long one attempt to connect may take."""
+
+WITH_QUEUE = "-- flujo: make the queue"
+"""The line of a migration with which the tables of Procrastinate are made, too."""
 
 LOST: tuple[type[Exception], ...] = (
     OSError,  # a time-out is one, too
@@ -93,6 +98,8 @@ async def prepare(connection: asyncpg.Connection, place: str, scripts: tuple[str
                     if version == 0:
                         await connection.execute(sql["make_schema"])
                     await connection.execute(steps[version])
+                    if WITH_QUEUE in steps[version]:
+                        await _make_queue(connection, sql)
                     version += 1
                     await connection.execute(sql["note_version"], version)
         except asyncpg.DuplicateTableError as error:
@@ -100,6 +107,21 @@ async def prepare(connection: asyncpg.Connection, place: str, scripts: tuple[str
                 f"the database at {place} holds tables of another application ({error})",
                 fix="name another database for the store, or another schema: ?search_path=flujo",
             ) from error
+
+
+async def _make_queue(connection: asyncpg.Connection, sql: dict[str, str]) -> None:
+    """Make the tables of Procrastinate, by its own script, unless they are there."""
+    if await connection.fetchval(sql["has_queue"]):
+        return
+    # Found, not imported: a store may be used first when the interpreter ends, too late to start threads.
+    package = find_spec("procrastinate")
+    if package is None or package.origin is None:
+        raise ConfigError(
+            "a PostgreSQL store needs the package procrastinate, which is not installed",
+            fix="pip install 'flujo[postgres]'",
+        )
+    script = Path(package.origin).parent / "sql" / "schema.sql"
+    await connection.execute(script.read_text(encoding="utf-8"))
 
 
 async def _version(connection: asyncpg.Connection, sql: dict[str, str]) -> int:

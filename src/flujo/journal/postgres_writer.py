@@ -192,6 +192,14 @@ class Writer:
 
     async def _write(self, connection: asyncpg.Connection, batches: Sequence[Batch]) -> None:
         """Write batches in one statement: all of them, or nothing."""
+        if any(batch.jobs or batch.signals or batch.received for batch in batches):
+            async with connection.transaction():
+                await self._write_events(connection, batches)
+                await self._write_beside(connection, batches)
+        else:
+            await self._write_events(connection, batches)
+
+    async def _write_events(self, connection: asyncpg.Connection, batches: Sequence[Batch]) -> None:
         events = list(chain.from_iterable(batch.events for batch in batches))
         if any(batch.change is not None or batch.payloads or batch.cache for batch in batches):
             await connection.fetch(self._sql["commit"], *_columns(events, 7), *_rest(batches))
@@ -199,6 +207,18 @@ class Writer:
             await connection.execute(self._sql["append_event"], *events[0])
         elif events:
             await connection.execute(self._sql["append_events"], *_columns(events, 7))
+
+    async def _write_beside(self, connection: asyncpg.Connection, batches: Sequence[Batch]) -> None:
+        """Write what is for workers, and what came from outside."""
+        jobs = sorted({(job.run_id, job.due): job for batch in batches for job in batch.jobs}.items())
+        signals = sorted(signal for batch in batches for signal in batch.signals)
+        received = sorted(chain.from_iterable(batch.received for batch in batches))
+        if jobs:
+            await connection.execute(self._sql["enqueue"], *_columns([job for _, job in jobs], 5))
+        if signals:
+            await connection.execute(self._sql["keep_signals"], *_columns(signals, 5))
+        if received:
+            await connection.execute(self._sql["receive_signals"], received)
 
     def abandon(self, error: StoreUnavailable) -> None:
         """Refuse what is queued and will not be written any more."""

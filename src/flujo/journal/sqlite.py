@@ -18,7 +18,7 @@ from flujo.journal.rules import FIRST, LAST, check, cut, intact, position
 from flujo.journal.scripts import queries
 from flujo.journal.sqlite_file import Synchronous, is_busy, open_file, store_error
 from flujo.journal.sqlite_writer import Writer, closed
-from flujo.journal.store import Batch, RunPage, RunQuery, RunRecord
+from flujo.journal.store import Batch, RunPage, RunQuery, RunRecord, Signal
 
 # How many events are read at a time: the longest that a read holds the event loop, about a millisecond.
 CHUNK = 500
@@ -152,6 +152,10 @@ class SQLiteStore:
         """Return what was remembered under a cache key, or None."""
         rows = await self._rows("cached", (key,))
         return rows[0][0] if rows else None
+
+    async def signals(self, run_id: str) -> list[Signal]:
+        """Return the events that are kept for a run, in the order they came."""
+        return [Signal(*row) for row in await self._rows("signals", (run_id,))]
 
     async def close(self) -> None:
         """Commit what is queued and release the file; closing twice is allowed."""

@@ -59,6 +59,9 @@ class Writer:
         self._change_run = sql["change_run"]
         self._keep_payload = sql["keep_payload"]
         self._keep_cached = sql["keep_cached"]
+        self._enqueue = sql["enqueue"]
+        self._keep_signal = sql["keep_signal"]
+        self._receive_signal = sql["receive_signal"]
         _at_work.add(self)
         self._thread = Thread(target=self._work, name=f"flujo-writer {path.name}", daemon=True)
         self._thread.start()
@@ -192,6 +195,10 @@ class Writer:
                 connection.executemany(self._keep_payload, batch.payloads)
             if batch.cache:
                 connection.executemany(self._keep_cached, batch.cache)
+            if batch.jobs or batch.signals or batch.received:
+                connection.executemany(self._enqueue, batch.jobs)
+                connection.executemany(self._keep_signal, batch.signals)
+                connection.executemany(self._receive_signal, [(received,) for received in batch.received])
 
     def _change(self, connection: sqlite3.Connection, change: StatusChange, batch: Batch) -> None:
         first, last = batch.events[0], batch.events[-1]

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from flujo.journal.events import Event
 
-RunStatus = Literal["running", "paused", "completed", "failed", "cancelled", "stopped"]
+RunStatus = Literal["queued", "running", "paused", "completed", "failed", "cancelled", "stopped"]
 ENDED: frozenset[RunStatus] = frozenset({"completed", "failed", "cancelled", "stopped"})
 
 
@@ -28,6 +28,42 @@ class StatusChange:
     fingerprint: str = ""
 
 
+class Job(NamedTuple):
+    """A request to workers: carry a run on until it ends or waits. It is a hint, and may come twice.
+
+    Attributes:
+        run_id: The run.
+        queue: Which workers may take it: those that serve this plan of this pipeline.
+        due: Not before this time, in microseconds since the Unix epoch; 0 for as soon as possible.
+        priority: Of two that are due, the one with the higher priority goes first.
+        tenant: On whose behalf; limits may be set by it.
+    """
+
+    run_id: str
+    queue: str
+    due: int = 0
+    priority: int = 0
+    tenant: str = ""
+
+
+class Signal(NamedTuple):
+    """An event from outside, kept until the run that it is for asks for it.
+
+    Attributes:
+        id: Its name among all; delivered twice under one name, it is one.
+        run_id: The run that it is for.
+        name: The event's name.
+        at: When it came, in microseconds since the Unix epoch.
+        payload: Its payload: the bytes of one JSON value.
+    """
+
+    id: str
+    run_id: str
+    name: str
+    at: int
+    payload: bytes
+
+
 class Batch(NamedTuple):
     """Events of one run that are committed together, or not at all.
 
@@ -41,6 +77,9 @@ class Batch(NamedTuple):
         change: What becomes of the run's own record.
         payloads: Large values by the SHA-256 of their bytes; stored once.
         cache: Results to remember beyond the run, by key.
+        jobs: Requests to workers; one that waits already, for the same run and time, is not made again.
+        signals: Events from outside that are to be kept for the run.
+        received: The ids of kept events that the run has taken in.
     """
 
     run_id: str
@@ -49,6 +88,9 @@ class Batch(NamedTuple):
     change: StatusChange | None = None
     payloads: Sequence[tuple[bytes, bytes]] = ()
     cache: Sequence[tuple[str, bytes]] = ()
+    jobs: Sequence[Job] = ()
+    signals: Sequence[Signal] = ()
+    received: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +202,10 @@ class JournalStore(Protocol):
 
     async def cached(self, key: str) -> bytes | None:
         """Return what was remembered under a cache key, or None."""
+        ...
+
+    async def signals(self, run_id: str) -> list[Signal]:
+        """Return the events that are kept for a run and that it has not taken in, in the order they came."""
         ...
 
     async def close(self) -> None:

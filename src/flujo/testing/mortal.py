@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 from flujo.errors import StoreUnavailable
 from flujo.journal.events import Event
-from flujo.journal.store import Batch, JournalStore, RunPage, RunQuery, RunRecord
+from flujo.journal.store import Batch, JournalStore, RunPage, RunQuery, RunRecord, Signal
 
 Death = Literal["before", "after", "refused", "unacknowledged"]
 DEATHS: tuple[Death, ...] = ("before", "after", "refused", "unacknowledged")
@@ -109,6 +109,10 @@ class Mortal:
     async def payload(self, digest: bytes) -> bytes:
         """See :meth:`JournalStore.payload`."""
         return await self._inner.payload(digest)
+
+    async def signals(self, run_id: str) -> list[Signal]:
+        """See :meth:`JournalStore.signals`."""
+        return await self._inner.signals(run_id)
 
     async def cached(self, key: str) -> bytes | None:
         """See :meth:`JournalStore.cached`."""

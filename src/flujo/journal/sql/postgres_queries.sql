@@ -112,3 +112,74 @@ SELECT bytes FROM payloads WHERE digest = $1
 
 -- name: cached
 SELECT value FROM cache WHERE key = $1
+
+-- name: has_queue
+-- Whether the tables of Procrastinate were made in this schema.
+SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'procrastinate_jobs')
+
+-- name: enqueue
+-- One job carries one run on. Those for now hold the run's lock, so that one worker has it at a time; one that
+-- is for later must not keep others waiting, and holds none. Who waits already, for the same run and time, is enough.
+INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at)
+SELECT
+    queue,
+    'flujo.carry_on',
+    priority,
+    CASE WHEN due = 0 THEN run_id END,
+    CASE WHEN due = 0 THEN run_id ELSE run_id || '@' || due END,
+    jsonb_build_object('run_id', run_id, 'tenant', tenant),
+    CASE WHEN due > 0 THEN timestamptz 'epoch' + due * interval '1 microsecond' END
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::int[], $5::text[]) AS job (run_id, queue, due, priority, tenant)
+ON CONFLICT (queueing_lock) WHERE status = 'todo' DO NOTHING
+
+-- name: keep_signals
+INSERT INTO signals (id, run_id, name, at, payload)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[])
+ON CONFLICT (id) DO NOTHING
+
+-- name: receive_signals
+DELETE FROM signals WHERE id = ANY ($1::text[])
+
+-- name: signals
+SELECT id, run_id, name, at, payload FROM signals WHERE run_id = $1 ORDER BY at, id
+
+-- name: job_counts
+-- By queue: due, for later, in hand, and when the first one was due.
+SELECT
+    queue_name,
+    count(*) FILTER (WHERE status = 'todo' AND coalesce(scheduled_at, now()) <= now()),
+    count(*) FILTER (WHERE status = 'todo' AND scheduled_at > now()),
+    count(*) FILTER (WHERE status = 'doing'),
+    (extract(epoch FROM min(scheduled_at) FILTER (WHERE status = 'todo')) * 1000000)::bigint
+FROM procrastinate_jobs WHERE task_name = 'flujo.carry_on' GROUP BY queue_name ORDER BY queue_name
+
+-- name: workers
+-- Who looks for jobs, how long ago each was heard of, and how many jobs each has in hand.
+SELECT
+    worker.id::text,
+    extract(epoch FROM now() - worker.last_heartbeat)::float8,
+    (SELECT count(*) FROM procrastinate_jobs AS job WHERE job.worker_id = worker.id AND job.status = 'doing')
+FROM procrastinate_workers AS worker ORDER BY worker.id
+
+-- name: put_schedule
+INSERT INTO schedules (name, queue, next, spec) VALUES ($1, $2, $3, $4)
+
+-- name: schedules
+SELECT name, queue, next, spec FROM schedules ORDER BY name
+
+-- name: due_schedules
+SELECT name, queue, next, spec FROM schedules WHERE next <= $1 ORDER BY next, name
+
+-- name: move_schedule
+-- Only the one who saw to the times up to `next` moves it.
+UPDATE schedules SET next = $1 WHERE name = $2 AND next = $3
+
+-- name: drop_schedule
+DELETE FROM schedules WHERE name = $1
+
+-- name: try_slot
+-- A slot of a limit is a lock of the session: the server takes it back when the worker dies.
+SELECT pg_try_advisory_lock(7386925, hashtext($1))
+
+-- name: free_slot
+SELECT pg_advisory_unlock(7386925, hashtext($1))

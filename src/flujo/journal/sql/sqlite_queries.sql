@@ -85,3 +85,78 @@ SELECT bytes FROM payloads WHERE digest = ?
 
 -- name: cached
 SELECT value FROM cache WHERE key = ?
+
+-- name: enqueue
+-- A job that waits already for the same run and time is enough.
+INSERT INTO jobs (run_id, queue, due, priority, tenant) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+
+-- name: keep_signal
+INSERT INTO signals (id, run_id, name, at, payload) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+
+-- name: receive_signal
+DELETE FROM signals WHERE id = ?
+
+-- name: signals
+SELECT id, run_id, name, at, payload FROM signals WHERE run_id = ? ORDER BY at, id
+
+-- name: due_jobs
+-- Those that may be taken now. One run is in one worker's hands at a time.
+SELECT id, run_id, queue, due, priority, tenant FROM jobs AS job
+WHERE worker = '' AND due <= :now AND queue IN (SELECT value FROM json_each(:queues))
+  AND NOT EXISTS (SELECT 1 FROM jobs AS taken WHERE taken.run_id = job.run_id AND taken.worker <> '')
+ORDER BY priority DESC, due, id LIMIT :limit
+
+-- name: next_due
+SELECT min(due) FROM jobs
+WHERE worker = '' AND due > :now AND queue IN (SELECT value FROM json_each(:queues))
+
+-- name: take_job
+UPDATE jobs SET worker = ? WHERE id = ?
+
+-- name: finish_job
+DELETE FROM jobs WHERE id = ?
+
+-- name: postpone_job
+-- Handed back; not, where another job for the same run and time has come to wait meanwhile.
+UPDATE OR IGNORE jobs SET worker = '', due = ? WHERE id = ?
+
+-- name: drop_taken_job
+DELETE FROM jobs WHERE id = ? AND worker <> ''
+
+-- name: taken_jobs
+SELECT worker, queue, tenant, count(*) FROM jobs WHERE worker <> '' GROUP BY worker, queue, tenant
+
+-- name: jobs_of_worker
+SELECT id FROM jobs WHERE worker = ?
+
+-- name: job_counts
+-- By queue: due, for later, in hand, and when the first one was due.
+SELECT queue, sum(worker = '' AND due <= :now), sum(worker = '' AND due > :now), sum(worker <> ''),
+    min(CASE WHEN worker = '' AND due > 0 THEN due END)
+FROM jobs GROUP BY queue ORDER BY queue
+
+-- name: note_worker
+INSERT INTO workers (name, queues, concurrency, began_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET queues = excluded.queues, concurrency = excluded.concurrency
+
+-- name: forget_worker
+DELETE FROM workers WHERE name = ?
+
+-- name: workers
+SELECT name, queues, concurrency, began_at FROM workers ORDER BY began_at, name
+
+-- name: put_schedule
+INSERT INTO schedules (name, queue, next, spec) VALUES (?, ?, ?, ?)
+
+-- name: schedules
+SELECT name, queue, next, spec FROM schedules ORDER BY name
+
+-- name: due_schedules
+SELECT name, queue, next, spec FROM schedules WHERE next <= ? ORDER BY next, name
+
+-- name: move_schedule
+-- Only the one who saw to the times up to `next` moves it.
+UPDATE schedules SET next = ? WHERE name = ? AND next = ?
+
+-- name: drop_schedule
+DELETE FROM schedules WHERE name = ?
