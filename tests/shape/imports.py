@@ -20,7 +20,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "journal": frozenset({"errors"}),
     "plan": frozenset({"errors", "pipeline"}),
     "engine": CORE,
-    **dict.fromkeys(("agents", "governance", "memory", "sandbox", "backends", "telemetry", "testing"), CORE),
+    **dict.fromkeys(
+        ("agents", "governance", "memory", "sandbox", "backends", "telemetry", "testing", "worker"), CORE
+    ),
     "skills": CORE | {"agents"},
     "evals": CORE | {"agents"},
 }

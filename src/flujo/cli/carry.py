@@ -17,6 +17,7 @@ from flujo.cli.targets import Target, load_target
 from flujo.engine.identity import new_run_id
 from flujo.engine.result import Finished, PipelineResult, RunEvent, StepCompleted
 from flujo.engine.runner import Flujo
+from flujo.engine.supervise import beside
 from flujo.errors import ConfigError, StoreError
 from flujo.journal.memory import MemoryStore
 from flujo.journal.sqlite import SQLiteStore
@@ -172,17 +173,8 @@ async def _carried(
 ) -> PipelineResult[Any]:
     watch = _watch(show, runner.plan, known)
     try:
-        async with asyncio.TaskGroup() as group:
-            ticking = group.create_task(_tick(watch))
-            try:
-                return await _watched(start(runner), watch, going_on)
-            finally:
-                ticking.cancel()
-    except BaseExceptionGroup as group_error:
-        if len(group_error.exceptions) == 1:
-            alone = group_error.exceptions[0]
-            raise alone from alone.__cause__
-        raise
+        async with beside(_tick(watch)):
+            return await _watched(start(runner), watch, going_on)
     finally:
         watch.close()
         await runner.close()

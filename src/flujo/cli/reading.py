@@ -87,7 +87,7 @@ class Waiting:
 async def waiting(store: JournalStore, query: RunQuery) -> list[Waiting]:
     """Return what the paused runs of a query wait for: newest run first, its requests as they were made."""
     found: list[Waiting] = []
-    query = replace(query, status=("paused",))
+    query = replace(query, status=("paused", "queued"))
     while True:
         page = await store.runs(query)
         for record in page.runs:

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from flujo.engine.record import Recall
-from flujo.engine.requests import faults, pending
+from flujo.engine.requests import faults, is_late, pending
+from flujo.engine.run import microseconds
 from flujo.errors import AnswerRejected, UnknownRequest
 from flujo.pipeline.waits import Approval, Decision
 from flujo.plan.codec import Codec, Unrecordable, codec_for
@@ -65,7 +66,7 @@ def judged(plan: Plan, recall: Recall, request: Approval, decision: Decision, no
             f"{request.address}: the decision is about something else than what is asked now",
             fix="look at the request again and decide anew",
         )
-    if request.deadline is not None and now > request.deadline.timestamp() * 1e6:
+    if is_late(request, now):
         raise AnswerRejected(
             f"{request.address}: the time for an answer ended {request.deadline:%Y-%m-%d %H:%M:%S} UTC",
             fix="resume the run without an answer: it goes on as it does when nobody answered",
@@ -81,7 +82,7 @@ def judged(plan: Plan, recall: Recall, request: Approval, decision: Decision, no
         "reason": decision.reason,
         "actor": decision.actor,
         "channel": decision.channel,
-        "at": int(decision.at.timestamp() * 1e6),
+        "at": microseconds(decision.at),
         "digest": request.digest,
     }
 

@@ -17,8 +17,9 @@ from flujo.engine.hooks import shown
 from flujo.engine.identity import begins, ends, owner_of
 from flujo.engine.opened import Live, Opened, Opener, Stored, record_start
 from flujo.engine.record import Recorder
+from flujo.engine.requests import moment
 from flujo.engine.result import Paused, PipelineResult, RunStarted, Status, StepHistory
-from flujo.engine.run import Suspended
+from flujo.engine.run import Suspended, microseconds
 from flujo.engine.supervise import Supervised
 from flujo.engine.undo import Undo
 from flujo.engine.walk import compile_walk
@@ -46,6 +47,7 @@ class Ending(NamedTuple):
     pending: tuple[Approval, ...] = ()
     error: FlujoError | None = None
     reason: str = ""
+    due: int | None = None
 
 
 class Carrier:
@@ -90,6 +92,22 @@ class Carrier:
         finally:
             ends(token)
             self._tell(run_id, cancelled)
+
+    async def enqueue(self, opened: Opened) -> PipelineResult[Any, Any] | None:
+        """Record that a run is to begin in the hands of a worker, with the job that asks for it.
+
+        Returns:
+            Its result, where a hook ended it before it began.
+        """
+        ending = await self._start(opened)
+        recorder = opened.run.recorder
+        assert recorder is not None
+        if ending is not None:
+            return await self._end(opened, ending)
+        recorder.ask_for(opened.job)
+        recorder.change(StatusChange("queued"))
+        await recorder.commit(sure=True)
+        return None
 
     async def cancel(self, run_id: str, reason: str) -> PipelineResult[Any, Any] | None:
         """Cancel a run that this runner carries and return its result; None if it carries no such run."""
@@ -171,7 +189,7 @@ class Carrier:
         except RunError as error:
             return Ending("failed", error=error)
         if isinstance(outcome, Suspended):
-            return Ending("paused", pending=outcome.requests)
+            return Ending("paused", pending=outcome.requests, due=outcome.due)
         return Ending("completed", outcome)
 
     async def _end(self, opened: Opened, ending: Ending) -> PipelineResult[Any, Any]:
@@ -197,6 +215,7 @@ class Carrier:
             pending=ending.pending,
             error=ending.error,
             reason=ending.reason,
+            wakes_at=None if ending.due is None else moment(ending.due),
             _live=_live(opened) if ending.status == "paused" and run.recorder is None else None,
         )
         try:
@@ -234,8 +253,11 @@ class Carrier:
                 result = replace(result, status="failed", output=None, error=result.error or failure)
                 body = _told(result)
             recorder.append("run.ended", "", body)
-        elif not recorder.pending:
-            recorder.append("run.paused", "", b"{}")
+        else:
+            if not recorder.pending:
+                recorder.append("run.paused", "", b"{}")
+            if result.wakes_at is not None:
+                recorder.ask_for(opened.job._replace(due=microseconds(result.wakes_at)))
         recorder.change(StatusChange(result.status))
         await recorder.commit(sure=True)
         return result
@@ -294,5 +316,5 @@ def _whole(shown_as: object) -> PipelineResult[Any, Any]:
 def _spoiled(result: PipelineResult[Any, Any], raised: HookFailed | StopPipeline) -> PipelineResult[Any, Any]:
     """Return the result of a run whose last hook raised."""
     if isinstance(raised, StopPipeline):
-        return replace(result, status="stopped", output=None, pending=(), reason=raised.reason)
-    return replace(result, status="failed", output=None, pending=(), error=raised)
+        return replace(result, status="stopped", output=None, pending=(), wakes_at=None, reason=raised.reason)
+    return replace(result, status="failed", output=None, pending=(), wakes_at=None, error=raised)

@@ -20,7 +20,7 @@ from flujo.engine.run import Frame, Run
 from flujo.engine.threads import Threads
 from flujo.errors import InputError, PlanChanged, RunBusy, RunConflict, UnknownRun
 from flujo.journal.events import Event
-from flujo.journal.store import JournalStore, RunRecord, StatusChange
+from flujo.journal.store import Job, JournalStore, RunRecord, StatusChange
 from flujo.pipeline.context import PipelineContext, clone
 from flujo.plan.codec import Unrecordable, codec_for
 from flujo.plan.plan import Plan
@@ -38,12 +38,14 @@ class Opened:
         frame: Its outermost place.
         value: Its input.
         resumed: Whether it goes on rather than begins.
+        job: What workers are asked, should it have to go on later.
     """
 
     run: Run
     frame: Frame
     value: Any
     resumed: bool
+    job: Job
     started: Callable[[Recorder, Any, PipelineContext], bytes] | None = None
 
     @property
@@ -64,7 +66,7 @@ class Opened:
         run, frame = self.run.heir(), self.frame
         ended = Frame(run, "", frame.context, frame.tracker, frame.slots)
         ended.usage = frame.usage
-        return Opened(run, ended, self.value, self.resumed, self.started)
+        return Opened(run, ended, self.value, self.resumed, self.job, self.started)
 
 
 def record_start(opened: Opened, value: Any) -> None:
@@ -109,6 +111,18 @@ class Stored:
         """The body of the event the run began with."""
         return self.recall.notes[""][0].body
 
+    @property
+    def job(self) -> Job:
+        """What workers are asked for this run to go on now."""
+        record, facts = self.record, self.facts
+        queue = queue_of(record.pipeline, record.fingerprint)
+        return Job(record.run_id, queue, 0, facts.get("priority", 0), facts.get("tenant", ""))
+
+
+def queue_of(pipeline: str, fingerprint: str) -> str:
+    """Return the queue of a plan's runs: only workers that have the plan can carry them on."""
+    return f"{pipeline[:100]}@{fingerprint[:12]}"
+
 
 class Opener:
     """Opens the runs of one runner."""
@@ -139,6 +153,9 @@ class Opener:
         run_id: str | None,
         labels: Mapping[str, str],
         observe: Observe,
+        *,
+        tenant: str = "",
+        priority: int = 0,
     ) -> Opened:
         """Open a run that begins now.
 
@@ -157,12 +174,14 @@ class Opener:
             recorder.change(
                 StatusChange("running", owner_of(recorder.token), self._plan.name, self._fingerprint)
             )
+        job = Job(run_id, queue_of(self._plan.name, self._fingerprint), 0, priority, tenant)
         return Opened(
             run,
             Frame(run, "", started, None, {}),
             value,
             resumed=False,
-            started=partial(self._started, labels, value),
+            job=job,
+            started=partial(self._started, labels, job, value),
         )
 
     def given(self, value: Any) -> Any:
@@ -174,7 +193,7 @@ class Opener:
         run = self._run(run_id, live.recall, None, observe)
         run.views.update(live.views)
         run.earlier = live.steps
-        return Opened(run, Frame(run, "", live.context, None, {}), live.value, resumed=True)
+        return Opened(run, Frame(run, "", live.context, None, {}), live.value, True, Job(run_id, ""))
 
     async def stored(self, known: Stored, observe: Observe) -> Opened:
         """Open a run that is in the store."""
@@ -182,13 +201,13 @@ class Opener:
         run = self._run(known.record.run_id, known.recall, recorder, observe)
         context = restore(self._plan.context_model, known.facts["context"])
         value = await self._value(recorder, known.facts)
-        return Opened(run, Frame(run, "", context, Tracker(context), {}), value, resumed=True)
+        return Opened(run, Frame(run, "", context, Tracker(context), {}), value, True, known.job)
 
     def blind(self, known: Stored) -> Opened:
         """Open a run whose input and context this plan cannot read, only for it to be ended."""
         run = self._run(known.record.run_id, known.recall, self._writer(known), None)
         context = self._plan.context_model.model_construct()
-        return Opened(run, Frame(run, "", context, None, {}), None, resumed=True)
+        return Opened(run, Frame(run, "", context, None, {}), None, True, known.job)
 
     async def find(self, run_id: str) -> Stored:
         """Return a run of the store.
@@ -282,7 +301,13 @@ class Opener:
         return context.model_copy(deep=True)
 
     def _started(
-        self, labels: Mapping[str, str], given: Any, recorder: Recorder, value: Any, context: PipelineContext
+        self,
+        labels: Mapping[str, str],
+        job: Job,
+        given: Any,
+        recorder: Recorder,
+        value: Any,
+        context: PipelineContext,
     ) -> bytes:
         try:
             known_as = snapshot(context)
@@ -297,6 +322,10 @@ class Opener:
             body += b'"given":"%b",' % sha256(self._dumped(given)).hexdigest().encode()
         if labels:
             body += b'"labels":%b,' % to_json(dict(labels))
+        if job.tenant:
+            body += b'"tenant":%b,' % to_json(job.tenant)
+        if job.priority:
+            body += b'"priority":%d,' % job.priority
         return body + recorder.written(self._dumped(value)) + b"}"
 
     def _dumped(self, value: Any) -> bytes:

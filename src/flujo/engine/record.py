@@ -13,7 +13,7 @@ from pydantic_core import from_json, to_json
 
 from flujo.errors import PlanChanged, RecordError, RunTaken
 from flujo.journal.events import GENESIS, Event, EventKind, link
-from flujo.journal.store import Batch, JournalStore, StatusChange
+from flujo.journal.store import Batch, Job, JournalStore, StatusChange
 from flujo.pipeline.info import NO_USAGE, Usage
 from flujo.plan.codec import Codec
 from flujo.plan.types import type_name
@@ -100,8 +100,8 @@ class Recorder:
     """
 
     __slots__ = (
-        "_cache", "_change", "_clock", "_given_up", "_last", "_payloads", "_wait", "head", "pending",
-        "run_id", "seq", "store", "token",
+        "_cache", "_change", "_clock", "_given_up", "_jobs", "_last", "_payloads", "_received", "_wait",
+        "head", "pending", "run_id", "seq", "store", "token",
     )  # fmt: skip
 
     def __init__(
@@ -125,6 +125,8 @@ class Recorder:
         self._wait = wait
         self._payloads: list[tuple[bytes, bytes]] = []
         self._cache: list[tuple[str, bytes]] = []
+        self._jobs: list[Job] = []
+        self._received: list[str] = []
         self._change: StatusChange | None = None
         self._last: asyncio.Future[None] | None = None
         self._given_up = False
@@ -146,6 +148,14 @@ class Recorder:
         """Queue a cached result."""
         self._cache.append((key, value))
 
+    def ask_for(self, job: Job) -> None:
+        """Ask workers, with the events queued now, to carry the run on."""
+        self._jobs.append(job)
+
+    def receive(self, signal: str) -> None:
+        """Say that the run takes a kept event in, with the events queued now."""
+        self._received.append(signal)
+
     def change(self, change: StatusChange) -> None:
         """Say what becomes of the run's record with the events queued now.
 
@@ -161,6 +171,9 @@ class Recorder:
         if self._given_up:
             raise RunTaken(f"run {self.run_id} has ended; this step was given up")
         batch = Batch(self.run_id, self.token, self.pending, self._change, self._payloads, self._cache)
+        if self._jobs or self._received:
+            batch = batch._replace(jobs=self._jobs, received=self._received)
+            self._jobs, self._received = [], []
         self.pending, self._change = [], None
         if self._payloads or self._cache:
             self._payloads, self._cache = [], []
@@ -205,8 +218,10 @@ class Recorder:
             self._cache,
             self._change,
         )
+        heir._jobs, heir._received = self._jobs, self._received
         heir._last = self._last
         self.pending, self._payloads, self._cache, self._change = [], [], [], None
+        self._jobs, self._received = [], []
         self._given_up = True
         return heir
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json, to_json
 
 from flujo.engine.record import Note, Recall
-from flujo.engine.run import Run, Suspended
+from flujo.engine.run import Run, Suspended, microseconds
 from flujo.errors import RecordError, RequestDenied
 from flujo.journal.store import JournalStore
 from flujo.pipeline.waits import Action, Approval, RequestKind
@@ -263,6 +263,11 @@ def _declared(schema: Any) -> frozenset[str]:
     return frozenset(found)
 
 
-def moment(microseconds: int) -> datetime:
+def moment(at: int) -> datetime:
     """Return a time of the journal as a datetime in UTC."""
-    return datetime.fromtimestamp(microseconds / 1e6, UTC)
+    return datetime.fromtimestamp(at / 1e6, UTC)
+
+
+def is_late(request: Approval, now: int) -> bool:
+    """Say whether the time for an answer is over."""
+    return request.deadline is not None and now >= microseconds(request.deadline)

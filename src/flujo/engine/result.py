@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Generic, Literal, NamedTuple, overload
 
 from typing_extensions import TypeVar
@@ -115,6 +116,7 @@ class PipelineResult(Generic[Out, Context]):
         pending: What it waits for, while paused.
         error: Why it failed or was cancelled.
         reason: The reason a stop or a cancellation was given.
+        wakes_at: While paused, when it goes on by itself in the hands of a worker.
     """
 
     run_id: str
@@ -126,6 +128,7 @@ class PipelineResult(Generic[Out, Context]):
     pending: tuple[Approval, ...] = ()
     error: FlujoError | None = None
     reason: str = ""
+    wakes_at: datetime | None = None
     _live: object = field(default=None, repr=False, compare=False)
 
     @property

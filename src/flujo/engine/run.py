@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -23,13 +24,31 @@ Walk = Callable[["Frame", Any], Awaitable[Any]]
 """What a node is compiled to: it is given a place and an input, and gives an output or Suspended."""
 
 
+def microseconds(at: datetime) -> int:
+    """Return a time as the journal writes it: in microseconds since the Unix epoch."""
+    return round(at.timestamp() * 1e6)
+
+
 class Suspended:
-    """The outcome of a node that waits: it travels up as a value, so that siblings may go on."""
+    """The outcome of a node that waits: it travels up as a value, so that siblings may go on.
 
-    __slots__ = ("requests",)
+    Attributes:
+        requests: What it waits for.
+        due: When it goes on by itself, in microseconds since the Unix epoch; None if it does not.
+    """
 
-    def __init__(self, *requests: Approval) -> None:
+    __slots__ = ("due", "requests")
+
+    def __init__(self, *requests: Approval, due: int | None = None) -> None:
         self.requests = requests
+        dues = [microseconds(one.deadline) for one in requests if one.deadline is not None]
+        self.due = min(dues if due is None else [due, *dues], default=None)
+
+    @staticmethod
+    def together(waits: Sequence[Suspended]) -> Suspended:
+        """Return several waits as one."""
+        due = min((one.due for one in waits if one.due is not None), default=None)
+        return Suspended(*(request for one in waits for request in one.requests), due=due)
 
 
 class Run:
@@ -38,6 +57,8 @@ class Run:
     Attributes:
         id: Its name.
         recall: What its journal knew when this process took it on; falsy parts cost nothing.
+        parks: Whether a wait for time ends this process's part, for a worker to go on later.
+        received: The ids of the kept events that it has taken in.
         recorder: The writer of its journal; None without a store.
         observe: Takes what happens, for streams; None when nobody looks.
         steps: The steps that ended, in order.
@@ -49,7 +70,7 @@ class Run:
 
     __slots__ = (
         "cache", "choices", "clock", "done", "earlier", "given_up", "id", "live_notes", "notes", "observe",
-        "recorder", "steps", "threads", "views", "waiting_inside", "yielded",
+        "parks", "received", "recorder", "steps", "threads", "views", "waiting_inside", "yielded",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +98,8 @@ class Run:
         self.views: dict[str, PipelineContext] = {}
         self.yielded = 0.0
         self.given_up = False
+        self.parks = False
+        self.received: set[str] = set()
         self.waiting_inside = {
             address.partition("#")[0]: address
             for address, known in recall.notes.items()
@@ -117,6 +140,7 @@ class Run:
         )
         run.steps = list(self.steps)
         run.earlier = self.earlier
+        run.received = self.received
         self.given_up = True
         return run
 

@@ -13,6 +13,7 @@ from flujo.engine.answers import choose, judged
 from flujo.engine.build import Build, output_check
 from flujo.engine.carry import Carrier
 from flujo.engine.clock import Clock, SystemClock
+from flujo.engine.dispatch import Woken, deliver, due_of
 from flujo.engine.history import stored_result
 from flujo.engine.hooks import Hook, Hooks
 from flujo.engine.opened import Live, Opened, Opener, Stored
@@ -25,6 +26,7 @@ from flujo.errors import (
     PlanChanged,
     ResumeError,
     RunBusy,
+    RunTaken,
     UnknownRequest,
     UnknownRun,
 )
@@ -157,6 +159,53 @@ class Flujo(Generic[In, Out, Context]):
         """
         return await self._begin(input, context, run_id, labels, None)
 
+    async def start_async(
+        self,
+        input: In,
+        *,
+        context: PipelineContext | None = None,
+        run_id: str | None = None,
+        labels: Mapping[str, str] = NO_LABELS,
+        tenant: str = "",
+        priority: int = 0,
+    ) -> str:
+        """Record a run for a worker to carry it out, and return its id at once.
+
+        The run and the job that asks for it are committed together. A run of this name that exists already
+        is one and the same.
+
+        Args:
+            input: What the first node takes.
+            context: The context that the run begins with.
+            run_id: The run's name.
+            labels: Recorded with the run's beginning, for whoever looks for it later.
+            tenant: On whose behalf it runs; limits may be set by it.
+            priority: Runs with a higher one are taken first.
+
+        Raises:
+            ConfigError: The runner has no store that workers could reach.
+            InputError: The input or the context does not fit the pipeline.
+            RunConflict: The name stands for a run with another input.
+            StoreError: The store failed; whether the run was recorded can be asked by its name.
+        """
+        from flujo.journal.memory import MemoryStore
+
+        if self.store is None or isinstance(self.store, MemoryStore):
+            raise ConfigError(
+                "start_async() leaves the run to a worker, which cannot reach this runner's memory",
+                fix='make the runner with state="flujo_ops.db", or the URL of a PostgreSQL database',
+            )
+        self._check_input(input)
+        if run_id is not None and await self._is_same(run_id, input):
+            return run_id
+        opened = self._opener.new(input, context, run_id, labels, None, tenant=tenant, priority=priority)
+        try:
+            await self._carrier.enqueue(opened)
+        except RunTaken:  # somebody else began a run of this name in the same moment
+            if not await self._is_same(opened.run.id, input):
+                raise
+        return opened.run.id
+
     async def stream_async(
         self,
         input: In,
@@ -242,6 +291,8 @@ class Flujo(Generic[In, Out, Context]):
     async def answer(self, run_id: str, decision: Decision, *, request: str | None = None) -> Approval:
         """Record a decision without going on with the run; return the request that it answers.
 
+        The run is queued for a worker; where there is none, whoever resumes it goes on.
+
         Raises:
             UnknownRun: No run of the store has this id.
             UnknownRequest: It waits for no such request.
@@ -252,25 +303,51 @@ class Flujo(Generic[In, Out, Context]):
         opened = await self._opener.stored(known, None)
         asked = self._note_answer(opened, known.recall, decision, request)
         assert opened.run.recorder is not None
-        opened.run.recorder.change(StatusChange("paused"))
+        opened.run.recorder.change(StatusChange("queued"))
+        opened.run.recorder.ask_for(opened.job)
         await opened.run.recorder.commit(sure=True)
         return asked
 
-    async def signal(self, run_id: str, event: str, payload: Value = None) -> PipelineResult[Out, Context]:
-        """Deliver an event to a run that waits for it, and go on with the run.
+    async def signal(self, run_id: str, event: str, payload: Value = None) -> None:
+        """Deliver an event to a run; it is kept until the run comes to where it waits for it.
+
+        A worker then goes on with the run; where there is none, whoever resumes it. Of several events of
+        one name, each :class:`WaitForEvent` takes the earliest that is left and came before its deadline.
 
         Raises:
             UnknownRun: No run of the store has this id.
-            UnknownRequest: The run does not wait for this event.
+            ResumeError: It has ended.
+            UnknownRequest: The pipeline waits for no such event.
             AnswerRejected: The payload does not fit what is awaited.
         """
         known = await self._opener.find(run_id)
-        for address, notes in known.recall.notes.items():
-            asked = [note for note in notes if note.kind in ("request", "answer")]
-            if asked and asked[-1].kind == "request" and asked[-1].body["name"] == event:
-                decision = Decision("edit", payload, actor="", channel="signal")
-                return await self.resume_async(run_id, decision, request=address)
-        raise UnknownRequest(f"run {run_id} does not wait for the event {event!r}")
+        assert self.store is not None
+        await deliver(self.store, self.plan, known, event, payload, clock=self._clock)
+
+    async def carry_on(self, run_id: str, *, take_over: bool = False) -> Woken:
+        """Go on with a run as a worker does: if there is something to go on with, and as long as that lasts.
+
+        Unlike :meth:`resume_async`, it does not wait for a :class:`Sleep` to end: the run is paused, and a
+        job is left for when it is due.
+
+        Args:
+            run_id: The run.
+            take_over: See :meth:`resume_async`.
+
+        Raises:
+            FlujoError: As :meth:`resume_async`.
+        """
+        known = await self._opener.find(run_id)
+        assert self.store is not None
+        due = due_of(known, await self.store.signals(run_id))
+        if due is None or due > self._clock.now():
+            return Woken(None, due)
+        if self._carrier.carries(run_id):
+            raise RunBusy(f"run {run_id} is being carried on in this process", fix="await it, or cancel it")
+        await self._opener.check(known, take_over=take_over)
+        opened = await self._opener.stored(known, None)
+        opened.run.parks = True
+        return Woken(await self._carrier.carry(opened))
 
     async def pending(self, run_id: str) -> tuple[Approval, ...]:
         """Return what a run of the store waits for, in the order it was asked."""
@@ -338,18 +415,28 @@ class Flujo(Generic[In, Out, Context]):
         labels: Mapping[str, str],
         observe: Callable[[RunEvent], None] | None,
     ) -> PipelineResult[Any, Any]:
-        if self._input_check is not None and not isinstance(value, self._input_check):
-            raise InputError(
-                f"the input is {type_name(type(value))}, but the pipeline takes "
-                f"{type_name(self.plan.root.input_type)}",
-                fix="convert it first, or change the annotation of the first step",
-            )
+        self._check_input(value)
         if run_id is not None:
             known = await self._named(run_id)
             if known is not None:
                 self._opener.check_same_input(known, value)
                 return await self._go_on_stored(known, ..., None, False, observe)
         return await self._carrier.carry(self._opener.new(value, context, run_id, labels, observe))
+
+    def _check_input(self, value: Any) -> None:
+        if self._input_check is not None and not isinstance(value, self._input_check):
+            raise InputError(
+                f"the input is {type_name(type(value))}, but the pipeline takes "
+                f"{type_name(self.plan.root.input_type)}",
+                fix="convert it first, or change the annotation of the first step",
+            )
+
+    async def _is_same(self, run_id: str, value: Any) -> bool:
+        """Say whether a run of this name exists; raise RunConflict where it began with another input."""
+        known = await self._named(run_id)
+        if known is not None:
+            self._opener.check_same_input(known, value)
+        return known is not None
 
     async def _named(self, run_id: str) -> Stored | None:
         if self.store is None or await self.store.run(run_id) is None:

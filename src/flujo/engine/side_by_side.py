@@ -146,7 +146,7 @@ async def _all(lanes: list[Lane], limit: int | None, *, collect: bool, views: bo
     for lane in lanes:
         if views and lane.frame.run.recorder is None:
             lane.frame.run.views[lane.frame.prefix] = lane.frame.context
-    return Suspended(*(request for one in waiting for request in one.requests))
+    return Suspended.together(waiting)
 
 
 async def _in_group(lanes: list[Lane], carry: Callable[[Lane], Any], limit: int) -> list[Any]:

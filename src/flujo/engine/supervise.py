@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 GRACE = 0.05
 """Seconds that steps have to end after a cancellation; then they are given up."""
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, Any]) -> AsyncGenerator[None]:
+    """Do something aside for as long as a block lasts; its failure ends the block."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            aside = group.create_task(work)
+            try:
+                yield
+            finally:
+                aside.cancel()
+    except BaseExceptionGroup as several:
+        if len(several.exceptions) == 1:
+            alone = several.exceptions[0]
+            raise alone from alone.__cause__
+        raise
 
 
 class Supervised:

@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from flujo.engine.build import condition
+from flujo.engine.dispatch import arrived
 from flujo.engine.effects import importable
-from flujo.engine.requests import accepted, answer_to, ask, asked
+from flujo.engine.requests import accepted, answer_to, ask, asked, is_late
 from flujo.engine.run import Frame, Run, Suspended, Walk
 from flujo.errors import WaitTimedOut
 from flujo.pipeline.context import fork
@@ -48,7 +49,7 @@ def compile_human(plan: PlanHuman, on_deny: Walk | None, on_timeout: Walk | None
         answer = answer_to(run, address) if address in run.notes else None
         if answer is None:
             waiting = asked(run, address) or await ask_them(frame, address, value)
-            if not _is_late(run, waiting):
+            if not is_late(waiting.requests[0], run.clock.now()):
                 return waiting
             answer = _time_out(run, address)
         match answer["action"]:
@@ -88,9 +89,10 @@ def compile_event(plan: PlanEvent, on_timeout: Walk | None) -> Walk:
         answer = answer_to(run, address) if address in run.notes else None
         if answer is None:
             waiting = asked(run, address) or wait_for_it(run, address)
-            if not _is_late(run, waiting):
+            answer = await arrived(run, waiting.requests[0], node.event, codec)
+            if answer is None and not is_late(waiting.requests[0], run.clock.now()):
                 return waiting
-            answer = _time_out(run, address)
+            answer = answer or _time_out(run, address)
         if answer["action"] != "timeout":
             return accepted(answer, codec, address)
         if on_timeout is None:
@@ -104,11 +106,6 @@ def _deadline(run: Run, timeout: timedelta | None) -> int | None:
     return None if timeout is None else run.clock.now() + int(timeout.total_seconds() * 1e6)
 
 
-def _is_late(run: Run, waiting: Suspended) -> bool:
-    deadline = waiting.requests[0].deadline
-    return deadline is not None and run.clock.now() > deadline.timestamp() * 1e6
-
-
 def _time_out(run: Run, address: str) -> dict[str, Any]:
     answer = {"action": "timeout", "value": None, "reason": "", "actor": "", "channel": "clock"}
     run.note("answer", address, answer)
@@ -116,7 +113,10 @@ def _time_out(run: Run, address: str) -> dict[str, Any]:
 
 
 def compile_sleep(plan: PlanSleep) -> Walk:
-    """Return the walk of a Sleep: its due time is recorded when it begins."""
+    """Return the walk of a Sleep: its due time is recorded when it begins.
+
+    In a worker's hands the run is put down until then; elsewhere the process waits.
+    """
     label = plan.label
     microseconds = int(plan.node.duration.total_seconds() * 1e6)
 
@@ -129,6 +129,8 @@ def compile_sleep(plan: PlanSleep) -> Walk:
         await run.commit()
         left = (due - run.clock.now()) / 1e6
         if left > 0:
+            if run.parks:
+                return Suspended(due=due)
             await run.clock.sleep(left)
         return value
 

@@ -71,7 +71,55 @@ class WorkerRecord(NamedTuple):
     silent_for: float | None
 
 
-class JobTable(Protocol):
+class ScheduleRow(NamedTuple):
+    """What is to begin at set times.
+
+    Attributes:
+        name: Its name among all.
+        pipeline: The pipeline whose runs it begins.
+        next: The first time that was not seen to yet, in microseconds since the Unix epoch.
+        spec: The rest, as JSON.
+    """
+
+    name: str
+    pipeline: str
+    next: int
+    spec: str
+
+
+class Board(Protocol):
+    """What a store knows of its queues, its workers and its schedules."""
+
+    async def counts(self, now: int) -> list[QueueCount]:
+        """Return how each queue stands."""
+        ...
+
+    async def workers(self) -> list[WorkerRecord]:
+        """Return the workers that look for jobs, or died without saying that they do no more."""
+        ...
+
+    async def put_schedule(self, row: ScheduleRow) -> bool:
+        """Add a schedule; return whether its name was free."""
+        ...
+
+    async def schedules(self, due: int | None = None) -> list[ScheduleRow]:
+        """Return the schedules by name, or those whose next time is not after ``due``."""
+        ...
+
+    async def move_schedule(self, row: ScheduleRow, seen: int) -> bool:
+        """Change a schedule's next time and the rest, if its next time is ``seen``; return whether it was."""
+        ...
+
+    async def drop_schedule(self, name: str) -> bool:
+        """Remove a schedule; return whether there was one."""
+        ...
+
+    async def close(self) -> None:
+        """Release what is held open."""
+        ...
+
+
+class JobTable(Board, Protocol):
     """Hands the jobs of a store out, each to one worker, in one step with what the worker is done with."""
 
     async def exchange(
@@ -106,18 +154,6 @@ class JobTable(Protocol):
 
     async def recover(self, is_alive: Callable[[str], bool]) -> int:
         """Hand back what dead workers hold; return how many jobs that were."""
-        ...
-
-    async def counts(self, now: int) -> list[QueueCount]:
-        """Return how each queue stands."""
-        ...
-
-    async def workers(self) -> list[WorkerRecord]:
-        """Return the workers that look for jobs, or died without saying that they do no more."""
-        ...
-
-    async def close(self) -> None:
-        """Release what the table holds open."""
         ...
 
 

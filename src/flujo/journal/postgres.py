@@ -47,6 +47,10 @@ class PostgresStore:
         patience: How many seconds to wait for a server that is away before ``StoreUnavailable`` is raised.
         readers: How many connections may read at a time.
 
+    Attributes:
+        place: What it is called in messages: host, port and database.
+        url: The database; it may hold a password.
+
     Raises:
         ConfigError: The URL cannot be read, or asyncpg is not installed (the extra ``postgres``).
     """
@@ -57,7 +61,7 @@ class PostgresStore:
         if readers < 1:
             raise ConfigError(f"readers={readers!r}: nothing could be read", fix="allow at least one")
         self.place = place_of(url)
-        self._url = url
+        self.url = url
         self._patience = patience
         self._readers = readers
         self._lock = Lock()
@@ -82,7 +86,7 @@ class PostgresStore:
         found: list[Event] = []
         while True:
             wanted = CHUNK if limit is None else min(CHUNK, limit - len(found))
-            rows = await self._rows("events_after", run_id, after, wanted)
+            rows = await self.rows("events_after", run_id, after, wanted)
             found.extend(map(Event._make, rows))
             if len(rows) < CHUNK:
                 return found
@@ -96,7 +100,7 @@ class PostgresStore:
         live = LivePart(record)
         before = LAST
         while True:
-            rows = await self._rows("events_before", run_id, before, CHUNK)
+            rows = await self.rows("events_before", run_id, before, CHUNK)
             live.add(map(Event._make, rows))
             if len(rows) < CHUNK:
                 return live.events()
@@ -104,7 +108,7 @@ class PostgresStore:
 
     async def run(self, run_id: str) -> RunRecord | None:
         """Return a run's record, or None."""
-        rows = await self._rows("run", run_id)
+        rows = await self.rows("run", run_id)
         return RunRecord(*rows[0]) if rows else None
 
     async def runs(self, query: RunQuery) -> RunPage:
@@ -116,28 +120,28 @@ class PostgresStore:
         found: list[RunRecord] = []
         for status in dict.fromkeys(query.status or ("",)):
             name = "runs_by_status" if status else "runs"
-            rows = await self._rows(name, *shared, status, query.prefix, query.limit + 1)
+            rows = await self.rows(name, *shared, status, query.prefix, query.limit + 1)
             found += [RunRecord(*row) for row in rows]
         found.sort(key=lambda record: (record.created_at, record.run_id), reverse=True)
         return cut(found, query.limit)
 
     async def orphans(self) -> list[str]:
         """Return the ids that events are kept under without a run's record."""
-        return [run_id for (run_id,) in await self._rows("orphans")]
+        return [run_id for (run_id,) in await self.rows("orphans")]
 
     async def payload(self, digest: bytes) -> bytes:
         """Return the payload with this SHA-256; raise ``ChainBroken`` if it is missing or changed."""
-        rows = await self._rows("payload", digest)
+        rows = await self.rows("payload", digest)
         return intact(digest, rows[0][0] if rows else None)
 
     async def cached(self, key: str) -> bytes | None:
         """Return what was remembered under a cache key, or None."""
-        rows = await self._rows("cached", key)
+        rows = await self.rows("cached", key)
         return rows[0][0] if rows else None
 
     async def signals(self, run_id: str) -> list[Signal]:
         """Return the events that are kept for a run, in the order they came."""
-        return [Signal(*row) for row in await self._rows("signals", run_id)]
+        return [Signal(*row) for row in await self.rows("signals", run_id)]
 
     async def close(self) -> None:
         """Commit what is queued and release the connections; closing twice is allowed."""
@@ -148,7 +152,12 @@ class PostgresStore:
             home.finish()
             await asyncio.to_thread(home.thread.join)
 
-    async def _rows(self, name: str, *values: object) -> list[tuple[Any, ...]]:
+    async def rows(self, name: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return what one of the named queries gives; for what stands beside the store, on its connections.
+
+        Raises:
+            StoreError: The server refuses, or cannot be reached.
+        """
         home = self._home or self._open()
         return await home.do(home.fetch(self._sql[name], values))
 
@@ -157,7 +166,7 @@ class PostgresStore:
             if self._closed:
                 raise _closed(self.place)
             if self._home is None:
-                self._home = _Home(self._url, self.place, self._patience, self._readers)
+                self._home = _Home(self.url, self.place, self._patience, self._readers)
                 finalize(self, self._home.finish)
             return self._home
 

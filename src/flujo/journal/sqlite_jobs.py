@@ -7,9 +7,18 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from flujo.journal.jobs import JobTable, Limits, Postponed, QueueCount, Taken, WorkerRecord, chosen
+from flujo.journal.jobs import (
+    JobTable,
+    Limits,
+    Postponed,
+    QueueCount,
+    ScheduleRow,
+    Taken,
+    WorkerRecord,
+    chosen,
+)
 from flujo.journal.scripts import queries
 from flujo.journal.sqlite_file import open_file, store_error
 from flujo.journal.store import Job
@@ -137,6 +146,26 @@ class SQLiteJobs(JobTable):
             return [*known.values()]
 
         return await self._do(read)
+
+    async def put_schedule(self, row: ScheduleRow) -> bool:
+        """Add a schedule; return whether its name was free."""
+        return bool(await self._rows("put_schedule", row))
+
+    async def schedules(self, due: int | None = None) -> list[ScheduleRow]:
+        """Return the schedules by name, or those that are due."""
+        rows = await (self._rows("schedules") if due is None else self._rows("due_schedules", (due,)))
+        return [ScheduleRow(*row) for row in rows]
+
+    async def move_schedule(self, row: ScheduleRow, seen: int) -> bool:
+        """Change a schedule's next time and the rest, if its next time is ``seen``; return whether it was."""
+        return bool(await self._rows("move_schedule", (row.next, row.spec, row.name, seen)))
+
+    async def drop_schedule(self, name: str) -> bool:
+        """Remove a schedule; return whether there was one."""
+        return bool(await self._rows("drop_schedule", (name,)))
+
+    async def _rows(self, query: str, values: Sequence[str | int] = ()) -> list[Sequence[Any]]:
+        return await self._do(lambda connection: connection.execute(self._sql[query], values).fetchall())
 
     async def close(self) -> None:
         """Release the connection."""

@@ -62,7 +62,8 @@ async def carry_on(
             case request, Decision() as decision:
                 result = await runner.resume_async(run_id, decision, request=request.address)
             case _, Signal(name, payload):
-                result = await runner.signal(run_id, name, payload)
+                await runner.signal(run_id, name, payload)
+                result = await runner.resume_async(run_id)
             case _, Late(seconds):
                 clock.advance(seconds)
                 result = await runner.resume_async(run_id)

@@ -14,10 +14,10 @@ CREATE INDEX signals_by_run ON signals (run_id, at);
 
 -- `next` is the first time that has not been seen to; `spec` holds the rest, as JSON.
 CREATE TABLE schedules (
-    name  text COLLATE "C" NOT NULL PRIMARY KEY,
-    queue text   NOT NULL,
-    next  bigint NOT NULL,
-    spec  text   NOT NULL
+    name     text COLLATE "C" NOT NULL PRIMARY KEY,
+    pipeline text   NOT NULL,
+    next     bigint NOT NULL,
+    spec     text   NOT NULL
 );
 
 CREATE INDEX schedules_by_next ON schedules (next);

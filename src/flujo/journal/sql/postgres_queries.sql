@@ -162,20 +162,20 @@ SELECT
 FROM procrastinate_workers AS worker ORDER BY worker.id
 
 -- name: put_schedule
-INSERT INTO schedules (name, queue, next, spec) VALUES ($1, $2, $3, $4)
+INSERT INTO schedules (name, pipeline, next, spec) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING name
 
 -- name: schedules
-SELECT name, queue, next, spec FROM schedules ORDER BY name
+SELECT name, pipeline, next, spec FROM schedules ORDER BY name
 
 -- name: due_schedules
-SELECT name, queue, next, spec FROM schedules WHERE next <= $1 ORDER BY next, name
+SELECT name, pipeline, next, spec FROM schedules WHERE next <= $1 ORDER BY next, name
 
 -- name: move_schedule
 -- Only the one who saw to the times up to `next` moves it.
-UPDATE schedules SET next = $1 WHERE name = $2 AND next = $3
+UPDATE schedules SET next = $1, spec = $2 WHERE name = $3 AND next = $4 RETURNING name
 
 -- name: drop_schedule
-DELETE FROM schedules WHERE name = $1
+DELETE FROM schedules WHERE name = $1 RETURNING name
 
 -- name: try_slot
 -- A slot of a limit is a lock of the session: the server takes it back when the worker dies.

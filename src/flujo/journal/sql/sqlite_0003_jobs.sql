@@ -37,10 +37,10 @@ CREATE TABLE workers (
 
 -- `next` is the first time that has not been seen to; `spec` holds the rest, as JSON.
 CREATE TABLE schedules (
-    name  TEXT    NOT NULL PRIMARY KEY,
-    queue TEXT    NOT NULL,
-    next  INTEGER NOT NULL,
-    spec  TEXT    NOT NULL
+    name     TEXT    NOT NULL PRIMARY KEY,
+    pipeline TEXT    NOT NULL,
+    next     INTEGER NOT NULL,
+    spec     TEXT    NOT NULL
 );
 
 CREATE INDEX schedules_by_next ON schedules (next);

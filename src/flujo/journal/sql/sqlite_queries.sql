@@ -146,17 +146,17 @@ DELETE FROM workers WHERE name = ?
 SELECT name, queues, concurrency, began_at FROM workers ORDER BY began_at, name
 
 -- name: put_schedule
-INSERT INTO schedules (name, queue, next, spec) VALUES (?, ?, ?, ?)
+INSERT INTO schedules (name, pipeline, next, spec) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING name
 
 -- name: schedules
-SELECT name, queue, next, spec FROM schedules ORDER BY name
+SELECT name, pipeline, next, spec FROM schedules ORDER BY name
 
 -- name: due_schedules
-SELECT name, queue, next, spec FROM schedules WHERE next <= ? ORDER BY next, name
+SELECT name, pipeline, next, spec FROM schedules WHERE next <= ? ORDER BY next, name
 
 -- name: move_schedule
 -- Only the one who saw to the times up to `next` moves it.
-UPDATE schedules SET next = ? WHERE name = ? AND next = ?
+UPDATE schedules SET next = ?, spec = ? WHERE name = ? AND next = ? RETURNING name
 
 -- name: drop_schedule
-DELETE FROM schedules WHERE name = ?
+DELETE FROM schedules WHERE name = ? RETURNING name
