@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flujo.cli import groups
+from flujo.cli import groups, operations
 from flujo.cli.door import Door
 from flujo.cli.options import InputFile, InputText, InputWord, Json, Quiet, Store, Stream, Target, Trace
 
@@ -66,6 +66,15 @@ def run(
             show_default=False,
         ),
     ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Leave it to a worker, and print the run's id.")
+    ] = False,
+    tenant: Annotated[
+        str, typer.Option("--tenant", metavar="TENANT", help="With --detach: on whose behalf.")
+    ] = "",
+    priority: Annotated[
+        int, typer.Option("--priority", metavar="N", help="With --detach: higher goes first.")
+    ] = 0,
     durability: Annotated[
         str | None,
         typer.Option(
@@ -79,19 +88,14 @@ def run(
     trace: Trace = False,
 ) -> int:
     """Run a pipeline, and record the run."""
-    from flujo.cli.carry import Show, run_target
+    from flujo.cli.carry import Begun, Show, begin, run_target
     from flujo.cli.config import load_config
     from flujo.cli.inputs import Given
 
     config = load_config(store=store, durability=durability, trace=trace or None)
-    return run_target(
-        target,
-        config,
-        given=Given(word, input, input_file),
-        context=context,
-        run_id=run_id,
-        show=Show.of(config, as_json=as_json, stream=stream, quiet=quiet),
-    )
+    show = Show.of(config, as_json=as_json, stream=stream, quiet=quiet)
+    begun = Begun(target, Given(word, input, input_file), context, run_id, tenant, priority)
+    return begin(begun, config, show) if detach else run_target(begun, config, show)
 
 
 @app.command()
@@ -222,5 +226,7 @@ def _file(store: Path | str) -> Path:
 
 app.add_typer(groups.runs, name="runs")
 app.add_typer(groups.approvals, name="approvals")
+app.add_typer(operations.worker, name="worker")
+app.add_typer(operations.schedule, name="schedule")
 app.add_typer(groups.audit, name="audit")
 app.add_typer(groups.config, name="config")

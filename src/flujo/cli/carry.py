@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from flujo.cli.config import Config
 from flujo.cli.outcome import command, outcome_code, tell
-from flujo.cli.output import Fault, colored, note, report, traced, user_code
+from flujo.cli.output import DONE, Fault, colored, emit, emit_json, note, report, traced, user_code
 from flujo.cli.targets import Target, load_target
 from flujo.engine.identity import new_run_id
 from flujo.engine.result import Finished, PipelineResult, RunEvent, StepCompleted
@@ -22,6 +22,7 @@ from flujo.errors import ConfigError, StoreError
 from flujo.journal.memory import MemoryStore
 from flujo.journal.sqlite import SQLiteStore
 from flujo.journal.urls import place_of
+from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.node import Node
 from flujo.plan.plan import Plan
 
@@ -50,27 +51,67 @@ class Show:
 Start = Callable[[Flujo[Any, Any]], AsyncIterator[RunEvent]]
 
 
-def run_target(
-    text: str,
-    config: Config,
-    *,
-    given: Given,
-    context: str | None,
-    run_id: str | None,
-    show: Show,
-) -> int:
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a run is to begin with, as it was typed."""
+
+    target: str
+    given: Given
+    context: str | None = None
+    run_id: str | None = None
+    tenant: str = ""
+    priority: int = 0
+
+
+def begin(begun: Begun, config: Config, show: Show) -> int:
+    """Leave a run of a target to a worker, print its id, and return what the command exits with.
+
+    Raises:
+        FlujoError: The target, the input or the store cannot be used.
+    """
+    target, runner, value, context = _read(begun, config)
+
+    async def start() -> str:
+        try:
+            return await runner.start_async(
+                value,
+                context=context,
+                run_id=begun.run_id,
+                labels=target.labels,
+                tenant=begun.tenant,
+                priority=begun.priority,
+            )
+        finally:
+            await runner.close()
+
+    with user_code():
+        run_id = asyncio.run(start())
+    if show.as_json:
+        emit_json({"run_id": run_id, "status": "queued"}, line=show.stream)
+        return DONE
+    emit(run_id)
+    if not show.quiet:
+        note(f"a worker will carry it on; look: {command('runs', 'show', run_id, *tail_of(runner, config))}")
+    return DONE
+
+
+def _read(begun: Begun, config: Config) -> tuple[Target, Flujo[Any, Any], Any, PipelineContext | None]:
+    from flujo.cli.inputs import read_context, read_input
+
+    with user_code():
+        target = load_target(begun.target, names=config.targets, folder=config.folder)
+        runner = runner_of(target, config)
+        return target, runner, read_input(runner.plan, begun.given), read_context(runner.plan, begun.context)
+
+
+def run_target(begun: Begun, config: Config, show: Show) -> int:
     """Begin a run of a target, and return what the command exits with.
 
     Raises:
         FlujoError: The target, the input or the store cannot be used.
     """
-    from flujo.cli.inputs import read_context, read_input
-
-    with user_code():
-        target = load_target(text, names=config.targets, folder=config.folder)
-        runner = runner_of(target, config)
-        value, begun_with = read_input(runner.plan, given), read_context(runner.plan, context)
-    name = run_id or new_run_id()
+    target, runner, value, begun_with = _read(begun, config)
+    name = begun.run_id or new_run_id()
     if runner.store is None and not show.quiet:
         note("this runner has no store: nothing is recorded, and the run cannot be resumed")
     return carry(

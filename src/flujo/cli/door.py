@@ -20,6 +20,12 @@ _MISSING = re.compile(r"No such option: --(\w+)")
 _FORMS = ("tree", "mermaid", "svg")  # of `flujo show`; json is an option, too
 
 
+def _whole(words: list[str]) -> list[str]:
+    """Return a command line with the command that is meant where none is: ``flujo worker app:pipeline``."""
+    named = words[1:2] and words[1] in ("run", "status", "--help", "-h")
+    return ["worker", "run", *words[1:]] if words[:1] == ["worker"] and not named else words
+
+
 class Door(TyperGroup):
     """The root of the commands: turns errors into the envelope and the exit codes of `docs/cli.md`."""
 
@@ -33,7 +39,7 @@ class Door(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        words = sys.argv[1:] if args is None else list(args)
+        words = _whole(sys.argv[1:] if args is None else list(args))
         options = words[: words.index("--")] if "--" in words else words
         try:
             code = super().main(

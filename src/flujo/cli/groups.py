@@ -134,6 +134,29 @@ def runs_resume(
     )
 
 
+@runs.command("signal")
+def runs_signal(
+    run: RunId,
+    event: Annotated[str, typer.Argument(metavar="EVENT", help="The event's name.", show_default=False)],
+    payload: Annotated[
+        str,
+        typer.Option("--payload", metavar="JSON", help="What comes with it; `@PATH` reads a file."),
+    ] = "null",
+    target: OtherTarget = None,
+    store: Store = None,
+    as_json: Json = False,
+    trace: Trace = False,
+) -> int:
+    """Deliver an event to a run.
+
+    It is kept until the run comes to where it waits for it.
+    """
+    from flujo.cli.config import load_config
+    from flujo.cli.runs import signal_run
+
+    return signal_run(load_config(store=store), run, event, payload=payload, target=target, as_json=as_json)
+
+
 @runs.command("cancel")
 def runs_cancel(
     run: RunId,

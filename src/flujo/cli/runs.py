@@ -13,6 +13,7 @@ from typing import Any, cast, get_args
 
 from flujo.cli.carry import Show, carry, runner_of, tail_of
 from flujo.cli.config import Config
+from flujo.cli.inputs import read_value
 from flujo.cli.outcome import approval_json, command, outcome_code, tell, waiting_lines
 from flujo.cli.output import DONE, emit, emit_json, note, user_code
 from flujo.cli.reading import begun_with, body_of, find_run, opened, since
@@ -265,3 +266,27 @@ def cancel_run(
     else:
         note(f"cancelled{f': {reason}' if reason else ''}  (run {record.run_id})")
     return DONE if result.status == "cancelled" else outcome_code(result)
+
+
+def signal_run(
+    config: Config, typed: str, event: str, *, payload: str, target: str | None, as_json: bool
+) -> int:
+    """Deliver an event to a run, and return what the command exits with."""
+    record, found, _ = asyncio.run(_found(config, typed, target))
+    value = read_value(payload, "--payload")
+
+    async def deliver(runner: Flujo[Any, Any]) -> None:
+        try:
+            await runner.signal(record.run_id, event, value)
+        finally:
+            await runner.close()
+
+    with user_code():
+        runner = _matching(found, record, config)
+        asyncio.run(deliver(runner))
+    following = command("runs", "resume", record.run_id, *tail_of(runner, config, target))
+    if as_json:
+        emit_json({"run_id": record.run_id, "event": event, "next": following})
+    else:
+        note(f"delivered: {event}\nwithout a worker, go on: {following}")
+    return DONE

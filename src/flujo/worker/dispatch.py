@@ -10,7 +10,7 @@ from typing import Protocol
 from flujo.journal.store import Job
 
 Carry = Callable[[Job, bool], Awaitable[int | None]]
-"""Carries a job out, and gives when it is to come again (in microseconds since 1970), or None when it is done.
+"""Carries a job out; gives when it is to come again (microseconds since 1970), or None when it is done.
 The flag says that the worker which had it before is known to be gone."""
 
 

@@ -1,0 +1,200 @@
+"""The commands of operators: workers and schedules."""
+
+from typing import Annotated
+
+import typer
+
+from flujo.cli.groups import help_alone
+from flujo.cli.options import InputText, Json, Store, Target, Trace
+
+Targets = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="TARGET",
+        help="The pipelines it carries on; all of `[targets]` in flujo.toml when left out.",
+        show_default=False,
+    ),
+]
+ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="The schedule.", show_default=False)]
+
+
+worker = typer.Typer(help="Carry on the runs that are due.", rich_markup_mode=None)
+schedule = typer.Typer(
+    help="Begin runs at set times.", invoke_without_command=True, callback=help_alone, rich_markup_mode=None
+)
+
+
+@worker.callback()
+def _worker() -> None:  # pyright: ignore[reportUnusedFunction]  # typer calls it
+    """Carry on the runs that are due: new, answered, timed ones, and those whose worker died."""
+
+
+@worker.command("run")
+def worker_run(
+    targets: Targets = None,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", "-c", metavar="N", min=1, help="How many runs at once.")
+    ] = 10,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--limit", metavar="PIPELINE=N", help="At most N runs of a pipeline at once, over all workers."
+        ),
+    ] = None,
+    tenant: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tenant", metavar="TENANT=N", help="At most N runs of a tenant at once, over all workers."
+        ),
+    ] = None,
+    each_tenant: Annotated[
+        int | None,
+        typer.Option("--each-tenant", metavar="N", min=1, help="The same for every tenant not named."),
+    ] = None,
+    grace: Annotated[
+        float, typer.Option("--grace", metavar="SECONDS", min=0, help="How long runs may end after SIGTERM.")
+    ] = 30.0,
+    stalled_after: Annotated[
+        float,
+        typer.Option(
+            "--stalled-after", metavar="SECONDS", min=1, help="When a worker not heard of counts as dead."
+        ),
+    ] = 30.0,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="Serve /healthz and /metrics here.",
+            show_default=False,
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option("--host", metavar="HOST", help="On this address.")] = "127.0.0.1",
+    store: Store = None,
+    trace: Trace = False,
+) -> int:
+    """Carry on what is due, until SIGTERM or Ctrl-C.
+
+    Then runs in hand may end within the grace; the rest is handed back, and nothing is lost.
+    """
+    from flujo.cli.config import load_config
+    from flujo.cli.workers import Offer, serve
+
+    return serve(
+        load_config(store=store, trace=trace or None),
+        targets or (),
+        Offer(
+            concurrency=concurrency,
+            pipelines=limit or (),
+            tenants=tenant or (),
+            each_tenant=each_tenant,
+            grace=grace,
+            stalled_after=stalled_after,
+            host=host,
+            port=port,
+        ),
+    )
+
+
+@worker.command("status")
+def worker_status(store: Store = None, as_json: Json = False, trace: Trace = False) -> int:
+    """Show who works, and what waits for a worker."""
+    from flujo.cli.config import load_config
+    from flujo.cli.workers import show_status
+
+    return show_status(load_config(store=store), as_json=as_json)
+
+
+@schedule.command("add")
+def schedule_add(
+    target: Target,
+    cron: Annotated[
+        str, typer.Option("--cron", metavar="CRON", help="When: minute, hour, day, month, weekday.")
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", metavar="NAME", help="Its name; the pipeline's when left out.", show_default=False
+        ),
+    ] = None,
+    timezone: Annotated[
+        str, typer.Option("--timezone", "-z", metavar="ZONE", help="Whose hours they are.")
+    ] = "UTC",
+    input: InputText = None,
+    missed: Annotated[
+        str,
+        typer.Option(
+            "--missed",
+            metavar="once|all|skip",
+            help="What to do about times when no worker was there: one run for the last, one for each, none.",
+        ),
+    ] = "once",
+    tenant: Annotated[str, typer.Option("--tenant", metavar="TENANT", help="On whose behalf.")] = "",
+    priority: Annotated[int, typer.Option("--priority", metavar="N", help="Higher goes first.")] = 0,
+    store: Store = None,
+    as_json: Json = False,
+    trace: Trace = False,
+) -> int:
+    """Let runs of a pipeline begin at set times.
+
+    A worker that carries the pipeline begins them, each once, however many workers there are.
+    """
+    from flujo.cli.config import load_config
+    from flujo.cli.schedules import add
+
+    return add(
+        load_config(store=store),
+        target,
+        cron=cron,
+        name=name,
+        timezone=timezone,
+        given=input,
+        missed=missed,
+        tenant=tenant,
+        priority=priority,
+        as_json=as_json,
+    )
+
+
+@schedule.command("list")
+def schedule_list(store: Store = None, as_json: Json = False, trace: Trace = False) -> int:
+    """List the schedules, and when each begins a run next."""
+    from flujo.cli.config import load_config
+    from flujo.cli.schedules import show
+
+    return show(load_config(store=store), as_json=as_json)
+
+
+@schedule.command("pause")
+def schedule_pause(
+    name: ScheduleName, store: Store = None, as_json: Json = False, trace: Trace = False
+) -> int:
+    """Let it rest: no run begins."""
+    from flujo.cli.config import load_config
+    from flujo.cli.schedules import set_paused
+
+    return set_paused(load_config(store=store), name, paused=True, as_json=as_json)
+
+
+@schedule.command("resume")
+def schedule_resume(
+    name: ScheduleName, store: Store = None, as_json: Json = False, trace: Trace = False
+) -> int:
+    """Take it up again, from the next time on."""
+    from flujo.cli.config import load_config
+    from flujo.cli.schedules import set_paused
+
+    return set_paused(load_config(store=store), name, paused=False, as_json=as_json)
+
+
+@schedule.command("remove")
+def schedule_remove(
+    name: ScheduleName, store: Store = None, as_json: Json = False, trace: Trace = False
+) -> int:
+    """Remove it; runs that it began go on."""
+    from flujo.cli.config import load_config
+    from flujo.cli.schedules import remove
+
+    return remove(load_config(store=store), name, as_json=as_json)
