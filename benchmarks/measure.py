@@ -18,12 +18,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from benchmarks.server import database
 from benchmarks.workloads import SYSTEMS, WORKLOADS, System
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Meter:
 
     Args:
         folder: where the workload may put its database.
+        url: the PostgreSQL database that it writes to; empty for one in the folder.
         seconds: no further round begins once this long has passed since the first counted one.
         rounds: exactly so many counted rounds instead, for what is a difference of two such processes.
         kilobytes: the weight of the text that a context carries, in thousands of characters.
@@ -52,12 +54,14 @@ class Meter:
         self,
         folder: Path,
         *,
+        url: str = "",
         seconds: float = 0.15,
         rounds: int | None = None,
         kilobytes: int = 100,
         profile: "Profile | None" = None,
     ) -> None:
         self.database = folder / "bench.db"
+        self.url = url
         self.text = "The text of a long document, in lines of fifty ch\n" * (kilobytes * 20)
         self.cpu = 0.0
         self.wall = 0.0
@@ -146,14 +150,19 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     """
     workload = WORKLOADS[arguments.workload]
     module = importlib.import_module(f"benchmarks.systems.{arguments.system}")
-    if reason := module.UNSUPPORTED.get(workload.function):
+    if reason := module.UNSUPPORTED.get(workload.function) or module.UNSUPPORTED.get(workload.database):
         raise Unsupported(reason)
     profile = _profile() if arguments.calls else None
-    with tempfile.TemporaryDirectory(
-        prefix="flujo-bench-", dir=arguments.dir, ignore_cleanup_errors=True
-    ) as folder:
+    server = database(arguments.server) if workload.database == "postgres" else nullcontext("")
+    with (
+        tempfile.TemporaryDirectory(
+            prefix="flujo-bench-", dir=arguments.dir, ignore_cleanup_errors=True
+        ) as folder,
+        server as url,
+    ):
         meter = Meter(
             Path(folder),
+            url=url,
             seconds=arguments.seconds,
             rounds=arguments.rounds,
             kilobytes=arguments.kilobytes,
@@ -297,6 +306,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--kilobytes", type=int, default=100, help="the weight of a context")
     parser.add_argument("--calls", action="store_true", help="count function calls instead of time")
     parser.add_argument("--top", type=int, default=0, help="with --calls, name the most called functions")
+    parser.add_argument("--server", default="", help="the URL of the PostgreSQL server")
     parser.add_argument("--dir", help="where databases are put (default: the system's temporary folder)")
     return parser.parse_args()
 

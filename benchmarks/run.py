@@ -23,7 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -32,6 +33,7 @@ if __package__ in (None, ""):  # started as a file
     sys.path.insert(0, str(ROOT))
 
 from benchmarks.report import print_details, print_profile, print_results, print_scaling  # noqa: E402
+from benchmarks.server import serving  # noqa: E402
 from benchmarks.workloads import SCALING, SYSTEMS, WORKLOADS  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -74,7 +76,8 @@ def main() -> None:
         (RESULTS / "scaling.json").write_text(json.dumps(scaling, indent=1) + "\n")
         print_scaling(scaling)
         return
-    rows, details, left_out, failures = measure_all(options)
+    with _server(options):
+        rows, details, left_out, failures = measure_all(options)
     (RESULTS / "latest.json").write_text(json.dumps(rows, indent=1) + "\n")
     (RESULTS / "details.json").write_text(json.dumps(details, indent=1) + "\n")
     print_results(rows)
@@ -82,6 +85,17 @@ def main() -> None:
     for reason in (*left_out, *failures):
         print(reason)
     sys.exit(1 if failures else 0)
+
+
+@contextmanager
+def _server(options: argparse.Namespace) -> Generator[None]:
+    """Serve PostgreSQL for the workloads that write to it."""
+    options.server = ""
+    if not any(WORKLOADS[workload].database == "postgres" for workload in options.workloads):
+        yield
+        return
+    with serving(options.dir) as options.server:
+        yield
 
 
 def measure_all(options: argparse.Namespace) -> tuple[list[Row], list[Found], list[str], list[str]]:
@@ -123,9 +137,12 @@ def _most_repeats(so_far: list[Found]) -> int:
 
 
 def _measure(system: str, workload: str, options: argparse.Namespace, *, also_on_disk: bool) -> Found:
-    """One repeat; a durable one is measured in memory, and the first few on disk as well."""
+    """One repeat; one that writes a file is measured in memory, and the first few on disk as well."""
     begin = time.monotonic()
-    if not WORKLOADS[workload].durable or options.dir or not MEMORY.is_dir():
+    database = WORKLOADS[workload].database
+    if database == "postgres":
+        found = _worker(system, workload, "--server", options.server)
+    elif not database or options.dir or not MEMORY.is_dir():
         found = _worker(system, workload, folder=options.dir)
     else:
         found = _worker(system, workload, folder=MEMORY)
@@ -168,10 +185,10 @@ def _details(row: Row, repeats: list[Found], options: argparse.Namespace) -> Fou
     try:
         # Where a process takes long, a tenth of the size tells as much.
         size = WORKLOADS[workload].size // (10 if repeats[0]["seconds"] > SLOW else 1)
-        details["calls"] = round(
-            _worker(system, workload, "--calls", rounds=1, size=size)["calls"]["per_unit"], 1
-        )
-        if WORKLOADS[workload].durable and workload != "resume_1000":  # it records a run in each round
+        counted = _worker(system, workload, "--calls", "--server", options.server, rounds=1, size=size)
+        details["calls"] = round(counted["calls"]["per_unit"], 1)
+        resumed = WORKLOADS[workload].function == "resume"  # it records a run in each round
+        if WORKLOADS[workload].database == "sqlite" and not resumed:
             details |= _count_stored(system, workload, size, options.dir)
     except Failed as error:
         details["failed"] = str(error)

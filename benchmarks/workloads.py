@@ -19,7 +19,14 @@ before the next one starts:
 - `durable_concurrent_sqlite`: `concurrent_1000`, durable.
 - `resume_1000`: a run stopped after 1,000 recorded steps is resumed from the file and does the one step
   that is missing. The file is open and the pipeline is built before the clock starts.
+- `resume_10000`: the same after 10,000 steps.
 - `pause_resume_1000`: 1,000 runs at once ask a person and stop; then all 1,000 are answered and end.
+
+Durable, in a PostgreSQL server on the same machine (its defaults, on disk), whose own CPU is not counted:
+
+- `durable_postgres_100`, `durable_postgres_100kb`, `durable_concurrent_postgres` and
+  `pause_resume_1000_postgres`: as their namesakes. `raw` is one `INSERT` and commit a step by asyncpg, and
+  for concurrent runs many rows in one.
 
 Starting up:
 
@@ -30,6 +37,7 @@ Starting up:
 from dataclasses import dataclass
 from typing import Literal
 
+Database = Literal["", "sqlite", "postgres"]
 Unit = Literal["step", "turn", "branch", "run", "run resumed", "import"]
 
 
@@ -41,13 +49,13 @@ class Workload:
         function: the name of the coroutine function that every system module has for it.
         size: steps, turns, branches or runs, handed to that function.
         unit: what the reported times are per.
-        durable: whether a SQLite file is written, so that syncs, bytes and rows can be counted.
+        database: what is written, if anything; of a SQLite file, syncs, bytes and rows are counted.
     """
 
     function: str
     size: int
     unit: Unit
-    durable: bool = False
+    database: Database = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +78,16 @@ WORKLOADS: dict[str, Workload] = {
     "loop_1000": Workload("loop", 1000, "turn"),
     "parallel_1000": Workload("parallel", 1000, "branch"),
     "concurrent_1000": Workload("concurrent", 1000, "step"),
-    "durable_sqlite_100": Workload("durable", 100, "step", durable=True),
-    "durable_sqlite_100kb": Workload("durable_context", 100, "step", durable=True),
-    "durable_concurrent_sqlite": Workload("durable_concurrent", 1000, "step", durable=True),
-    "resume_1000": Workload("resume", 1000, "run resumed", durable=True),
-    "pause_resume_1000": Workload("pause_resume", 1000, "run", durable=True),
+    "durable_sqlite_100": Workload("durable", 100, "step", "sqlite"),
+    "durable_sqlite_100kb": Workload("durable_context", 100, "step", "sqlite"),
+    "durable_concurrent_sqlite": Workload("durable_concurrent", 1000, "step", "sqlite"),
+    "resume_1000": Workload("resume", 1000, "run resumed", "sqlite"),
+    "resume_10000": Workload("resume", 10_000, "run resumed", "sqlite"),
+    "pause_resume_1000": Workload("pause_resume", 1000, "run", "sqlite"),
+    "durable_postgres_100": Workload("durable", 100, "step", "postgres"),
+    "durable_postgres_100kb": Workload("durable_context", 100, "step", "postgres"),
+    "durable_concurrent_postgres": Workload("durable_concurrent", 1000, "step", "postgres"),
+    "pause_resume_1000_postgres": Workload("pause_resume", 1000, "run", "postgres"),
     "import": Workload("import", 1, "import"),
 }
 

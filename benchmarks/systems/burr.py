@@ -21,7 +21,7 @@ from burr.integrations.persisters.b_aiosqlite import AsyncSQLitePersister
 from benchmarks.measure import Meter
 from benchmarks.workloads import STEPS_PER_CONCURRENT_RUN
 
-UNSUPPORTED: dict[str, str] = {}
+UNSUPPORTED: dict[str, str] = {"postgres": "Burr's asynchronous persister takes no connection string"}
 
 
 @action(reads=["x"], writes=["x"])

@@ -1,4 +1,4 @@
-"""DBOS Transact: functions whose steps are recorded, here in SQLite.
+"""DBOS Transact: functions whose steps are recorded, in SQLite or PostgreSQL.
 
 Every workflow is stored, so the in-memory workloads are left out. The SQLite file is created with the
 write-ahead log, which DBOS itself leaves at the default, so that syncs cost everybody the same. Differences
@@ -76,11 +76,12 @@ async def asking_workflow() -> bool:
 
 @contextmanager
 def launched(meter: Meter) -> Generator[None]:
-    with closing(sqlite3.connect(meter.database)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
+    if not meter.url:
+        with closing(sqlite3.connect(meter.database)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
     config: DBOSConfig = {
         "name": "flujo-bench",
-        "system_database_url": f"sqlite:///{meter.database}",
+        "system_database_url": meter.url or f"sqlite:///{meter.database}",
         "log_level": "ERROR",
     }
     DBOS(config=config)

@@ -13,7 +13,8 @@ from typing import Any
 
 from benchmarks.measure import Meter
 from benchmarks.workloads import STEPS_PER_CONCURRENT_RUN
-from flujo import Flujo, HumanInput, Loop, Map, Pipeline, PipelineContext, SQLiteStore, step
+from flujo import Flujo, HumanInput, Loop, Map, Pipeline, PipelineContext, PostgresStore, SQLiteStore, step
+from flujo.journal import JournalStore
 
 UNSUPPORTED: dict[str, str] = {}
 
@@ -65,8 +66,8 @@ async def concurrent(meter: Meter, size: int) -> None:
 
 
 @asynccontextmanager
-async def opened(meter: Meter) -> AsyncGenerator[SQLiteStore]:
-    store = SQLiteStore(meter.database)
+async def opened(meter: Meter) -> AsyncGenerator[JournalStore]:
+    store = PostgresStore(meter.url) if meter.url else SQLiteStore(meter.database)
     try:
         yield store
     finally:

@@ -1,8 +1,9 @@
 """LangGraph: a `StateGraph` over a typed dictionary, compiled once.
 
-Durable runs use its `AsyncSqliteSaver` (which chooses the write-ahead log itself) with `durability="sync"`,
-so that a step is stored before the next one starts, like everybody's; its default writes in the background.
-Fan-out is by `Send`, a person is asked by `interrupt`, and a resumed run continues from its last checkpoint.
+Durable runs use its `AsyncSqliteSaver` (which chooses the write-ahead log itself) or `AsyncPostgresSaver`,
+with `durability="sync"`, so that a step is stored before the next one starts, like everybody's; its default
+writes in the background. Fan-out is by `Send`, a person is asked by `interrupt`, and a resumed run continues
+from its last checkpoint.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypedDict
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -96,7 +98,12 @@ async def concurrent(meter: Meter, size: int) -> None:
 
 
 @asynccontextmanager
-async def opened(meter: Meter) -> AsyncGenerator[AsyncSqliteSaver]:
+async def opened(meter: Meter) -> AsyncGenerator[BaseCheckpointSaver[Any]]:
+    if meter.url:
+        async with AsyncPostgresSaver.from_conn_string(meter.url) as saver:
+            await saver.setup()
+            yield saver
+        return
     async with AsyncSqliteSaver.from_conn_string(str(meter.database)) as saver:
         await saver.setup()
         await saver.conn.execute("PRAGMA synchronous=FULL")

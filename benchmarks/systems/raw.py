@@ -1,4 +1,4 @@
-"""Plain asyncio and sqlite3: what the work itself costs, with no library around it.
+"""Plain asyncio and sqlite3 (asyncpg for PostgreSQL): what the work itself costs, with no library around it.
 
 The floor that the other numbers stand on, not a rival: no validation, no hooks, no retry, no cancellation,
 no audit. One table of outputs per run and step is enough to resume. A single run commits on the event loop;
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.measure import Meter
+from benchmarks.systems import raw_postgres
 from benchmarks.workloads import STEPS_PER_CONCURRENT_RUN
 
 UNSUPPORTED: dict[str, str] = {}
@@ -93,6 +94,9 @@ async def run_durable(
 
 
 async def durable(meter: Meter, size: int) -> None:
+    if meter.url:
+        await raw_postgres.durable(meter, size)
+        return
     steps: list[Step] = [add] * size
     with opened(meter.database) as connection:
         for number in meter.rounds():
@@ -108,6 +112,9 @@ async def count(context: dict[str, object]) -> dict[str, object]:
 
 
 async def durable_context(meter: Meter, size: int) -> None:
+    if meter.url:
+        await raw_postgres.durable_context(meter, size)
+        return
     with opened(meter.database) as connection:
         for number in meter.rounds():
             context: dict[str, object] = {"text": meter.text, "counter": 0}
@@ -153,6 +160,9 @@ class GroupCommit:
 
 
 async def durable_concurrent(meter: Meter, size: int) -> None:
+    if meter.url:
+        await raw_postgres.durable_concurrent(meter, size)
+        return
     steps: list[Step] = [add] * STEPS_PER_CONCURRENT_RUN
 
     async def run(log: GroupCommit, name: str) -> int:
@@ -181,6 +191,10 @@ async def resume(meter: Meter, size: int) -> None:
 
 
 async def pause_resume(meter: Meter, size: int) -> None:
+    if meter.url:
+        await raw_postgres.pause_resume(meter, size)
+        return
+
     async def ask(log: GroupCommit, run: str, question: str) -> None:
         await log.append(run, 0, json.dumps({"question": question}))
 
