@@ -15,6 +15,45 @@ Targets = Annotated[
         show_default=False,
     ),
 ]
+Concurrency = Annotated[
+    int, typer.Option("--concurrency", "-c", metavar="N", min=1, help="How many runs at once.")
+]
+PipelineLimits = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit", metavar="PIPELINE=N", help="At most N runs of a pipeline at once, over all workers."
+    ),
+]
+TenantLimits = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tenant", metavar="TENANT=N", help="At most N runs of a tenant at once, over all workers."
+    ),
+]
+EachTenant = Annotated[
+    int | None, typer.Option("--each-tenant", metavar="N", min=1, help="The same for every tenant not named.")
+]
+Grace = Annotated[
+    float, typer.Option("--grace", metavar="SECONDS", min=0, help="How long runs may end after SIGTERM.")
+]
+StalledAfter = Annotated[
+    float,
+    typer.Option(
+        "--stalled-after", metavar="SECONDS", min=1, help="When a worker not heard of counts as dead."
+    ),
+]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        "--port",
+        metavar="PORT",
+        min=0,
+        max=65535,
+        help="Serve /healthz and /metrics here.",
+        show_default=False,
+    ),
+]
+Host = Annotated[str, typer.Option("--host", metavar="HOST", help="On this address.")]
 ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="The schedule.", show_default=False)]
 
 
@@ -24,54 +63,17 @@ schedule = typer.Typer(
 )
 
 
-@worker.callback()
-def _worker() -> None:  # pyright: ignore[reportUnusedFunction]  # typer calls it
-    """Carry on the runs that are due: new, answered, timed ones, and those whose worker died."""
-
-
 @worker.command("run")
 def worker_run(
     targets: Targets = None,
-    concurrency: Annotated[
-        int, typer.Option("--concurrency", "-c", metavar="N", min=1, help="How many runs at once.")
-    ] = 10,
-    limit: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--limit", metavar="PIPELINE=N", help="At most N runs of a pipeline at once, over all workers."
-        ),
-    ] = None,
-    tenant: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--tenant", metavar="TENANT=N", help="At most N runs of a tenant at once, over all workers."
-        ),
-    ] = None,
-    each_tenant: Annotated[
-        int | None,
-        typer.Option("--each-tenant", metavar="N", min=1, help="The same for every tenant not named."),
-    ] = None,
-    grace: Annotated[
-        float, typer.Option("--grace", metavar="SECONDS", min=0, help="How long runs may end after SIGTERM.")
-    ] = 30.0,
-    stalled_after: Annotated[
-        float,
-        typer.Option(
-            "--stalled-after", metavar="SECONDS", min=1, help="When a worker not heard of counts as dead."
-        ),
-    ] = 30.0,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            "--port",
-            metavar="PORT",
-            min=0,
-            max=65535,
-            help="Serve /healthz and /metrics here.",
-            show_default=False,
-        ),
-    ] = None,
-    host: Annotated[str, typer.Option("--host", metavar="HOST", help="On this address.")] = "127.0.0.1",
+    concurrency: Concurrency = 10,
+    limit: PipelineLimits = None,
+    tenant: TenantLimits = None,
+    each_tenant: EachTenant = None,
+    grace: Grace = 30.0,
+    stalled_after: StalledAfter = 30.0,
+    port: Port = None,
+    host: Host = "127.0.0.1",
     store: Store = None,
     trace: Trace = False,
 ) -> int:

@@ -49,7 +49,7 @@ def compile_human(plan: PlanHuman, on_deny: Walk | None, on_timeout: Walk | None
         answer = answer_to(run, address) if address in run.notes else None
         if answer is None:
             waiting = asked(run, address) or await ask_them(frame, address, value)
-            if not is_late(waiting.requests[0], run.clock.now()):
+            if not _is_late(run, waiting):
                 return waiting
             answer = _time_out(run, address)
         match answer["action"]:
@@ -90,7 +90,7 @@ def compile_event(plan: PlanEvent, on_timeout: Walk | None) -> Walk:
         if answer is None:
             waiting = asked(run, address) or wait_for_it(run, address)
             answer = await arrived(run, waiting.requests[0], node.event, codec)
-            if answer is None and not is_late(waiting.requests[0], run.clock.now()):
+            if answer is None and not _is_late(run, waiting):
                 return waiting
             answer = answer or _time_out(run, address)
         if answer["action"] != "timeout":
@@ -100,6 +100,11 @@ def compile_event(plan: PlanEvent, on_timeout: Walk | None) -> Walk:
         return await on_timeout(frame.inner(f"{address}/"), value)
 
     return event
+
+
+def _is_late(run: Run, waiting: Suspended) -> bool:
+    request = waiting.requests[0]
+    return request.deadline is not None and is_late(request, run.clock.now())
 
 
 def _deadline(run: Run, timeout: timedelta | None) -> int | None:
