@@ -1,6 +1,7 @@
 """Streams: what is told while a run is under way."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from flujo.engine.result import (
 )
 from flujo.errors import InputError
 from flujo.testing import VirtualClock
-from tests.engine.stores import Cut
+from tests.engine.stores import Cut, FullStore
 
 
 @step
@@ -197,3 +198,17 @@ async def test_reused_steps_are_not_told_again() -> None:
         "< dies_once 2",
         "finished completed 2",
     ]
+
+
+async def test_a_stream_that_is_left_when_its_run_has_failed_leaves_nothing_to_complain_of() -> None:
+    """Such as one among several in a task group: the error that ends them all is told by another."""
+    loop, complaints = asyncio.get_running_loop(), list[str]()
+    loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    stream = Flujo(add, state=FullStore(1)).stream_async(1)
+    await anext(stream)
+    for _ in range(20):
+        await asyncio.sleep(0)  # the run fails meanwhile
+    await stream.aclose()
+    del stream
+    gc.collect()
+    assert complaints == []

@@ -559,3 +559,5 @@ async def _streamed(
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # whoever closed the stream does not ask why the run failed
