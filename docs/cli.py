@@ -33,7 +33,7 @@ module counts as one that cannot be loaded, and a step fails. A failing command 
 | exit code | meaning |
 |---|---|
 | 0 | done; also when the run was stopped on purpose, which `stopped: reason` tells |
-| 1 | the run failed or was cancelled; the store or a file cannot be used |
+| 1 | the run failed or was cancelled; a replay or a comparison differs; the store or a file cannot be used |
 | 2 | usage: the words of the command line, the input, the settings, or a run or request that is not there |
 | 3 | the run waits for a person |
 | 4 | a person denied, or an answer was rejected; a rejected answer leaves the request open |

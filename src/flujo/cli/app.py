@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flujo.cli import groups, operations
+from flujo.cli import groups, operations, pasts
 from flujo.cli.door import Door
 from flujo.cli.options import InputFile, InputText, InputWord, Json, Quiet, Store, Stream, Target, Trace
 
@@ -224,7 +224,7 @@ def _file(store: Path | str) -> Path:
     return store
 
 
-app.add_typer(groups.runs, name="runs")
+app.add_typer(pasts.runs, name="runs")
 app.add_typer(groups.approvals, name="approvals")
 app.add_typer(operations.worker, name="worker")
 app.add_typer(operations.schedule, name="schedule")

@@ -191,9 +191,9 @@ def _labels(events: Sequence[Event]) -> dict[str, str]:
 
 def resume_run(config: Config, typed: str, *, target: str | None, take_over: bool, show: Show) -> int:
     """Go on with a run, and return what the command exits with."""
-    record, found, known = asyncio.run(_found(config, typed, target))
+    record, found, known = asyncio.run(found_run(config, typed, target))
     with user_code():
-        runner = _matching(found, record, config)
+        runner = matching(found, record, config)
     if record.status in ENDED and not show.quiet:
         note(f"run {record.run_id} has ended already; its result:")
     return carry(
@@ -206,7 +206,7 @@ def resume_run(config: Config, typed: str, *, target: str | None, take_over: boo
     )
 
 
-async def _found(config: Config, typed: str, target: str | None) -> tuple[RunRecord, Target, list[str]]:
+async def found_run(config: Config, typed: str, target: str | None) -> tuple[RunRecord, Target, list[str]]:
     """Return a run, its pipeline, and the steps its journal knows."""
     async with opened(config.store) as store:
         record = await find_run(store, typed)
@@ -235,7 +235,7 @@ def target_of(config: Config, labels: dict[str, str], record: RunRecord, given: 
     return load_target(name, names={}, folder=Path(labels.get("folder") or config.folder))
 
 
-def _matching(found: Target, record: RunRecord, config: Config) -> Flujo[Any, Any]:
+def matching(found: Target, record: RunRecord, config: Config) -> Flujo[Any, Any]:
     """Return the runner of a run's pipeline, refusing another pipeline at once."""
     runner = runner_of(found, config)
     if runner.plan.fingerprint != record.fingerprint and runner.plan.name != record.pipeline:
@@ -251,7 +251,7 @@ def cancel_run(
     config: Config, typed: str, *, reason: str, target: str | None, take_over: bool, as_json: bool
 ) -> int:
     """Cancel a run for good, and return what the command exits with."""
-    record, found, _ = asyncio.run(_found(config, typed, target))
+    record, found, _ = asyncio.run(found_run(config, typed, target))
 
     async def cancel(runner: Flujo[Any, Any]) -> Any:
         try:
@@ -260,7 +260,7 @@ def cancel_run(
             await runner.close()
 
     with user_code():
-        result = asyncio.run(cancel(_matching(found, record, config)))
+        result = asyncio.run(cancel(matching(found, record, config)))
     if as_json:
         tell(result, as_json=True, line=False, quiet=False, took=0.0)
     else:
@@ -272,7 +272,7 @@ def signal_run(
     config: Config, typed: str, event: str, *, payload: str, target: str | None, as_json: bool
 ) -> int:
     """Deliver an event to a run, and return what the command exits with."""
-    record, found, _ = asyncio.run(_found(config, typed, target))
+    record, found, _ = asyncio.run(found_run(config, typed, target))
     value = read_value(payload, "--payload")
 
     async def deliver(runner: Flujo[Any, Any]) -> None:
@@ -282,7 +282,7 @@ def signal_run(
             await runner.close()
 
     with user_code():
-        runner = _matching(found, record, config)
+        runner = matching(found, record, config)
         asyncio.run(deliver(runner))
     following = command("runs", "resume", record.run_id, *tail_of(runner, config, target))
     if as_json:

@@ -20,8 +20,12 @@ from flujo.plan.signature import Signature
 from flujo.plan.types import Type, members, plain
 
 if TYPE_CHECKING:
-    from flujo.engine.run import Frame
+    from flujo.engine.run import Frame, Walk
     from flujo.pipeline.info import StepInfo
+    from flujo.plan.nodes import PlanNode
+
+Around = Callable[["PlanNode", Callable[["PlanNode"], "Walk"]], "Walk"]
+"""What stands around every node: it is given the node and how it is compiled, and returns its walk."""
 
 Call = Callable[["Frame", PipelineContext, Any, "StepInfo | None"], Awaitable[Any]]
 Judge = Callable[["Frame", Any], Awaitable[Any]]
@@ -37,11 +41,13 @@ class Build:
         plan: The plan.
         hooks: The runner's hooks.
         durable: Whether runs are recorded in a store.
+        around: What stands around every node; None, as in all but replays and forks, costs nothing.
     """
 
     plan: Plan
     hooks: Hooks
     durable: bool
+    around: Around | None = None
 
     def codec(self, annotation: Type) -> Codec | None:
         """Return how values of a type are recorded; None where nothing is."""

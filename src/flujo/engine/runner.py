@@ -13,6 +13,7 @@ from flujo.engine.answers import choose, judged
 from flujo.engine.build import Build, output_check
 from flujo.engine.carry import Carrier
 from flujo.engine.clock import Clock, SystemClock
+from flujo.engine.differences import ReplayReport
 from flujo.engine.dispatch import Woken, deliver, due_of
 from flujo.engine.history import stored_result
 from flujo.engine.hooks import Hook, Hooks
@@ -112,6 +113,7 @@ class Flujo(Generic[In, Out, Context]):
         callbacks = (on_pipeline_start, pre_step_execution, post_step_execution, on_pipeline_end)
         build = Build(self.plan, Hooks.of(hooks, callbacks), durable=self.store is not None)
         self._opener = Opener(self.plan, self.store, clock=self._clock, durability=durability)
+        self._build = build
         self._carrier = Carrier(build, self._opener)
         self._input_check = output_check(self.plan.root.input_type)
 
@@ -358,6 +360,21 @@ class Flujo(Generic[In, Out, Context]):
         known = await self._opener.find(run_id)
         await self._opener.check(known, take_over=True)
         return await stored_result(self.plan, self._opener, known)
+
+    async def replay(self, run_id: str) -> ReplayReport:
+        """Let a recorded run go by again, every effect answered from its journal; compare what comes out.
+
+        No step and no hook is called, nobody waits, and nothing is written. The functions that decide
+        (``on``, ``until``, ``over``, the mappings of a sub-pipeline) are called again. A run that did not
+        complete is replayed as far as its journal goes.
+
+        Raises:
+            UnknownRun: No run of the store has this id.
+            ChainBroken: Its journal was changed.
+        """
+        from flujo.engine.replay import replay
+
+        return await replay(self._build, self._opener, self.store, run_id)
 
     # Ending
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -34,7 +35,8 @@ def compile_walk(node: PlanNode, build: Build) -> Walk:
     It gives the node's output, or Suspended when the node waits; failures are raised. Everything
     about the node that can be known beforehand is decided here, once.
     """
-    walk = _walk_of(node, build)
+    around = build.around
+    walk = _walk_of(node, build) if around is None else around(node, partial(_walk_of, build=build))
     kept = node.path in build.plan.kept and not isinstance(node, PlanSequence)
     return _keeping(walk, node.path) if kept else walk
 

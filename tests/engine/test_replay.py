@@ -1,0 +1,312 @@
+"""Replaying: a recorded run goes by again, answered from its journal alone."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from pydantic_core import from_json, to_json
+
+from flujo import (
+    Add,
+    Branch,
+    Decision,
+    Flujo,
+    HumanInput,
+    Loop,
+    Map,
+    MemoryStore,
+    Parallel,
+    PipelineContext,
+    SQLiteStore,
+    StepInfo,
+    StepResult,
+    StopPipeline,
+    SubPipeline,
+    Usage,
+    step,
+)
+from flujo.errors import ChainBroken, UnknownRun
+from flujo.journal.events import GENESIS, Event, link
+from flujo.journal.store import Batch, JournalStore, RunStatus, StatusChange
+from tests.crash.harness import Mortal, carry
+from tests.crash.scenario import RUN, a_clock
+from tests.crash.scenarios import SCENARIOS
+from tests.crash.witness import WITNESS
+from tests.golden.pipelines import GOLDEN
+from tests.golden.record import fixed_clock, payloads, record, runner
+
+
+async def rewritten(
+    source: JournalStore,
+    run_id: str,
+    change: Any = None,
+    upto: int | None = None,
+    status: RunStatus = "running",
+) -> MemoryStore:
+    """Return a store with a part of a run, its bodies changed where `change` gives another, and sound."""
+    record = await source.run(run_id)
+    assert record is not None
+    store, head, events = MemoryStore(), GENESIS, list[Event]()
+    for event in (await source.events(run_id))[:upto]:
+        facts = from_json(event.body)
+        body = to_json(change(event.kind, event.address, facts)) if change else event.body
+        head = link(head, run_id, event.seq, event.kind, event.address, event.at, body)
+        events.append(event._replace(body=body, hash=head))
+    now = StatusChange(status, "", record.pipeline, record.fingerprint)
+    await store.submit(Batch(run_id, "1", events, now, await payloads(source, events)))
+    return store
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_every_kind_of_run_replays_equal_and_so_does_each_beginning_of_it(name: str) -> None:
+    scenario, store = SCENARIOS[name], MemoryStore()
+    await carry(scenario, [Mortal(store)])
+    WITNESS.reset()
+    before = await store.events(RUN)
+    report = await scenario.runner(store, a_clock()).replay(RUN)
+    assert report.equal, report
+    assert report.status == scenario.ends
+    for upto in range(1, len(before)):
+        begun = await rewritten(store, RUN, upto=upto)
+        report = await scenario.runner(begun, a_clock()).replay(RUN)
+        assert report.equal, (upto, str(report))
+    assert {deed.what for deed in WITNESS.deeds} <= {"predicate", "prompt"}
+    assert await store.events(RUN) == before
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@pytest.mark.parametrize("name", GOLDEN)
+async def test_every_kept_journal_replays_equal(name: str, kind: str, tmp_path: Path) -> None:
+    store: JournalStore = MemoryStore() if kind == "memory" else SQLiteStore(tmp_path / "flujo_ops.db")
+    await record(name, store)
+    before = await store.events(name)
+    report = await runner(GOLDEN[name], store, fixed_clock()).replay(name)
+    assert report.equal, report
+    assert await store.events(name) == before
+    await store.close()
+
+
+class Score(PipelineContext):
+    points: Annotated[int, Add()] = 0
+
+
+CALLS: list[str] = []
+
+
+@step
+async def count(text: str, info: StepInfo) -> int:
+    CALLS.append(info.address)
+    info.report(Usage(1, 10, 5, Decimal("0.01")))
+    return await info.do("measure", measure, text)
+
+
+async def measure(text: str) -> int:
+    CALLS.append("measure")
+    return len(text)
+
+
+@step
+async def add(number: int, context: Score) -> int:
+    CALLS.append("add")
+    context.points += number
+    return number + 1
+
+
+@step
+async def spread(number: int) -> list[int]:
+    return [number, number * 2]
+
+
+DECIDES: dict[str, Any] = {"limit": 6, "case": "small", "scale": 1}
+"""What the functions beside the nodes decide by: changed between a run and its replay."""
+
+
+def enough(number: int) -> bool:
+    return bool(number >= DECIDES["limit"])
+
+
+def case(number: int) -> str:
+    return DECIDES["case"]
+
+
+def scaled(numbers: list[int]) -> list[int]:
+    return [number * DECIDES["scale"] for number in numbers]
+
+
+def noted(number: int, context: Score) -> int:
+    context.points += DECIDES["scale"]
+    return number
+
+
+pipeline = (
+    count
+    >> Loop(add, until=enough, max_turns=9)
+    >> Branch(on=case, cases={"small": add.named("little"), "large": add.named("much")}, name="route")
+    >> SubPipeline(add.named("inside") >> spread, input=noted, name="sub")
+    >> Map(add.named("each"), over=scaled, name="items")
+)
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    CALLS.clear()
+    for name, value in {"limit": 6, "case": "small", "scale": 1}.items():
+        monkeypatch.setitem(DECIDES, name, value)
+
+
+async def test_no_step_no_effect_and_no_hook_runs_and_what_was_answered_is_counted() -> None:
+    store, seen = MemoryStore(), list[StepResult]()
+
+    def look(result: StepResult, context: PipelineContext) -> None:
+        seen.append(result)
+
+    scored = Flujo(pipeline, state=store, context_model=Score, post_step_execution=look)
+    result = await scored.run_async("four", run_id="a")
+    assert result.success
+    CALLS.clear()
+    seen.clear()
+    report = await scored.replay("a")
+    assert (CALLS, seen) == ([], [])
+    assert report.equal
+    assert (report.steps, report.effects) == (len(result.steps), 1)
+    assert report.decisions == 8  # two turns, the loop, a case, the sub's input, the sub, the items, the map
+    assert str(report) == f"run a replays equal: {len(result.steps)} steps, 8 decisions"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "address", "kind"),
+    [
+        ("limit", 5, "loop[1]", "turn"),
+        ("limit", 7, "loop[2]", "turn"),
+        ("case", "large", "route", "choice"),
+        ("scale", 2, "sub[]", "context"),
+    ],
+)
+async def test_what_is_decided_otherwise_now_is_named(name: str, value: Any, address: str, kind: str) -> None:
+    scored = Flujo(pipeline, state=MemoryStore(), context_model=Score)
+    assert (await scored.run_async("four", run_id="a")).success
+    DECIDES[name] = value
+    report = await scored.replay("a")
+    assert report.first is not None
+    assert (report.first.address, report.first.kind) == (address, kind)
+    assert not report.equal
+    assert f"{address}: " in str(report)
+
+
+async def test_the_items_of_a_map_are_chosen_again() -> None:
+    scored = Flujo(spread >> Map(add, over=scaled, name="items"), state=MemoryStore())
+    await scored.run_async(3, run_id="a")
+    DECIDES["scale"] = 5
+    first = (await scored.replay("a")).first
+    assert first is not None
+    assert (first.address, first.kind, first.recorded, first.now) == ("items[]", "choice", [3, 6], [15, 30])
+    assert "15" not in str(first) + repr(first)
+
+
+CHANGES: Sequence[tuple[str, str, str, Any, str]] = [
+    ("node.completed", "loop", "output", 99, "output"),
+    ("turn", "loop[1]", "patch", {"points": {"set": 1}}, "context"),
+    ("node.completed", "sub", "usage", [9, 9, 9, "9"], "usage"),
+    ("run.ended", "", "output", [0], "output"),
+    ("run.ended", "", "status", "failed", "status"),
+    ("step.completed", "route/small/little", "output", 99, "choice"),
+    ("step.completed", "count", "usage", [7, 0, 0, "0"], "usage"),
+]
+
+
+@pytest.mark.parametrize(("kind", "address", "member", "value", "found"), CHANGES)
+async def test_what_was_recorded_otherwise_is_found(
+    kind: str, address: str, member: str, value: Any, found: str
+) -> None:
+    store = MemoryStore()
+    await Flujo(pipeline, state=store, context_model=Score).run_async("four", run_id="a")
+
+    def change(of: str, at: str, facts: dict[str, Any]) -> dict[str, Any]:
+        return {**facts, member: value} if (of, at) == (kind, address) else facts
+
+    status: RunStatus = "failed" if value == "failed" else "completed"
+    spoilt = await rewritten(store, "a", change, status=status)
+    first = (await Flujo(pipeline, state=spoilt, context_model=Score).replay("a")).first
+    if (kind, member) == ("step.completed", "usage"):  # nothing around it repeats it
+        assert first is None
+    else:
+        assert first is not None
+        assert first.kind == found
+
+
+async def test_a_recorded_decision_that_is_not_come_by_again_is_found() -> None:
+    store = MemoryStore()
+    await Flujo(pipeline, state=store, context_model=Score).run_async("four", run_id="a")
+
+    def change(of: str, at: str, facts: dict[str, Any]) -> dict[str, Any]:
+        return facts
+
+    spoilt = await rewritten(store, "a", change, status="completed")
+    events = await spoilt.events("a")
+    assert events
+    moved = MemoryStore()
+    head = GENESIS
+    kept: list[Event] = []
+    for event in events:
+        address = "loop[7]" if event.address == "loop[2]" else event.address
+        head = link(head, "a", event.seq, event.kind, address, event.at, event.body)
+        kept.append(event._replace(address=address, hash=head))
+    run = await store.run("a")
+    assert run is not None
+    await moved.submit(Batch("a", "1", kept, StatusChange("completed", "", run.pipeline, run.fingerprint)))
+    report = await Flujo(pipeline, state=moved, context_model=Score).replay("a")
+    assert [(one.address, one.kind) for one in report.differences] == [("loop[2]", "new")]
+
+
+@step
+async def stops(number: int) -> int:
+    raise StopPipeline("enough for today")
+
+
+@step
+async def denied_inside(number: int, info: StepInfo) -> int:
+    return await info.ask("may I?", int)
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_runs_that_did_not_complete_replay_as_far_as_they_went(kind: str, tmp_path: Path) -> None:
+    store: JournalStore = MemoryStore() if kind == "memory" else SQLiteStore(tmp_path / "flujo_ops.db")
+    stopped = Flujo(add >> stops, state=store)
+    assert (await stopped.run_async(1, run_id="stopped")).status == "stopped"
+    report = await stopped.replay("stopped")
+    assert (report.equal, report.unanswered, report.steps) == (True, ("stops",), 1)
+
+    waiting = Flujo(
+        Parallel(a=add >> HumanInput("ok?", schema=int, name="ask"), b=add.named("b")), state=store
+    )
+    assert (await waiting.run_async(1, run_id="paused")).status == "paused"
+    report = await waiting.replay("paused")
+    assert (report.equal, report.status, report.unanswered, report.steps) == (True, "paused", (), 2)
+
+    cancelled = await waiting.cancel("paused", "enough")
+    assert cancelled.status == "cancelled"
+    assert (await waiting.replay("paused")).equal
+
+    asking = Flujo(Parallel(a=denied_inside, b=add, on_failure="collect") >> tell, state=store)
+    await asking.run_async(1, run_id="denied")
+    assert (await asking.resume_async("denied", Decision("deny"))).success
+    assert (await asking.replay("denied")).equal
+    await store.close()
+
+
+@step
+async def tell(parts: dict[str, Any]) -> str:
+    return str(len(parts))
+
+
+async def test_what_cannot_be_replayed_is_refused() -> None:
+    store = MemoryStore()
+    scored = Flujo(pipeline, state=store, context_model=Score)
+    with pytest.raises(UnknownRun):
+        await scored.replay("a")
+    await scored.run_async("four", run_id="a")
+    store._events["a"][2] = store._events["a"][2]._replace(body=b"{}")  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(ChainBroken):
+        await scored.replay("a")
