@@ -111,11 +111,12 @@ def faults(result: PipelineResult[Any, Any], deeds: dict[tuple[str, str], list[s
         found.append(f"{result.run_id} is {result.status}")
         return found
     mine = {address: names for (run_id, address), names in deeds.items() if run_id == result.run_id}
+    output: list[str] = result.unwrap()
+    begun_once = mine.setdefault("once", [])  # one that was killed before it began is in doubt, too
+    if len(begun_once) > 1 or (not begun_once and SETTLED not in output):
+        found.append(f"{result.run_id}: the at-most-once step began {len(begun_once)} times")
     if len(mine) != EXECUTIONS:
         found.append(f"{result.run_id} has executed {sorted(mine)}")
-    if len(mine["once"]) != 1:
-        found.append(f"{result.run_id}: the at-most-once step began {len(mine['once'])} times")
-    output: list[str] = result.unwrap()
     kept = [mine["last"][-1]]
     if SETTLED not in output:
         kept += [names[-1] for address, names in mine.items() if address != "last"]

@@ -49,7 +49,7 @@ def runs_list(
             "--status",
             "-s",
             metavar="STATUS",
-            help="Only of this status, once or more: queued, running, paused, completed, failed, cancelled, stopped.",
+            help="Only of this status: queued, running, paused, completed, failed, cancelled, stopped.",
         ),
     ] = None,
     pipeline: Pipeline = "",
