@@ -127,7 +127,7 @@ class TestFence:
         heir = stale.heir("heir")
         futures = [store.submit(heir.batch()), *(store.submit(stale.batch()) for _ in range(3))]
         outcomes = await asyncio.gather(*futures, return_exceptions=True)
-        assert [type(outcome) for outcome in outcomes] == [type(None), RunTaken, RunTaken, RunTaken]
+        assert [type(outcome) for outcome in outcomes] == [tuple, RunTaken, RunTaken, RunTaken]
         assert [event.hash for event in (await store.events("run-1"))[1:]] == [heir.head]
 
     async def test_other_runs_are_not_affected(self, store: JournalStore) -> None:
@@ -168,7 +168,7 @@ class TestFence:
             store.submit(second.begin(StatusChange("running", pipeline="other"))),
             return_exceptions=True,
         )
-        assert [type(outcome) for outcome in outcomes] == [type(None), RunTaken]
+        assert [type(outcome) for outcome in outcomes] == [tuple, RunTaken]
         record = await store.run("run-1")
         assert record is not None
         assert record.pipeline == "triage"

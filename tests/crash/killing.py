@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn
 
 from flujo import SQLiteStore
-from flujo.journal.store import Batch, JournalStore
+from flujo.journal.store import Batch, Committed, JournalStore
 from tests.crash.harness import Carried, Life, Mortal, carry, drive, judge, undisturbed
 from tests.crash.scenario import BEGIN, RUN, Scenario, a_clock
 from tests.crash.scenarios import SCENARIOS
@@ -44,7 +44,7 @@ class Killed(Mortal):
         super().__init__(inner)
         self._kill = kill
 
-    def submit(self, batch: Batch) -> asyncio.Future[None]:
+    def submit(self, batch: Batch) -> Committed:
         last = self.commits + 1 == self._kill.at
         if last and self._kill.moment == "before commit":
             die()

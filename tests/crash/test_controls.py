@@ -8,7 +8,7 @@ import pytest
 from flujo import MemoryStore
 from flujo.engine.record import Recall, Recorder
 from flujo.journal.events import Event
-from flujo.journal.store import Batch
+from flujo.journal.store import Batch, Committed
 from tests.crash.harness import Mortal, carry, dying, judge, undisturbed
 from tests.crash.scenario import Scenario
 from tests.crash.scenarios import SCENARIOS
@@ -30,12 +30,12 @@ class Forgetful(MemoryStore):
         super().__init__()
         self.keeps = keeps
 
-    def submit(self, batch: Batch) -> asyncio.Future[None]:
+    def submit(self, batch: Batch) -> Committed:
         self.keeps -= 1
         if self.keeps >= 0:
             return super().submit(batch)
-        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        told.set_result(None)
+        told: Committed = asyncio.get_running_loop().create_future()
+        told.set_result(())
         return told
 
 

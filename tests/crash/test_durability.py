@@ -8,7 +8,7 @@ import pytest
 
 from flujo import Flujo, MemoryStore, Step, StepInfo
 from flujo.engine.result import Finished, StepCompleted
-from flujo.journal.store import Batch
+from flujo.journal.store import Batch, Committed
 from tests.crash.harness import Mortal, carry, judge, undisturbed
 from tests.crash.of_steps import charge, noted
 from tests.crash.scenario import RUN, Notes, a_clock
@@ -22,9 +22,9 @@ class Slow(Mortal):
     def __init__(self, kept: MemoryStore | None = None) -> None:
         super().__init__(kept or MemoryStore())
 
-    def submit(self, batch: Batch) -> asyncio.Future[None]:
+    def submit(self, batch: Batch) -> Committed:
         loop = asyncio.get_running_loop()
-        told: asyncio.Future[None] = loop.create_future()
+        told: Committed = loop.create_future()
 
         life = WITNESS.deeds
 
@@ -36,7 +36,7 @@ class Slow(Mortal):
             if told.cancelled():
                 return
             if error is None:
-                told.set_result(None)
+                told.set_result(done.result())
             else:
                 told.set_exception(error)
 

@@ -15,7 +15,7 @@ import pytest
 
 from flujo import Flujo, MemoryStore, SQLiteStore
 from flujo.errors import RunBusy, RunTaken
-from flujo.journal.store import Batch
+from flujo.journal.store import Batch, Committed
 from flujo.journal.verify import verify
 from tests.crash.rivals import (
     BROKEN,
@@ -273,13 +273,13 @@ async def test_a_run_whose_runner_was_given_up_can_be_taken_on_in_the_same_proce
 class Unfenced(MemoryStore):
     """A store that lets every owner write: what is refused is put at the end all the same."""
 
-    def submit(self, batch: Batch) -> asyncio.Future[None]:
+    def submit(self, batch: Batch) -> Committed:
         told = super().submit(batch)
         if told.exception() is None:
             return told
         self._events[RUN] += batch.events
-        admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        admitted.set_result(None)
+        admitted: Committed = asyncio.get_running_loop().create_future()
+        admitted.set_result(())
         return admitted
 
 

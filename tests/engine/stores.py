@@ -4,7 +4,7 @@ import asyncio
 
 from flujo import MemoryStore
 from flujo.errors import StoreUnavailable
-from flujo.journal.store import Batch
+from flujo.journal.store import Batch, Committed
 
 
 class Cut(BaseException):
@@ -23,7 +23,7 @@ class CutStore(MemoryStore):
         self.after = after
         self.batches = 0
 
-    def submit(self, batch: Batch) -> asyncio.Future[None]:
+    def submit(self, batch: Batch) -> Committed:
         self.batches += 1
         if self.after is not None and self.batches > self.after:
             raise Cut
@@ -41,10 +41,10 @@ class FullStore(MemoryStore):
         super().__init__()
         self.room = room
 
-    def submit(self, batch: Batch) -> asyncio.Future[None]:
+    def submit(self, batch: Batch) -> Committed:
         self.room -= len(batch.events)
         if self.room < 0:
-            full: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            full: Committed = asyncio.get_running_loop().create_future()
             full.set_exception(StoreUnavailable("the disk is full", fix="make room"))
             return full
         return super().submit(batch)

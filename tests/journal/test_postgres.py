@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 
 from flujo.errors import ConfigError, RunTaken, StoreCorrupt, StoreUnavailable, StoreVersionError
+from flujo.journal.ledger import Balance, Claim, Reserve, Settle, Shortfall
 from flujo.journal.postgres import PostgresStore
 from flujo.journal.scripts import migrations
 from flujo.journal.store import StatusChange
@@ -134,6 +135,26 @@ class TestLostConnections:
             await store.close()
             await second.close()
 
+    async def test_what_was_missing_is_found_out_again(self, url: str) -> None:
+        """Of a commit whose answer was lost, also which of its reservations were made."""
+        proxy, scribe, other = Proxy(), Scribe(), Scribe("run-2")
+        made, refused = (Reserve("a@1", [Claim("tenant:acme", "usd", amount, 10)]) for amount in (7, 4))
+        async with proxy.url(url) as through:
+            store = PostgresStore(through)
+            await store.submit(scribe.begin())
+            await store.submit(other.begin())
+            proxy.lose_answers = True
+            told = await asyncio.gather(
+                store.submit(scribe.batch()._replace(ledger=[made])),
+                store.submit(other.batch()._replace(ledger=[refused])),
+            )
+            assert proxy.cuts == 1
+            assert told == [(), (Shortfall("a@1", "tenant:acme", "usd", 10, 0, 7, 4),)]
+            proxy.lose_answers = True
+            assert await store.submit(scribe.batch()._replace(ledger=[Settle("a@1", {"usd": 5})])) == ()
+            assert await store.balances() == [Balance("tenant:acme", "usd", 10, 5, 0)]
+            await store.close()
+
     async def test_an_ended_session_is_replaced(self, url: str) -> None:
         store, scribe = PostgresStore(url), Scribe()
         await store.submit(scribe.begin())
@@ -222,7 +243,7 @@ class TestWhatIsSaid:
         store, good, bad = PostgresStore(url), Scribe("good"), Scribe("bad\0")
         both = [store.submit(good.begin()), store.submit(bad.begin())]
         found = await asyncio.gather(*both, return_exceptions=True)
-        assert found[0] is None
+        assert found[0] == ()
         assert "cannot be stored" in str(found[1])
         assert await store.run("bad\0") is None
         assert await store.run("good")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -13,7 +12,7 @@ from pydantic_core import from_json, to_json
 
 from flujo.errors import PlanChanged, RecordError, RunTaken
 from flujo.journal.events import GENESIS, Event, EventKind, link
-from flujo.journal.store import Batch, Job, JournalStore, StatusChange
+from flujo.journal.store import Batch, Committed, Job, JournalStore, StatusChange
 from flujo.pipeline.info import NO_USAGE, Usage
 from flujo.plan.codec import Codec
 from flujo.plan.types import type_name
@@ -128,7 +127,7 @@ class Recorder:
         self._jobs: list[Job] = []
         self._received: list[str] = []
         self._change: StatusChange | None = None
-        self._last: asyncio.Future[None] | None = None
+        self._last: Committed | None = None
         self._given_up = False
 
     def append(self, kind: EventKind, address: str, body: bytes) -> None:
@@ -288,7 +287,7 @@ def read_output(codec: Codec, written: Any, address: str) -> Any:
         ) from None
 
 
-def _seen(future: asyncio.Future[None]) -> None:
+def _seen(future: Committed) -> None:
     """Look at a commit that nobody may wait for: the next one fails for the same reason, and is told."""
     if not future.cancelled():
         future.exception()

@@ -5,9 +5,10 @@ from threading import Lock
 
 from flujo.errors import RunTaken, StoreUnavailable
 from flujo.journal.events import Event
+from flujo.journal.ledger import Balance, Held, MemoryLedger, Shortfall
 from flujo.journal.live import LivePart
 from flujo.journal.rules import changed, check, created, intact, page_of, taken
-from flujo.journal.store import Batch, RunPage, RunQuery, RunRecord, Signal
+from flujo.journal.store import Batch, Committed, RunPage, RunQuery, RunRecord, Signal
 
 
 class MemoryStore:
@@ -23,23 +24,24 @@ class MemoryStore:
         self._payloads: dict[bytes, bytes] = {}
         self._cache: dict[str, bytes] = {}
         self._signals: dict[str, Signal] = {}
+        self._ledger = MemoryLedger()
         self._refused: set[str] = set()
         self._closed = False
 
-    def submit(self, batch: Batch) -> asyncio.Future[None]:
+    def submit(self, batch: Batch) -> Committed:
         """Commit a batch now; see :meth:`JournalStore.submit`."""
         self._check_open()
         check(batch)
-        future = asyncio.get_running_loop().create_future()
+        future: Committed = asyncio.get_running_loop().create_future()
         with self._lock:
-            error = self._commit(batch)
-        if error is None:
-            future.set_result(None)
+            answer = self._commit(batch)
+        if isinstance(answer, tuple):
+            future.set_result(answer)
         else:
-            future.set_exception(error)
+            future.set_exception(answer)
         return future
 
-    def _commit(self, batch: Batch) -> RunTaken | None:
+    def _commit(self, batch: Batch) -> RunTaken | tuple[Shortfall, ...]:
         run_id = batch.run_id
         if batch.token in self._refused:
             return taken(batch)
@@ -63,7 +65,8 @@ class MemoryStore:
         )
         for received in batch.received:
             self._signals.pop(received, None)
-        return None  # there are no jobs: no worker could reach this memory
+        # There are no jobs: no worker could reach this memory.
+        return self._ledger.apply(run_id, batch.ledger) if batch.ledger else ()
 
     async def events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Event]:
         """Return events of a run in order; see :meth:`JournalStore.events`."""
@@ -115,6 +118,18 @@ class MemoryStore:
         with self._lock:
             kept = [signal for signal in self._signals.values() if signal.run_id == run_id]
         return sorted(kept, key=lambda signal: signal.at)
+
+    async def balances(self, prefix: str = "") -> list[Balance]:
+        """Return how the accounts stand whose names begin with a text."""
+        self._check_open()
+        with self._lock:
+            return self._ledger.balances(prefix)
+
+    async def reservations(self, run_id: str = "") -> list[Held]:
+        """Return what reservations hold: of one run, or of all."""
+        self._check_open()
+        with self._lock:
+            return self._ledger.reservations(run_id)
 
     async def close(self) -> None:
         """Refuse further use; closing twice is allowed."""

@@ -14,12 +14,13 @@ import asyncpg
 
 from flujo.errors import ConfigError, StoreUnavailable
 from flujo.journal.events import Event
+from flujo.journal.ledger import Balance, Held
 from flujo.journal.live import LivePart
 from flujo.journal.postgres_server import LOST, connect, store_error
 from flujo.journal.postgres_writer import FIRST_PAUSE, LONGEST_PAUSE, Writer
 from flujo.journal.rules import FIRST, LAST, check, cut, intact, position
 from flujo.journal.scripts import queries
-from flujo.journal.store import Batch, RunPage, RunQuery, RunRecord, Signal
+from flujo.journal.store import Batch, Committed, RunPage, RunQuery, RunRecord, Signal
 from flujo.journal.urls import place_of
 
 T = TypeVar("T")
@@ -73,11 +74,11 @@ class PostgresStore:
     def __repr__(self) -> str:
         return f"PostgresStore({self.place!r})"
 
-    def submit(self, batch: Batch) -> asyncio.Future[None]:
+    def submit(self, batch: Batch) -> Committed:
         """Queue a batch; the future is done when it is on the disk. See :meth:`JournalStore.submit`."""
         check(batch)
         home = self._home or self._open()
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: Committed = asyncio.get_running_loop().create_future()
         home.writer.submit((batch, future))
         return future
 
@@ -142,6 +143,14 @@ class PostgresStore:
     async def signals(self, run_id: str) -> list[Signal]:
         """Return the events that are kept for a run, in the order they came."""
         return [Signal(*row) for row in await self.rows("signals", run_id)]
+
+    async def balances(self, prefix: str = "") -> list[Balance]:
+        """Return how the accounts stand whose names begin with a text."""
+        return [Balance._make(row) for row in await self.rows("balances", prefix)]
+
+    async def reservations(self, run_id: str = "") -> list[Held]:
+        """Return what reservations hold: of one run, or of all."""
+        return [Held._make(row) for row in await self.rows("reservations", run_id)]
 
     async def close(self) -> None:
         """Commit what is queued and release the connections; closing twice is allowed."""

@@ -12,10 +12,12 @@ import asyncpg
 
 from flujo.errors import FlujoError, StoreError, StoreUnavailable
 from flujo.journal.events import Event
+from flujo.journal.ledger import Reserve, Shortfall
+from flujo.journal.postgres_ledger import claims, entries, missing_of
 from flujo.journal.postgres_server import LOST, connect, store_error
-from flujo.journal.rules import Fence, Refusals, Submission, changed, created, tell
+from flujo.journal.rules import Answers, Fence, Submission, changed, created, tell
 from flujo.journal.scripts import queries
-from flujo.journal.store import Batch, RunRecord
+from flujo.journal.store import Batch, Committed, RunRecord
 
 # What a group raises in which one batch is not to be written; the others are, one by one.
 _ONE_OF_THEM = (
@@ -76,31 +78,32 @@ class Writer:
                 self._woken = False  # before looking: what is queued from here on wakes this again
                 while self._queue:
                     group = [self._queue.popleft() for _ in range(len(self._queue))]
-                    refusals = await self._commit(group)
-                    tell([future for _, future in group], refusals)
+                    answers = await self._commit(group)
+                    tell([future for _, future in group], answers)
         finally:
             await self._drop()
 
-    async def _commit(self, group: list[Submission]) -> Refusals:
+    async def _commit(self, group: list[Submission]) -> Answers:
         """Write a group, however often the connection is lost on the way; return what was refused."""
         give_up, pause = monotonic() + self._patience, FIRST_PAUSE
+        known: Answers = {}
         doubtful = False
         while True:
             try:
                 connection = await self._connected()
                 if doubtful:
-                    group = await self._not_written(connection, group)
-                return await self._write_all(connection, group)
+                    group = await self._not_written(connection, group, known)
+                return {**known, **await self._write_all(connection, group)}
             except LOST as error:
                 # Whether the last statement was committed is not known: the store is asked.
                 doubtful = True
                 await self._drop()
                 if monotonic() + pause > give_up:
-                    return self._fence.failed(group, store_error(error, self._place), error)
+                    return {**known, **self._fence.failed(group, store_error(error, self._place), error)}
             except StoreError as error:
-                return self._fence.failed(group, error, error.__cause__)
+                return {**known, **self._fence.failed(group, error, error.__cause__)}
             except asyncpg.PostgresError as error:
-                return self._fence.failed(group, store_error(error, self._place), error)
+                return {**known, **self._fence.failed(group, store_error(error, self._place), error)}
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -117,15 +120,35 @@ class Writer:
                 await connection.close(timeout=1.0)
             connection.terminate()
 
-    async def _not_written(self, connection: asyncpg.Connection, group: list[Submission]) -> list[Submission]:
-        """Return those of a group that are not in the store; what is there as we wrote it is acknowledged."""
-        missing: list[Submission] = []
-        for submission in group:
-            if await self._is_ours(connection, submission[0]):
-                self._fence.written([submission[0]])
+    async def _not_written(
+        self, connection: asyncpg.Connection, group: list[Submission], known: Answers
+    ) -> list[Submission]:
+        """Return those of a group that are not in the store; what is there as we wrote it is acknowledged.
+
+        What was missing for the reservations of what is there is added to what is known.
+        """
+        absent: list[Submission] = []
+        for batch, future in group:
+            if await self._is_ours(connection, batch):
+                self._fence.written([batch])
+                if short := await self._missing(connection, batch):
+                    known[future] = short
             else:
-                missing.append(submission)
-        return missing
+                absent.append((batch, future))
+        return absent
+
+    async def _missing(self, connection: asyncpg.Connection, batch: Batch) -> tuple[Shortfall, ...]:
+        """Return what was missing for the reservations of a batch that is in the store: those not made.
+
+        How the accounts stood then is not known any more; how they stand now is told.
+        """
+        missing: list[Shortfall] = []
+        for entry in batch.ledger:
+            if isinstance(entry, Reserve):
+                asked = claims(entry)
+                found = await connection.fetch(self._sql["missing"], batch.run_id, entry.id, asked)
+                missing += [Shortfall(entry.id, *record) for record in found]
+        return tuple(missing)
 
     async def _is_ours(self, connection: asyncpg.Connection, batch: Batch) -> bool:
         """Tell whether a batch's events are in the store: its last one's hash vouches for all before it."""
@@ -134,25 +157,28 @@ class Writer:
         last = batch.events[-1]
         return bool(await connection.fetchval(self._sql["event_hash"], last.run_id, last.seq) == last.hash)
 
-    async def _write_all(self, connection: asyncpg.Connection, group: list[Submission]) -> Refusals:
-        refusals: Refusals = {}
+    async def _write_all(self, connection: asyncpg.Connection, group: list[Submission]) -> Answers:
+        answers: Answers = {}
         ends = await self._ends(connection, group)
         batches: list[Batch] = []
+        futures: list[Committed] = []
         for batch, future in group:
             stored = ends.get(batch.run_id) or self._fence.last.get(batch.run_id, 0)
             error = None if self._fence.follows(batch, ends) else self._fence.refusal(batch, stored)
             if error is not None:
-                refusals[future] = error
+                answers[future] = error
                 continue
             batches.append(batch)
+            futures.append(future)
             if batch.events:
                 ends[batch.run_id] = batch.events[-1].seq
         try:
-            await self._write(connection, batches)
+            missing = await self._write(connection, batches)
         except (*_ONE_OF_THEM, asyncpg.DivisionByZeroError):
             return await self._write_apart(connection, group)
+        answers.update((futures[place], short) for place, short in missing.items())
         self._fence.written(batches)
-        return refusals
+        return answers
 
     async def _ends(self, connection: asyncpg.Connection, group: Iterable[Submission]) -> dict[str, int]:
         """Return where the runs end that this writer has not written to and that are not new."""
@@ -167,19 +193,21 @@ class Writer:
         found = await connection.fetch(self._sql["ends"], sorted(unknown))
         return {record["run_id"]: record["seq"] for record in found}
 
-    async def _write_apart(self, connection: asyncpg.Connection, group: list[Submission]) -> Refusals:
+    async def _write_apart(self, connection: asyncpg.Connection, group: list[Submission]) -> Answers:
         """Write batch by batch, so that only those fail that must."""
-        refusals: Refusals = {}
+        answers: Answers = {}
         for batch, future in group:
             error: FlujoError | None
             try:
                 found = await connection.fetch(self._sql["ends"], [batch.run_id])
                 error = self._fence.refusal(batch, found[0]["seq"] if found else 0)
-                if error is None:
-                    await self._write(connection, [batch])
+                if error is None and (missing := await self._write(connection, [batch])):
+                    answers[future] = missing[0]
             except asyncpg.UniqueViolationError:
                 # Another owner was first; or we were, over a connection that was lost meanwhile.
                 error = None if await self._is_ours(connection, batch) else self._fence.refuse(batch)
+                if error is None and (short := await self._missing(connection, batch)):
+                    answers[future] = short
             except asyncpg.DivisionByZeroError:
                 error = self._fence.unstorable(batch, StoreError("the run has no record to change"))
             except _ONE_OF_THEM as reason:
@@ -187,26 +215,40 @@ class Writer:
             if error is None:
                 self._fence.written([batch])
             else:
-                refusals[future] = error
-        return refusals
+                answers[future] = error
+        return answers
 
-    async def _write(self, connection: asyncpg.Connection, batches: Sequence[Batch]) -> None:
-        """Write batches in one statement: all of them, or nothing."""
+    async def _write(
+        self, connection: asyncpg.Connection, batches: Sequence[Batch]
+    ) -> dict[int, tuple[Shortfall, ...]]:
+        """Write batches in one statement: all of them, or nothing.
+
+        Returns:
+            What was missing for reservations, by the place of the batch that asked.
+        """
         if any(batch.jobs or batch.signals or batch.received for batch in batches):
             async with connection.transaction():
-                await self._write_events(connection, batches)
+                missing = await self._write_events(connection, batches)
                 await self._write_beside(connection, batches)
-        else:
-            await self._write_events(connection, batches)
+            return missing
+        return await self._write_events(connection, batches)
 
-    async def _write_events(self, connection: asyncpg.Connection, batches: Sequence[Batch]) -> None:
+    async def _write_events(
+        self, connection: asyncpg.Connection, batches: Sequence[Batch]
+    ) -> dict[int, tuple[Shortfall, ...]]:
         events = list(chain.from_iterable(batch.events for batch in batches))
-        if any(batch.change is not None or batch.payloads or batch.cache for batch in batches):
-            await connection.fetch(self._sql["commit"], *_columns(events, 7), *_rest(batches))
-        elif len(events) == 1:
+        if any(
+            batch.change is not None or batch.payloads or batch.cache or batch.ledger for batch in batches
+        ):
+            written = await connection.fetch(
+                self._sql["commit"], *_columns(events, 7), *_rest(batches), entries(batches)
+            )
+            return missing_of(tuple(written[0]))
+        if len(events) == 1:
             await connection.execute(self._sql["append_event"], *events[0])
         elif events:
             await connection.execute(self._sql["append_events"], *_columns(events, 7))
+        return {}
 
     async def _write_beside(self, connection: asyncpg.Connection, batches: Sequence[Batch]) -> None:
         """Write what is for workers, and what came from outside."""

@@ -9,13 +9,14 @@ from dataclasses import replace
 from hashlib import sha256
 
 from flujo.errors import ChainBroken, ConfigError, FlujoError, RunTaken, StoreError
-from flujo.journal.store import Batch, RunPage, RunQuery, RunRecord
+from flujo.journal.ledger import Shortfall
+from flujo.journal.store import Batch, Committed, RunPage, RunQuery, RunRecord
 
 FIRST, LAST = -(2**63), 2**63 - 1
 
-Submission = tuple[Batch, asyncio.Future[None]]
-Refusals = dict[asyncio.Future[None], FlujoError]
-"""Why batches were not committed, by the futures that their submitters wait for."""
+Submission = tuple[Batch, Committed]
+Answers = dict[Committed, FlujoError | tuple[Shortfall, ...]]
+"""Why batches were not committed, or what was missing for their reservations, by what is awaited."""
 
 
 def check(batch: Batch) -> None:
@@ -168,14 +169,14 @@ class Fence:
         self._failed[batch.token] = error
         return error
 
-    def failed(self, group: Iterable[Submission], error: StoreError, cause: BaseException | None) -> Refusals:
+    def failed(self, group: Iterable[Submission], error: StoreError, cause: BaseException | None) -> Answers:
         """Note that a group was not written, and may be submitted again."""
         error.__cause__ = cause
-        refusals: Refusals = {}
+        answers: Answers = {}
         for batch, future in group:
             self._failed[batch.token] = error
-            refusals[future] = taken(batch) if batch.token in self._refused else again(error)
-        return refusals
+            answers[future] = taken(batch) if batch.token in self._refused else again(error)
+        return answers
 
     def written(self, batches: Iterable[Batch]) -> None:
         """Note where the runs end now."""
@@ -197,22 +198,22 @@ def again(error: FlujoError) -> FlujoError:
     return copy
 
 
-def tell(futures: Iterable[asyncio.Future[None]], refusals: Refusals) -> None:
+def tell(futures: Iterable[Committed], answers: Answers) -> None:
     """Settle futures of whatever event loops, waking each loop once: done, or refused."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = defaultdict(list)
+    by_loop: dict[asyncio.AbstractEventLoop, list[Committed]] = defaultdict(list)
     for future in futures:
         by_loop[future.get_loop()].append(future)
     for loop, waiting in by_loop.items():
         with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(_settle, waiting, refusals)
+            loop.call_soon_threadsafe(_settle, waiting, answers)
 
 
-def _settle(futures: Iterable[asyncio.Future[None]], refusals: Refusals) -> None:
+def _settle(futures: Iterable[Committed], answers: Answers) -> None:
     for future in futures:
         if future.done():
             continue
-        error = refusals.get(future) if refusals else None
-        if error is None:
-            future.set_result(None)
+        answer = answers.get(future, ()) if answers else ()
+        if isinstance(answer, tuple):
+            future.set_result(answer)
         else:
-            future.set_exception(error)
+            future.set_exception(answer)

@@ -13,12 +13,13 @@ from weakref import WeakSet, finalize
 
 from flujo.errors import ConfigError
 from flujo.journal.events import Event
+from flujo.journal.ledger import Balance, Held
 from flujo.journal.live import LivePart
 from flujo.journal.rules import FIRST, LAST, check, cut, intact, position
 from flujo.journal.scripts import queries
 from flujo.journal.sqlite_file import Synchronous, is_busy, open_file, store_error
 from flujo.journal.sqlite_writer import Writer, closed
-from flujo.journal.store import Batch, RunPage, RunQuery, RunRecord, Signal
+from flujo.journal.store import Batch, Committed, RunPage, RunQuery, RunRecord, Signal
 
 # How many events are read at a time: the longest that a read holds the event loop, about a millisecond.
 CHUNK = 500
@@ -72,11 +73,11 @@ class SQLiteStore:
         self._sql = queries("sqlite")
         _stores.add(self)
 
-    def submit(self, batch: Batch) -> asyncio.Future[None]:
+    def submit(self, batch: Batch) -> Committed:
         """Queue a batch; the future is done when it is on the disk. See :meth:`JournalStore.submit`."""
         check(batch)
         writer = self._writer or self._start_writer()
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: Committed = asyncio.get_running_loop().create_future()
         writer.submit((batch, future))
         return future
 
@@ -156,6 +157,14 @@ class SQLiteStore:
     async def signals(self, run_id: str) -> list[Signal]:
         """Return the events that are kept for a run, in the order they came."""
         return [Signal(*row) for row in await self._rows("signals", (run_id,))]
+
+    async def balances(self, prefix: str = "") -> list[Balance]:
+        """Return how the accounts stand whose names begin with a text."""
+        return [Balance._make(row) for row in await self._rows("balances", {"prefix": prefix})]
+
+    async def reservations(self, run_id: str = "") -> list[Held]:
+        """Return what reservations hold: of one run, or of all."""
+        return [Held._make(row) for row in await self._rows("reservations", {"run_id": run_id})]
 
     async def close(self) -> None:
         """Commit what is queued and release the file; closing twice is allowed."""

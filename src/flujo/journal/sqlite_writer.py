@@ -12,10 +12,12 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 
 from flujo.errors import FlujoError, StoreError, StoreUnavailable
-from flujo.journal.rules import Fence, Refusals, Submission, tell
+from flujo.journal.ledger import Shortfall
+from flujo.journal.rules import Answers, Fence, Submission, tell
 from flujo.journal.scripts import queries
 from flujo.journal.sqlite_file import store_error
-from flujo.journal.store import Batch, StatusChange
+from flujo.journal.sqlite_ledger import keep
+from flujo.journal.store import Batch, Committed, StatusChange
 
 # Moving the log into the database costs two more syncs: it is done when nothing else is, and when it pays.
 IDLE_SECONDS = 1.0
@@ -51,7 +53,7 @@ class Writer:
         self._finished = False
         self._commits = 0  # since the last checkpoint
         self._fence = Fence()
-        sql = queries("sqlite")
+        self._sql = sql = queries("sqlite")
         self._append = sql["append_events"]
         self._append_rows = self._append + f", {self._append[self._append.rindex('(') :]}" * (ROWS - 1)
         self._last_seq = sql["last_seq"]
@@ -116,41 +118,44 @@ class Writer:
             if connection is None:
                 connection = self._connection = self._connect()
             try:
-                refusals = self._commit_together(connection, group)
+                answers = self._commit_together(connection, group)
             except (sqlite3.IntegrityError, *_UNSTORABLE):
                 self._roll_back(connection)
-                refusals = self._commit_apart(connection, group)
+                answers = self._commit_apart(connection, group)
         except sqlite3.Error as error:
-            refusals = self._fail(group, store_error(error, self._path), error)
+            answers = self._fail(group, store_error(error, self._path), error)
         except StoreError as error:
-            refusals = self._fail(group, error, error.__cause__)
+            answers = self._fail(group, error, error.__cause__)
         self._commits += 1
-        tell([future for _, future in group], refusals)
+        tell([future for _, future in group], answers)
 
-    def _commit_together(self, connection: sqlite3.Connection, group: list[Submission]) -> Refusals:
+    def _commit_together(self, connection: sqlite3.Connection, group: list[Submission]) -> Answers:
         """Write all that continues its run; fail as a whole if the file knows better."""
-        refusals: Refusals = {}
+        answers: Answers = {}
         batches: list[Batch] = []
+        futures: list[Committed] = []
         fence, ends = self._fence, dict[str, int]()
         for batch, future in group:
             if not fence.follows(batch, ends):
                 error = self._refusal(connection, batch, ends)
                 if error is not None:
-                    refusals[future] = error
+                    answers[future] = error
                     continue
             batches.append(batch)
+            futures.append(future)
             if batch.events:
                 ends[batch.run_id] = batch.events[-1].seq
         if batches:
             connection.execute("BEGIN IMMEDIATE")
-            self._write(connection, batches)
+            missing = self._write(connection, batches)
             connection.execute("COMMIT")
+            answers.update((futures[place], short) for place, short in missing.items())
             self._fence.written(batches)
-        return refusals
+        return answers
 
-    def _commit_apart(self, connection: sqlite3.Connection, group: list[Submission]) -> Refusals:
+    def _commit_apart(self, connection: sqlite3.Connection, group: list[Submission]) -> Answers:
         """Write batch by batch, still in one transaction, so that only those fail that must."""
-        refusals: Refusals = {}
+        answers: Answers = {}
         batches: list[Batch] = []
         connection.execute("BEGIN IMMEDIATE")
         for batch, future in group:
@@ -158,7 +163,9 @@ class Writer:
             if error is None:
                 connection.execute("SAVEPOINT batch")
                 try:
-                    self._write(connection, [batch])
+                    missing = self._write(connection, [batch])
+                    if missing:
+                        answers[future] = missing[0]
                 except (sqlite3.IntegrityError, *_UNSTORABLE) as reason:
                     error = self._fence.unstorable(batch, reason)
                 if error is not None:
@@ -167,10 +174,10 @@ class Writer:
             if error is None:
                 batches.append(batch)
             else:
-                refusals[future] = error
+                answers[future] = error
         connection.execute("COMMIT")
         self._fence.written(batches)
-        return refusals
+        return answers
 
     def _refusal(
         self, connection: sqlite3.Connection, batch: Batch, ends: dict[str, int]
@@ -181,14 +188,18 @@ class Writer:
             stored = connection.execute(self._last_seq, (batch.run_id,)).fetchone()[0]
         return self._fence.refusal(batch, stored or 0)
 
-    def _write(self, connection: sqlite3.Connection, batches: list[Batch]) -> None:
+    def _write(
+        self, connection: sqlite3.Connection, batches: list[Batch]
+    ) -> dict[int, tuple[Shortfall, ...]]:
+        """Write batches; return what was missing for reservations, by the place of the batch that asked."""
         events = list(chain.from_iterable([batch.events for batch in batches]))
         rest = 0
         while len(events) - rest >= ROWS:
             connection.execute(self._append_rows, list(chain.from_iterable(events[rest : rest + ROWS])))
             rest += ROWS
         connection.executemany(self._append, events[rest:])
-        for batch in batches:
+        missing: dict[int, tuple[Shortfall, ...]] = {}
+        for place, batch in enumerate(batches):
             if batch.change is not None:
                 self._change(connection, batch.change, batch)
             if batch.payloads:
@@ -199,6 +210,9 @@ class Writer:
                 connection.executemany(self._enqueue, batch.jobs)
                 connection.executemany(self._keep_signal, batch.signals)
                 connection.executemany(self._receive_signal, [(received,) for received in batch.received])
+            if batch.ledger and (short := keep(connection, self._sql, batch)):
+                missing[place] = short
+        return missing
 
     def _change(self, connection: sqlite3.Connection, change: StatusChange, batch: Batch) -> None:
         first, last = batch.events[0], batch.events[-1]
@@ -222,7 +236,7 @@ class Writer:
             if connection.execute(self._change_run, values).rowcount != 1:
                 raise sqlite3.IntegrityError("the run has no record to change")
 
-    def _fail(self, group: list[Submission], error: StoreError, cause: BaseException | None) -> Refusals:
+    def _fail(self, group: list[Submission], error: StoreError, cause: BaseException | None) -> Answers:
         """Undo the transaction; what was asked of it is not done, and may be asked again."""
         if self._connection is not None:
             try:

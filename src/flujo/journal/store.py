@@ -1,14 +1,22 @@
 """The port of the journal: what every store does, and the records it hands out."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 from flujo.journal.events import Event
 
+if TYPE_CHECKING:  # what is loaded where accounts are kept, and only there
+    from flujo.journal.ledger import Balance, Held, LedgerEntry, Shortfall
+
 RunStatus = Literal["queued", "running", "paused", "completed", "failed", "cancelled", "stopped"]
 ENDED: frozenset[RunStatus] = frozenset({"completed", "failed", "cancelled", "stopped"})
+
+Committed: TypeAlias = "asyncio.Future[tuple[Shortfall, ...]]"
+"""Done when a batch is committed: with what was missing for those of its reservations that were not made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,8 @@ class Batch(NamedTuple):
         jobs: Requests to workers; one that waits already, for the same run and time, is not made again.
         signals: Events from outside that are to be kept for the run.
         received: The ids of kept events that the run has taken in.
+        ledger: Reservations, and what becomes of those that were made before. One that does not fit is not
+            made, and is told; the rest of the batch is committed.
     """
 
     run_id: str
@@ -91,6 +101,7 @@ class Batch(NamedTuple):
     jobs: Sequence[Job] = ()
     signals: Sequence[Signal] = ()
     received: Sequence[str] = ()
+    ledger: Sequence[LedgerEntry] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +169,11 @@ class JournalStore(Protocol):
     :class:`flujo.errors.StoreError` for what is the store's own failure.
     """
 
-    def submit(self, batch: Batch) -> asyncio.Future[None]:
+    def submit(self, batch: Batch) -> Committed:
         """Queue a batch and return a future of the running loop, done when it is committed.
+
+        Its result is empty, unless there was not enough left for a reservation of the batch's ledger: then
+        it says what was missing, and for which.
 
         Batches of one store are committed in the order of submission; those that wait while a
         commit is under way share the next one. A batch whose first event does not continue the
@@ -206,6 +220,14 @@ class JournalStore(Protocol):
 
     async def signals(self, run_id: str) -> list[Signal]:
         """Return the events that are kept for a run and that it has not taken in, in the order they came."""
+        ...
+
+    async def balances(self, prefix: str = "") -> list[Balance]:
+        """Return how the accounts stand whose names begin with a text, by name and meter."""
+        ...
+
+    async def reservations(self, run_id: str = "") -> list[Held]:
+        """Return what reservations hold that were not settled yet: of one run, or of all."""
         ...
 
     async def close(self) -> None:

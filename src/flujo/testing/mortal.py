@@ -7,7 +7,8 @@ from typing import Literal, cast
 
 from flujo.errors import StoreUnavailable
 from flujo.journal.events import Event
-from flujo.journal.store import Batch, JournalStore, RunPage, RunQuery, RunRecord, Signal
+from flujo.journal.ledger import Balance, Held
+from flujo.journal.store import Batch, Committed, JournalStore, RunPage, RunQuery, RunRecord, Signal
 
 Death = Literal["before", "after", "refused", "unacknowledged"]
 DEATHS: tuple[Death, ...] = ("before", "after", "refused", "unacknowledged")
@@ -44,13 +45,13 @@ class Mortal:
         self.acknowledged: list[Event] = []
         self.dead = False
         self.last: Batch | None = None
-        self._under_way: set[asyncio.Future[None]] = set()
+        self._under_way: set[Committed] = set()
 
     def die(self) -> None:
         """End the process: what it still asks of the store raises."""
         self.dead = True
 
-    def submit(self, batch: Batch) -> asyncio.Future[None]:
+    def submit(self, batch: Batch) -> Committed:
         """Queue a batch; die, or fail, if this is the commit to do so."""
         if self.dead:
             raise Died
@@ -67,7 +68,7 @@ class Mortal:
             self.die()
             raise Died
         self._failed = True  # as a real store: what follows a batch that failed fails, too
-        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        told: Committed = asyncio.get_running_loop().create_future()
         told.set_exception(StoreUnavailable("the disk failed"))
         return told
 
@@ -76,13 +77,13 @@ class Mortal:
         if self._under_way:
             await asyncio.wait(self._under_way)
 
-    def _pass_on(self, batch: Batch) -> asyncio.Future[None]:
+    def _pass_on(self, batch: Batch) -> Committed:
         told = self._inner.submit(batch)
         self._under_way.add(told)
         told.add_done_callback(self._under_way.discard)
         return told
 
-    def _note(self, told: asyncio.Future[None], batch: Batch) -> None:
+    def _note(self, told: Committed, batch: Batch) -> None:
         if not told.cancelled() and told.exception() is None:
             self.acknowledged += batch.events
 
@@ -113,6 +114,14 @@ class Mortal:
     async def signals(self, run_id: str) -> list[Signal]:
         """See :meth:`JournalStore.signals`."""
         return await self._inner.signals(run_id)
+
+    async def balances(self, prefix: str = "") -> list[Balance]:
+        """See :meth:`JournalStore.balances`."""
+        return await self._inner.balances(prefix)
+
+    async def reservations(self, run_id: str = "") -> list[Held]:
+        """See :meth:`JournalStore.reservations`."""
+        return await self._inner.reservations(run_id)
 
     async def cached(self, key: str) -> bytes | None:
         """See :meth:`JournalStore.cached`."""

@@ -29,7 +29,8 @@ SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigin
 
 -- name: commit
 -- Everything a group of batches holds, in one statement and so in one transaction and one round trip.
--- A change of a run that has no record divides by zero, which undoes all of it.
+-- A change of a run that has no record divides by zero, which undoes all of it. Returns what was missing for
+-- reservations.
 WITH appended AS (
     INSERT INTO events (run_id, seq, kind, address, at, body, hash)
     SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bytea[], $7::bytea[])
@@ -52,7 +53,10 @@ WITH appended AS (
     INSERT INTO cache (key, value) SELECT * FROM unnest($25::text[], $26::bytea[])
     ON CONFLICT (key) DO UPDATE SET value = excluded.value
 )
-SELECT 1 / CASE WHEN count(*) = cardinality($17::text[]) THEN 1 ELSE 0 END FROM changed
+SELECT
+    1 / CASE WHEN count(*) = cardinality($17::text[]) THEN 1 ELSE 0 END,
+    CASE WHEN $27::jsonb IS NOT NULL THEN flujo_keep_accounts($27::jsonb) END
+FROM changed
 
 -- name: ends
 -- Where each run's journal ends, and with which hash.
@@ -183,3 +187,22 @@ SELECT pg_try_advisory_lock(7386925, hashtext($1))
 
 -- name: free_slot
 SELECT pg_advisory_unlock(7386925, hashtext($1))
+
+-- name: missing
+-- Where a reservation holds less than it asked for, for it was not made: how those accounts stand.
+SELECT claim.account, claim.meter, claim.at_most, coalesce(spent, 0), coalesce(reserved, 0), claim.amount
+FROM jsonb_to_recordset($3::jsonb) AS claim (account text, meter text, amount bigint, at_most bigint)
+LEFT JOIN accounts ON accounts.account = claim.account AND accounts.meter = claim.meter
+LEFT JOIN reservations AS held
+    ON held.run_id = $1 AND held.id = $2 AND held.account = claim.account AND held.meter = claim.meter
+WHERE held.amount < claim.amount OR NOT EXISTS (SELECT FROM reservations WHERE run_id = $1 AND id = $2)
+
+-- name: balances
+-- Of the accounts whose names begin with a text.
+SELECT account, meter, at_most, spent, reserved FROM accounts
+WHERE starts_with(account, $1) ORDER BY account, meter
+
+-- name: reservations
+-- Of one run, or of all.
+SELECT run_id, id, account, meter, amount FROM reservations
+WHERE run_id = $1 OR $1 = '' ORDER BY run_id, id, account, meter

@@ -160,3 +160,36 @@ UPDATE schedules SET next = ?, spec = ? WHERE name = ? AND next = ? RETURNING na
 
 -- name: drop_schedule
 DELETE FROM schedules WHERE name = ? RETURNING name
+
+-- name: open_account
+-- Makes an account, or tells it its newest limit, and returns how it stands.
+INSERT INTO accounts (account, meter, at_most, spent, reserved) VALUES (?, ?, ?, 0, 0)
+ON CONFLICT (account, meter) DO UPDATE SET at_most = excluded.at_most
+RETURNING account, meter, at_most, spent, reserved
+
+-- name: held
+-- What a reservation holds.
+SELECT account, meter, amount FROM reservations WHERE run_id = ? AND id = ?
+
+-- name: set_aside
+UPDATE accounts SET reserved = reserved + ? WHERE account = ? AND meter = ?
+
+-- name: hold
+INSERT INTO reservations (run_id, id, account, meter, amount) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (run_id, id, account, meter) DO UPDATE SET amount = amount + excluded.amount
+
+-- name: settle
+UPDATE accounts SET reserved = reserved - ?, spent = spent + ? WHERE account = ? AND meter = ?
+
+-- name: let_go
+DELETE FROM reservations WHERE run_id = ? AND id = ?
+
+-- name: balances
+-- Of the accounts whose names begin with a text.
+SELECT account, meter, at_most, spent, reserved FROM accounts
+WHERE substr(account, 1, length(:prefix)) = :prefix ORDER BY account, meter
+
+-- name: reservations
+-- Of one run, or of all.
+SELECT run_id, id, account, meter, amount FROM reservations
+WHERE run_id = :run_id OR :run_id = '' ORDER BY run_id, id, account, meter
