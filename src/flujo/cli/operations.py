@@ -1,5 +1,6 @@
-"""The commands of operators: workers and schedules."""
+"""The commands of operators: workers, schedules, the store."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -60,6 +61,9 @@ ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="The schedule.
 worker = typer.Typer(help="Carry on the runs that are due.", rich_markup_mode=None)
 schedule = typer.Typer(
     help="Begin runs at set times.", invoke_without_command=True, callback=help_alone, rich_markup_mode=None
+)
+store = typer.Typer(
+    help="Look after the store.", invoke_without_command=True, callback=help_alone, rich_markup_mode=None
 )
 
 
@@ -200,3 +204,90 @@ def schedule_remove(
     from flujo.cli.schedules import remove
 
     return remove(load_config(store=store), name, as_json=as_json)
+
+
+@store.command("status")
+def store_status(store: Store = None, as_json: Json = False, trace: Trace = False) -> int:
+    """Show how the store stands; changes nothing."""
+    from flujo.cli.config import load_config
+    from flujo.cli.store import show_status
+
+    return show_status(load_config(store=store), as_json=as_json)
+
+
+@store.command("migrate")
+def store_migrate(
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether there is something to do: exit code 1.")
+    ] = False,
+    store: Store = None,
+    as_json: Json = False,
+    trace: Trace = False,
+) -> int:
+    """Bring its tables to the newest version.
+
+    Every command that writes does so by itself; this does it when you choose.
+    """
+    from flujo.cli.config import load_config
+    from flujo.cli.store import migrate
+
+    return migrate(load_config(store=store), check=check, as_json=as_json)
+
+
+@store.command("backup")
+def store_backup(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The file to write; it must not exist.", show_default=False)
+    ],
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Do not audit the copy.")] = False,
+    store: Store = None,
+    as_json: Json = False,
+    trace: Trace = False,
+) -> int:
+    """Write a consistent copy, and audit it, while others go on writing.
+
+    A copy is an SQLite store, also of a PostgreSQL one: every command reads it with --store FILE.
+    """
+    from flujo.cli.config import load_config
+    from flujo.cli.store import backup
+
+    return backup(load_config(store=store), file, check=not no_verify, as_json=as_json)
+
+
+@store.command("gc")
+def store_gc(
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="TIME", help="Ended before: 90d, 12w ago, or a date.")
+    ],
+    status: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--status",
+            "-s",
+            metavar="STATUS",
+            help="Only of this status, once or more: completed, failed, cancelled, stopped.",
+        ),
+    ] = None,
+    pipeline: Annotated[
+        str, typer.Option("--pipeline", metavar="NAME", help="Only of the pipeline of this name.")
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it; otherwise it is only told.")] = False,
+    store: Store = None,
+    as_json: Json = False,
+    trace: Trace = False,
+) -> int:
+    """Remove the journals of runs that ended long ago.
+
+    A tombstone of each stays, so that the audit still adds up and its name is not used again.
+    """
+    from flujo.cli.config import load_config
+    from flujo.cli.store import prune
+
+    return prune(
+        load_config(store=store),
+        older_than=older_than,
+        status=status or (),
+        pipeline=pipeline,
+        sure=yes,
+        as_json=as_json,
+    )

@@ -44,7 +44,7 @@ def list_runs(
     """Print a page of runs, the newest first."""
     now = datetime.now(UTC)
     query = RunQuery(
-        status=_statuses(status),
+        status=statuses(status),
         pipeline=pipeline,
         since=since(since_, "--since", now),
         until=since(until, "--until", now),
@@ -96,7 +96,12 @@ def _worked(record: RunRecord, now: datetime) -> str:
     return duration((end - moment(record.created_at)).total_seconds())
 
 
-def _statuses(typed: Sequence[str]) -> tuple[RunStatus, ...]:
+def statuses(typed: Sequence[str]) -> tuple[RunStatus, ...]:
+    """Return statuses as they were typed.
+
+    Raises:
+        ConfigError: One is none.
+    """
     known: tuple[str, ...] = get_args(RunStatus)
     for word in typed:
         if word not in known:

@@ -22,6 +22,16 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
+def bytes_of(size: int) -> str:
+    """Return a size in bytes in its largest unit: ``512 B``, ``3.4 kB``, ``1.2 GB``."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 999.5:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
 def moment(microseconds: int) -> datetime:
     """Return the time of an event."""
     return datetime.fromtimestamp(microseconds / 1e6, UTC)

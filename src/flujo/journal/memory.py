@@ -8,7 +8,7 @@ from flujo.journal.events import Event
 from flujo.journal.ledger import Balance, Held, MemoryLedger, Shortfall
 from flujo.journal.live import LivePart
 from flujo.journal.rules import changed, check, created, intact, page_of, taken
-from flujo.journal.store import Batch, Committed, RunPage, RunQuery, RunRecord, Signal
+from flujo.journal.store import Batch, Committed, RunPage, RunQuery, RunRecord, Signal, Tombstone
 
 
 class MemoryStore:
@@ -130,6 +130,10 @@ class MemoryStore:
         self._check_open()
         with self._lock:
             return self._ledger.reservations(run_id)
+
+    async def tombstones(self, *, after: int = 0, limit: int = 1000) -> list[Tombstone]:
+        """Return none: nothing is pruned from memory."""
+        return []
 
     async def close(self) -> None:
         """Refuse further use; closing twice is allowed."""

@@ -20,7 +20,7 @@ from flujo.journal.postgres_server import LOST, connect, store_error
 from flujo.journal.postgres_writer import FIRST_PAUSE, LONGEST_PAUSE, Writer
 from flujo.journal.rules import FIRST, LAST, check, cut, intact, position
 from flujo.journal.scripts import queries
-from flujo.journal.store import Batch, Committed, RunPage, RunQuery, RunRecord, Signal
+from flujo.journal.store import Batch, Committed, RunPage, RunQuery, RunRecord, Signal, Tombstone
 from flujo.journal.urls import place_of
 
 T = TypeVar("T")
@@ -151,6 +151,10 @@ class PostgresStore:
     async def reservations(self, run_id: str = "") -> list[Held]:
         """Return what reservations hold: of one run, or of all."""
         return [Held._make(row) for row in await self.rows("reservations", run_id)]
+
+    async def tombstones(self, *, after: int = 0, limit: int = 1000) -> list[Tombstone]:
+        """Return what is kept of pruned runs, in order."""
+        return [Tombstone(*row) for row in await self.rows("tombstones", after, limit)]
 
     async def close(self) -> None:
         """Commit what is queued and release the connections; closing twice is allowed."""

@@ -83,8 +83,8 @@ async def prepare(connection: asyncpg.Connection, place: str, scripts: tuple[str
         StoreCorrupt: The database holds tables of the same names that are not a store's.
     """
     steps, sql = scripts or migrations("postgres"), queries("postgres")
-    version = await _version(connection, sql)
-    if version > len(steps):
+    version = await schema_version(connection)
+    if version > len(steps) and await _needs(connection, sql) > len(steps):
         raise StoreVersionError(
             f"the store at {place} has schema version {version}; this Flujo knows those up to {len(steps)}",
             fix="upgrade Flujo to the version that wrote it, or name another database",
@@ -93,7 +93,7 @@ async def prepare(connection: asyncpg.Connection, place: str, scripts: tuple[str
         try:
             async with connection.transaction():
                 await connection.execute(sql["lock_schema"])
-                version = await _version(connection, sql)  # another process may have been first
+                version = await schema_version(connection)  # another process may have been first
                 if version < len(steps):
                     if version == 0:
                         await connection.execute(sql["make_schema"])
@@ -124,7 +124,15 @@ async def _make_queue(connection: asyncpg.Connection, sql: dict[str, str]) -> No
     await connection.execute(script.read_text(encoding="utf-8"))
 
 
-async def _version(connection: asyncpg.Connection, sql: dict[str, str]) -> int:
+async def _needs(connection: asyncpg.Connection, sql: dict[str, str]) -> int:
+    """Return the oldest schema version whose code may still use these tables."""
+    needs: int = await connection.fetchval(sql["needs"])
+    return needs
+
+
+async def schema_version(connection: asyncpg.Connection) -> int:
+    """Return the version of a store's tables; 0 where there are none."""
+    sql = queries("postgres")
     if not await connection.fetchval(sql["has_schema"]):
         return 0
     version: int = await connection.fetchval(sql["schema_version"])

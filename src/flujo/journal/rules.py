@@ -8,9 +8,12 @@ from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 
-from flujo.errors import ChainBroken, ConfigError, FlujoError, RunTaken, StoreError
+from flujo.errors import ChainBroken, ConfigError, FlujoError, RunConflict, RunTaken, StoreError
 from flujo.journal.ledger import Shortfall
 from flujo.journal.store import Batch, Committed, RunPage, RunQuery, RunRecord
+
+PRUNED = "the run was pruned"
+"""What a database says of a run that would begin under the name of a pruned one."""
 
 FIRST, LAST = -(2**63), 2**63 - 1
 
@@ -164,7 +167,11 @@ class Fence:
 
     def unstorable(self, batch: Batch, reason: Exception) -> FlujoError:
         """Return what the writer of a batch is told that the store does not take."""
-        error = StoreError(f"a batch of run {batch.run_id!r} cannot be stored: {reason}")
+        error: FlujoError = StoreError(f"a batch of run {batch.run_id!r} cannot be stored: {reason}")
+        if PRUNED in str(reason):
+            error = RunConflict(
+                f"run {batch.run_id!r} was pruned: its name stands for what it did", fix="use a new run id"
+            )
         error.__cause__ = reason
         self._failed[batch.token] = error
         return error

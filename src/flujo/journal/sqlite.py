@@ -19,7 +19,7 @@ from flujo.journal.rules import FIRST, LAST, check, cut, intact, position
 from flujo.journal.scripts import queries
 from flujo.journal.sqlite_file import Synchronous, is_busy, open_file, store_error
 from flujo.journal.sqlite_writer import Writer, closed
-from flujo.journal.store import Batch, Committed, RunPage, RunQuery, RunRecord, Signal
+from flujo.journal.store import Batch, Committed, RunPage, RunQuery, RunRecord, Signal, Tombstone
 
 # How many events are read at a time: the longest that a read holds the event loop, about a millisecond.
 CHUNK = 500
@@ -165,6 +165,10 @@ class SQLiteStore:
     async def reservations(self, run_id: str = "") -> list[Held]:
         """Return what reservations hold: of one run, or of all."""
         return [Held._make(row) for row in await self._rows("reservations", {"run_id": run_id})]
+
+    async def tombstones(self, *, after: int = 0, limit: int = 1000) -> list[Tombstone]:
+        """Return what is kept of pruned runs, in order."""
+        return [Tombstone(*row) for row in await self._rows("tombstones", (after, limit))]
 
     async def close(self) -> None:
         """Commit what is queued and release the file; closing twice is allowed."""

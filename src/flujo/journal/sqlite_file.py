@@ -3,6 +3,8 @@
 import os
 import sqlite3
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Literal
@@ -50,7 +52,7 @@ def open_file(
 def _connect(path: Path, synchronous: Synchronous, busy_timeout: float) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
     try:
-        _version(connection, path, len(migrations("sqlite")))  # before a file of others is changed
+        _usable(connection, path, len(migrations("sqlite")))  # before a file of others is changed
         _configure(connection, synchronous)
         migrate(connection, path)
     except (sqlite3.Error, StoreError):
@@ -110,24 +112,36 @@ def _sync_directory(directory: Path) -> None:
 def migrate(connection: sqlite3.Connection, path: Path, scripts: tuple[str, ...] = ()) -> None:
     """Bring the schema to the current version, each step in a transaction of its own."""
     steps = scripts or migrations("sqlite")
-    version = _version(connection, path, len(steps))
+    version = _usable(connection, path, len(steps))
     while version < len(steps):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            version = _version(connection, path, len(steps))  # another process may have been first
+        with transaction(connection):
+            version = _usable(connection, path, len(steps))  # another process may have been first
             if version < len(steps):
                 for statement in _statements(steps[version]):
                     connection.execute(statement)
                 version += 1
                 connection.execute(f"PRAGMA user_version = {version}")
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute("COMMIT")
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
 
 
-def _version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Generator[None]:
+    """Do what a block does as a whole, or not at all, while no other process writes."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def schema_version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of a file's tables; 0 of an empty file.
+
+    Raises:
+        StoreCorrupt: It is a file of another application.
+    """
     application: int
     version: int
     objects: int
@@ -138,7 +152,13 @@ def _version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
                 f"{path} is an SQLite file of another application", fix="name another file for the store"
             )
         return 0
-    if version > newest:
+    return version
+
+
+def _usable(connection: sqlite3.Connection, path: Path, newest: int) -> int:
+    """Return the version of a file's tables, if code that knows versions up to ``newest`` may use them."""
+    version = schema_version(connection, path)
+    if version > newest and connection.execute(queries("sqlite")["needs"]).fetchone()[0] > newest:
         raise StoreVersionError(
             f"{path} has schema version {version}; this Flujo knows versions up to {newest}",
             fix="upgrade Flujo to the version that wrote it, or name another file",

@@ -3,8 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -20,7 +19,7 @@ from flujo.journal.jobs import (
     chosen,
 )
 from flujo.journal.scripts import queries
-from flujo.journal.sqlite_file import open_file, store_error
+from flujo.journal.sqlite_file import open_file, store_error, transaction
 from flujo.journal.store import Job
 
 T = TypeVar("T")
@@ -58,7 +57,7 @@ class SQLiteJobs(JobTable):
         """Give up what is finished or postponed, and take what is due; see :meth:`JobTable.exchange`."""
 
         def work(connection: sqlite3.Connection) -> list[Taken]:
-            with _transaction(connection):
+            with transaction(connection):
                 connection.executemany(self._sql["finish_job"], [(job_id,) for job_id in finished])
                 for job_id, due in postponed:
                     connection.execute(self._sql["postpone_job"], (due, job_id))
@@ -116,7 +115,7 @@ class SQLiteJobs(JobTable):
         return sum(counts)
 
     def _forget(self, connection: sqlite3.Connection, worker: str) -> int:
-        with _transaction(connection):
+        with transaction(connection):
             held = connection.execute(self._sql["jobs_of_worker"], (worker,)).fetchall()
             for (job_id,) in held:
                 connection.execute(self._sql["postpone_job"], (0, job_id))
@@ -187,14 +186,3 @@ class SQLiteJobs(JobTable):
                 return work(self._connection)
             except sqlite3.Error as error:
                 raise store_error(error, self._path) from error
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Generator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")

@@ -72,6 +72,34 @@ class Signal(NamedTuple):
     payload: bytes
 
 
+class Tombstone(NamedTuple):
+    """What is kept of a run whose journal was removed on purpose.
+
+    Attributes:
+        number: Its place among the tombstones, from 1, without gaps.
+        run_id: The run.
+        pipeline: The pipeline's name.
+        status: How the run ended.
+        created_at: When it began, in microseconds since the Unix epoch.
+        ended_at: When it ended, likewise.
+        events: How many events its journal had.
+        last_hash: The hash of the last one: a journal found elsewhere can be told to be this one.
+        pruned_at: When it was removed.
+        hash: SHA-256 over the hash of the tombstone before and all of these.
+    """
+
+    number: int
+    run_id: str
+    pipeline: str
+    status: str
+    created_at: int
+    ended_at: int
+    events: int
+    last_hash: bytes
+    pruned_at: int
+    hash: bytes
+
+
 class Batch(NamedTuple):
     """Events of one run that are committed together, or not at all.
 
@@ -228,6 +256,10 @@ class JournalStore(Protocol):
 
     async def reservations(self, run_id: str = "") -> list[Held]:
         """Return what reservations hold that were not settled yet: of one run, or of all."""
+        ...
+
+    async def tombstones(self, *, after: int = 0, limit: int = 1000) -> list[Tombstone]:
+        """Return what is kept of pruned runs, in order, from the one numbered after ``after`` on."""
         ...
 
     async def close(self) -> None:

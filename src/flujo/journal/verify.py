@@ -3,11 +3,12 @@
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any, Literal, cast, get_args
 
 from flujo.errors import ChainBroken, StoreCorrupt, UnknownRun
 from flujo.journal.events import GENESIS, Event, follows
-from flujo.journal.store import ENDED, JournalStore, RunQuery, RunRecord, RunStatus
+from flujo.journal.store import ENDED, JournalStore, RunQuery, RunRecord, RunStatus, Tombstone
 
 PAGE = 1000
 
@@ -221,3 +222,36 @@ def _facts(body: bytes) -> dict[str, Any]:
 
 def _at(event: Event, fault: Fault, message: str) -> Finding:
     return Finding(event.seq, event.address, fault, message)
+
+
+async def verify_tombstones(store: JournalStore) -> tuple[int, str]:
+    """Recompute the chain of what is kept of pruned runs.
+
+    Returns:
+        How many are sound, and what is wrong with the next; empty where nothing is.
+    """
+    last: Tombstone | None = None
+    count = 0
+    while True:
+        page = await store.tombstones(after=count, limit=PAGE)
+        for stone in page:
+            wrong = _broken_tombstone(last, stone)
+            if wrong:
+                return count, wrong
+            last, count = stone, stone.number
+        if len(page) < PAGE:
+            return count, ""
+
+
+def _broken_tombstone(previous: Tombstone | None, stone: Tombstone) -> str:
+    expected = 1 if previous is None else previous.number + 1
+    if stone.number != expected:
+        return f"tombstone {expected} is missing"
+    before = GENESIS if previous is None else previous.hash
+    return "" if tombstone_hash(before, stone) == stone.hash else f"tombstone {stone.number} was changed"
+
+
+def tombstone_hash(before: bytes, stone: Tombstone) -> bytes:
+    """Return the hash of a tombstone, given the hash of the one before it."""
+    facts = [fact.hex() if isinstance(fact, bytes) else fact for fact in stone[:-1]]
+    return sha256(before + json.dumps(facts, ensure_ascii=False).encode()).digest()

@@ -8,7 +8,16 @@ from typing import Literal, cast
 from flujo.errors import StoreUnavailable
 from flujo.journal.events import Event
 from flujo.journal.ledger import Balance, Held
-from flujo.journal.store import Batch, Committed, JournalStore, RunPage, RunQuery, RunRecord, Signal
+from flujo.journal.store import (
+    Batch,
+    Committed,
+    JournalStore,
+    RunPage,
+    RunQuery,
+    RunRecord,
+    Signal,
+    Tombstone,
+)
 
 Death = Literal["before", "after", "refused", "unacknowledged"]
 DEATHS: tuple[Death, ...] = ("before", "after", "refused", "unacknowledged")
@@ -126,6 +135,10 @@ class Mortal:
     async def cached(self, key: str) -> bytes | None:
         """See :meth:`JournalStore.cached`."""
         return await self._inner.cached(key)
+
+    async def tombstones(self, *, after: int = 0, limit: int = 1000) -> list[Tombstone]:
+        """See :meth:`JournalStore.tombstones`."""
+        return await self._inner.tombstones(after=after, limit=limit)
 
     async def close(self) -> None:
         """See :meth:`JournalStore.close`."""

@@ -206,3 +206,118 @@ WHERE starts_with(account, $1) ORDER BY account, meter
 -- Of one run, or of all.
 SELECT run_id, id, account, meter, amount FROM reservations
 WHERE run_id = $1 OR $1 = '' ORDER BY run_id, id, account, meter
+
+-- name: needs
+SELECT max(needs) FROM flujo_schema
+
+-- name: has_needs
+SELECT EXISTS (
+    SELECT FROM information_schema.columns
+    WHERE table_schema = current_schema() AND table_name = 'flujo_schema' AND column_name = 'needs'
+)
+
+-- name: tables
+SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()
+
+-- name: server
+SELECT current_setting('server_version')
+
+-- name: size
+SELECT coalesce(sum(pg_total_relation_size(format('%I.%I', schemaname, tablename)::regclass)), 0)::bigint
+FROM pg_tables WHERE schemaname = current_schema() AND tablename = ANY ($1::text[])
+
+-- name: counts_by_status
+SELECT status, count(*) FROM runs GROUP BY status ORDER BY status
+
+-- name: extent
+-- How many events and payloads there are, and when the first run began and the last.
+SELECT
+    (SELECT count(*) FROM events),
+    (SELECT count(*) FROM payloads),
+    (SELECT min(created_at) FROM runs),
+    (SELECT max(created_at) FROM runs)
+
+-- name: count_tombstones
+SELECT count(*) FROM tombstones
+
+-- name: prunable
+-- Ended runs, the oldest first, with the size of their events.
+SELECT run_id, pipeline, status, created_at, updated_at, seq, hash,
+    (SELECT coalesce(sum(length(body)), 0)::bigint FROM events WHERE events.run_id = runs.run_id)
+FROM runs
+WHERE status = ANY ($1::text[]) AND updated_at < $2 AND ($3::text = '' OR pipeline = $3)
+  AND (updated_at, run_id) > ($4::bigint, $5::text COLLATE "C")
+ORDER BY updated_at, run_id LIMIT $6
+
+-- name: lock_pruning
+-- Held until the end of the transaction: one process at a time prunes.
+SELECT pg_advisory_xact_lock(7386925432199310442)
+
+-- name: ended_runs
+SELECT run_id, pipeline, status, created_at, updated_at, seq, hash FROM runs
+WHERE run_id = ANY ($1::text[]) ORDER BY updated_at, run_id FOR UPDATE
+
+-- name: last_tombstone
+SELECT number, hash FROM tombstones ORDER BY number DESC LIMIT 1
+
+-- name: bury
+INSERT INTO tombstones
+    (number, run_id, pipeline, status, created_at, ended_at, events, last_hash, pruned_at, hash)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+
+-- name: tombstones
+SELECT number, run_id, pipeline, status, created_at, ended_at, events, last_hash, pruned_at, hash
+FROM tombstones WHERE number > $1 ORDER BY number LIMIT $2
+
+-- name: prune_events
+DELETE FROM events WHERE run_id = ANY ($1::text[])
+
+-- name: prune_runs
+DELETE FROM runs WHERE run_id = ANY ($1::text[])
+
+-- name: prune_signals
+DELETE FROM signals WHERE run_id = ANY ($1::text[])
+
+-- name: open_runs
+SELECT run_id FROM runs WHERE NOT status = ANY ($1::text[])
+
+-- name: referring
+-- Events that stand on payloads.
+SELECT body FROM events WHERE position('_ref"'::bytea IN body) > 0
+
+-- name: referring_lately
+-- Likewise, of runs that may have been written to lately: open now, open before, or begun since.
+SELECT body FROM events
+WHERE position('_ref"'::bytea IN body) > 0 AND run_id IN (
+    SELECT run_id FROM runs
+    WHERE NOT status = ANY ($1::text[]) OR run_id = ANY ($2::text[]) OR created_at >= $3
+)
+
+-- name: digests
+SELECT digest, length(bytes)::bigint FROM payloads
+
+-- name: lock_payloads
+-- Until the end of the transaction nobody adds a payload, and whoever was adding one has committed.
+LOCK TABLE payloads IN SHARE ROW EXCLUSIVE MODE
+
+-- name: prune_payloads
+DELETE FROM payloads WHERE digest = ANY ($1::bytea[])
+
+-- name: all_runs
+SELECT run_id, pipeline, fingerprint, status, owner, created_at, updated_at, seq, hash FROM runs
+
+-- name: all_events
+SELECT run_id, seq, kind, address, at, body, hash FROM events
+
+-- name: all_payloads
+SELECT digest, bytes FROM payloads
+
+-- name: all_cached
+SELECT key, value FROM cache
+
+-- name: all_signals
+SELECT id, run_id, name, at, payload FROM signals
+
+-- name: all_tombstones
+SELECT number, run_id, pipeline, status, created_at, ended_at, events, last_hash, pruned_at, hash
+FROM tombstones ORDER BY number

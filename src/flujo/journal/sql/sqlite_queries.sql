@@ -193,3 +193,72 @@ WHERE substr(account, 1, length(:prefix)) = :prefix ORDER BY account, meter
 -- Of one run, or of all.
 SELECT run_id, id, account, meter, amount FROM reservations
 WHERE run_id = :run_id OR :run_id = '' ORDER BY run_id, id, account, meter
+
+-- name: needs
+SELECT max(needs) FROM compatibility
+
+-- name: tables
+SELECT name FROM sqlite_master WHERE type = 'table'
+
+-- name: counts_by_status
+SELECT status, count(*) FROM runs GROUP BY status ORDER BY status
+
+-- name: extent
+-- How many events and payloads there are, and when the first run began and the last.
+SELECT
+    (SELECT count(*) FROM events),
+    (SELECT count(*) FROM payloads),
+    (SELECT min(created_at) FROM runs),
+    (SELECT max(created_at) FROM runs)
+
+-- name: count_tombstones
+SELECT count(*) FROM tombstones
+
+-- name: prunable
+-- Ended runs, the oldest first, with the size of their events.
+SELECT run_id, pipeline, status, created_at, updated_at, seq, hash,
+    (SELECT coalesce(sum(length(body)), 0) FROM events WHERE events.run_id = runs.run_id)
+FROM runs
+WHERE status IN (SELECT value FROM json_each(:statuses)) AND updated_at < :before
+  AND (:pipeline = '' OR pipeline = :pipeline) AND (updated_at, run_id) > (:after_at, :after_id)
+ORDER BY updated_at, run_id LIMIT :limit
+
+-- name: ended_run
+SELECT run_id, pipeline, status, created_at, updated_at, seq, hash FROM runs WHERE run_id = ?
+
+-- name: last_tombstone
+SELECT number, hash FROM tombstones ORDER BY number DESC LIMIT 1
+
+-- name: bury
+INSERT INTO tombstones
+    (number, run_id, pipeline, status, created_at, ended_at, events, last_hash, pruned_at, hash)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: tombstones
+SELECT number, run_id, pipeline, status, created_at, ended_at, events, last_hash, pruned_at, hash
+FROM tombstones WHERE number > ? ORDER BY number LIMIT ?
+
+-- name: prune_events
+DELETE FROM events WHERE run_id = ?
+
+-- name: prune_run
+DELETE FROM runs WHERE run_id = ?
+
+-- name: prune_signals
+DELETE FROM signals WHERE run_id = ?
+
+-- name: prune_jobs
+DELETE FROM jobs WHERE run_id = ?
+
+-- name: last_row
+SELECT coalesce(max(rowid), 0) FROM events
+
+-- name: referring
+-- Events after a row that stand on payloads, in the order they were written.
+SELECT rowid, body FROM events WHERE rowid > ? AND instr(body, CAST('_ref"' AS BLOB)) > 0 ORDER BY rowid LIMIT 1000
+
+-- name: digests
+SELECT digest, length(bytes) FROM payloads
+
+-- name: prune_payload
+DELETE FROM payloads WHERE digest = ?

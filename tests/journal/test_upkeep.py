@@ -1,0 +1,305 @@
+"""The upkeep of both durable stores: looked at, migrated, copied, pruned; and the audit still adds up."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncGenerator, Generator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from flujo.errors import RunConflict, StoreUnavailable, StoreVersionError
+from flujo.journal import postgres_server, sqlite_file
+from flujo.journal.postgres import PostgresStore
+from flujo.journal.postgres_upkeep import PostgresUpkeep
+from flujo.journal.scripts import migrations
+from flujo.journal.sqlite import SQLiteStore
+from flujo.journal.sqlite_upkeep import SQLiteUpkeep
+from flujo.journal.store import JournalStore, RunQuery, StatusChange
+from flujo.journal.upkeep import EndedRun, Retention, Upkeep
+from flujo.journal.verify import verify, verify_all, verify_tombstones
+from tests.journal.scribe import START, Scribe, payload
+from tests.postgres import execute, schema
+
+LATER = START + 10_000_000
+NOW = START + 20_000_000
+ADDITIVE = "CREATE TABLE of_tomorrow (name TEXT);"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str]:
+    if request.param == "sqlite":
+        yield str(tmp_path / "flujo_ops.db")
+        return
+    with schema() as url:
+        yield url
+
+
+@pytest.fixture
+async def store(place: str) -> AsyncGenerator[JournalStore]:
+    store = PostgresStore(place) if "://" in place else SQLiteStore(place)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def upkeep(place: str) -> Upkeep:
+    return PostgresUpkeep(place) if "://" in place else SQLiteUpkeep(Path(place))
+
+
+def big(text: str) -> tuple[bytes, bytes]:
+    return payload(f'"{text * 5000}"'.encode())
+
+
+async def write(store: JournalStore, name: str, *texts: str, ended: bool = True, at: int = START) -> None:
+    """Write a run whose steps gave large values."""
+    scribe = Scribe(name, at=at)
+    await store.submit(scribe.begin())
+    for text in texts:
+        digest, content = big(text)
+        body = b'{"output_ref":"%b"}' % digest.hex().encode()
+        event = scribe.event("step.completed", text, body)
+        await store.submit(scribe.batch(event, payloads=[(digest, content)]))
+    if ended:
+        await store.submit(scribe.end(StatusChange("completed")))
+
+
+async def names(upkeep: Upkeep, retention: Retention) -> list[str]:
+    return [run.run_id async for run in upkeep.prunable(retention)]
+
+
+async def sound(store: JournalStore) -> int:
+    """Audit everything; return how many tombstones there are."""
+    assert [report async for report in verify_all(store) if not report.sound] == []
+    stones, wrong = await verify_tombstones(store)
+    assert wrong == ""
+    return stones
+
+
+class TestStatus:
+    async def test_it_tells_what_is_there(self, store: JournalStore, upkeep: Upkeep) -> None:
+        await write(store, "a", "x", "y")
+        await write(store, "b", "x", ended=False)
+        found = await upkeep.status()
+        assert (found.runs, found.events, found.payloads) == ({"completed": 1, "running": 1}, 6, 2)
+        assert found.schema == found.newest > 2
+        assert found.oldest == START + 1
+        assert found.size > 1000
+        assert found.pruned == 0
+
+    async def test_an_older_schema_is_looked_at_and_left_alone(self, place: str, upkeep: Upkeep) -> None:
+        await make(place, 1)
+        found = await upkeep.status()
+        assert (found.schema, found.runs) == (1, {})
+        assert (await upkeep.status()).schema == 1
+        assert await upkeep.migrate() == (1, found.newest)
+        assert (await upkeep.status()).schema == found.newest
+        assert await upkeep.migrate() == (found.newest, found.newest)
+
+    async def test_a_store_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(StoreUnavailable, match="no store"):
+            await SQLiteUpkeep(tmp_path / "none.db").status()
+        assert list(tmp_path.iterdir()) == []
+
+
+async def make(place: str, version: int, extra: tuple[str, ...] = ()) -> None:
+    """Make a store at a version, or of a newer Flujo that has further scripts."""
+    if "://" in place:
+        connection = await asyncpg.connect(place)
+        await postgres_server.prepare(connection, "here", (*migrations("postgres")[:version], *extra))
+        await connection.close()
+        return
+    with closing(sqlite3.connect(place, isolation_level=None)) as connection:
+        scripts = (*migrations("sqlite")[:version], *extra)
+        sqlite_file.migrate(connection, Path(place), scripts)
+
+
+class TestOldCodeOnANewSchema:
+    async def test_what_only_adds_does_not_disturb_it(self, place: str, store: JournalStore) -> None:
+        await make(place, 99, (ADDITIVE,))
+        await write(store, "a", "x")
+        assert (await verify(store, "a")).sound
+        assert len((await store.runs(RunQuery())).runs) == 1
+
+    async def test_what_it_cannot_use_is_refused(self, place: str, store: JournalStore) -> None:
+        newest = len(migrations("postgres" if "://" in place else "sqlite"))
+        table = "flujo_schema" if "://" in place else "compatibility"
+        await make(place, 99, (f"{ADDITIVE}\nUPDATE {table} SET needs = {newest + 1};",))
+        with pytest.raises(StoreVersionError, match=f"schema version {newest + 1}"):
+            await store.run("a")
+
+
+class TestBackup:
+    async def test_a_copy_is_a_store_of_its_own(
+        self, store: JournalStore, upkeep: Upkeep, tmp_path: Path
+    ) -> None:
+        await write(store, "a", "x", "y")
+        await write(store, "b", "x", ended=False)
+        await write(store, "old")
+        await upkeep.prune(["old"], NOW)
+        file = tmp_path / "copy.db"
+        await upkeep.copy_to(file)
+        copy = SQLiteStore(file, create=False)
+        for name in ("a", "b"):
+            assert await copy.events(name) == await store.events(name)
+            assert await copy.run(name) == await store.run(name)
+        assert await sound(copy) == 1
+        await copy.close()
+        assert file.stat().st_mode & 0o777 == 0o600
+
+    async def test_it_is_consistent_while_others_write(
+        self, store: JournalStore, upkeep: Upkeep, tmp_path: Path
+    ) -> None:
+        await write(store, "first")
+        stop = asyncio.Event()
+
+        async def keep_writing() -> None:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                await write(store, f"run-{number}", str(number))
+
+        writing = asyncio.create_task(keep_writing())
+        for number in range(3):
+            await asyncio.sleep(0.05)
+            await upkeep.copy_to(tmp_path / f"copy-{number}.db")
+        stop.set()
+        await writing
+        for number in range(3):
+            copy = SQLiteStore(tmp_path / f"copy-{number}.db", create=False)
+            await sound(copy)
+            assert (await copy.runs(RunQuery(limit=1))).runs
+            await copy.close()
+
+    async def test_a_file_that_exists_is_let_alone(
+        self, store: JournalStore, upkeep: Upkeep, tmp_path: Path
+    ) -> None:
+        await write(store, "a")
+        file = tmp_path / "precious"
+        file.write_text("precious")
+        with pytest.raises(StoreUnavailable, match="exists"):
+            await upkeep.copy_to(file)
+        assert file.read_text() == "precious"
+
+
+class TestPruning:
+    async def test_only_what_ended_before_goes(self, store: JournalStore, upkeep: Upkeep) -> None:
+        await write(store, "old", "x")
+        await write(store, "open", "y", ended=False)
+        await write(store, "new", "z", at=LATER)
+        retention = Retention(before=LATER)
+        assert await names(upkeep, retention) == ["old"]
+        assert await names(upkeep, Retention(LATER, ("failed",))) == []
+        assert await names(upkeep, Retention(LATER, pipeline="other")) == []
+        removed = await upkeep.prune(["old", "open", "nobody"], NOW)
+        assert (removed.runs, removed.events) == (1, 3)
+        assert await store.run("old") is None
+        assert await store.events("old") == []
+        assert await sound(store) == 1
+        assert await names(upkeep, retention) == []
+        [stone] = await store.tombstones()
+        assert (stone.run_id, stone.status, stone.events, stone.pruned_at) == ("old", "completed", 3, NOW)
+
+    async def test_shared_payloads_stay_and_loose_ones_go(self, store: JournalStore, upkeep: Upkeep) -> None:
+        await write(store, "old", "mine", "ours")
+        await write(store, "kept", "ours")
+        await upkeep.prune(["old"], NOW)
+        swept = await upkeep.sweep()
+        assert (swept.payloads, swept.payload_bytes) == (1, len(big("mine")[1]))
+        assert await store.payload(big("ours")[0]) == big("ours")[1]
+        assert (await upkeep.sweep()).payloads == 0
+        await sound(store)
+
+    async def test_many_runs_are_listed_page_by_page(self, store: JournalStore, upkeep: Upkeep) -> None:
+        scribes = [Scribe(f"run-{number:03}", at=START + number) for number in range(450)]
+        await asyncio.gather(*(store.submit(scribe.begin()) for scribe in scribes))
+        await asyncio.gather(*(store.submit(scribe.end(StatusChange("failed"))) for scribe in scribes))
+        found = await names(upkeep, Retention(before=LATER))
+        assert found == [f"run-{number:03}" for number in range(450)]
+        for at in range(0, 450, 100):
+            await upkeep.prune(found[at : at + 100], NOW)
+        assert await sound(store) == 450
+
+    async def test_a_pruned_name_is_not_used_again(self, store: JournalStore, upkeep: Upkeep) -> None:
+        await write(store, "old")
+        await upkeep.prune(["old"], NOW)
+        other = Scribe("other")
+        results = await asyncio.gather(
+            store.submit(Scribe("old", "again").begin()), store.submit(other.begin()), return_exceptions=True
+        )
+        assert isinstance(results[0], RunConflict)
+        assert "'old' was pruned" in str(results[0])
+        assert not isinstance(results[1], BaseException)
+
+    async def test_a_tombstone_that_was_changed_or_removed_is_found(
+        self, place: str, store: JournalStore, upkeep: Upkeep
+    ) -> None:
+        for name in ("a", "b", "c"):
+            await write(store, name)
+        await upkeep.prune(["a", "b", "c"], NOW)
+        assert await sound(store) == 3
+        await tamper(place, "UPDATE tombstones SET events = 1 WHERE number = 2")
+        assert await verify_tombstones(store) == (1, "tombstone 2 was changed")
+        await tamper(place, "DELETE FROM tombstones WHERE number = 2")
+        assert await verify_tombstones(store) == (1, "tombstone 2 is missing")
+
+    async def test_a_writer_keeps_its_payloads_whatever_is_swept_meanwhile(
+        self, store: JournalStore, upkeep: Upkeep
+    ) -> None:
+        """The same values are written and become loose, again and again, while payloads are swept."""
+        await write(store, "first", "the same")
+        stop = asyncio.Event()
+
+        async def write_and_prune(number: int) -> None:
+            turn = 0
+            while not stop.is_set():
+                turn += 1
+                name = f"run-{number}-{turn}"
+                await write(store, name, "the same", str(turn % 3))
+                if turn % 2:
+                    await upkeep.prune([name], NOW)
+
+        async def sweep() -> int:
+            return sum([(await upkeep.sweep()).payloads for _ in range(25)])
+
+        writers = [asyncio.create_task(write_and_prune(number)) for number in range(3)]
+        await sweep()
+        stop.set()
+        await asyncio.gather(*writers)
+        await upkeep.sweep()
+        assert await sound(store) > 3
+
+    async def test_two_who_prune_at_once_leave_one_chain(self, store: JournalStore, place: str) -> None:
+        for number in range(40):
+            await write(store, f"run-{number:02}")
+        make_upkeep = partial(PostgresUpkeep, place) if "://" in place else partial(SQLiteUpkeep, Path(place))
+        found = [f"run-{number:02}" for number in range(40)]
+        counts = await asyncio.gather(
+            *(make_upkeep().prune(found[at : at + 20], NOW) for at in (0, 10, 20, 0))
+        )
+        assert sum(removed.runs for removed in counts) == 40
+        assert await sound(store) == 40
+
+
+async def tamper(place: str, statement: str) -> None:
+    if "://" in place:
+        await execute(place, statement)
+        return
+    with closing(sqlite3.connect(place, isolation_level=None)) as connection:
+        connection.execute(statement)
+
+
+def test_the_chain_of_tombstones_is_what_is_documented() -> None:
+    """The hash is over the one before and the facts as JSON: a verifier of one's own can be written."""
+    import json
+    from hashlib import sha256
+
+    from flujo.journal.upkeep import buried
+
+    run = EndedRun("r", "p", "completed", 1, 2, 3, b"\x01" * 32)
+    stone = buried(None, run, 9)
+    facts = json.dumps([1, "r", "p", "completed", 1, 2, 3, "01" * 32, 9])
+    assert stone.hash == sha256(bytes(32) + facts.encode()).digest()
+    assert buried((1, stone.hash), run, 9).number == 2
