@@ -232,7 +232,8 @@ class Attempts:
                 due = note.body.get("due", 0)
         left = (due - run.clock.now()) / 1e6
         if left > 0:
-            await run.clock.sleep(left)
+            # Never longer than it was to be, should the clock have been set back meanwhile.
+            await run.clock.sleep(min(left, self._node.retry.wait(tried.failed, 0.0)))
         return tried
 
     def _failed(self, frame: Frame, info: StepInfo, error: Exception) -> float | Suspended:

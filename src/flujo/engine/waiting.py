@@ -132,7 +132,8 @@ def compile_sleep(plan: PlanSleep) -> Walk:
             due = run.clock.now() + microseconds
             run.note("timer", address, {"due": due})
         await run.commit()
-        left = (due - run.clock.now()) / 1e6
+        # Never longer than it was to be, should the clock have been set back meanwhile.
+        left = min(due - run.clock.now(), microseconds) / 1e6
         if left > 0:
             if run.parks:
                 return Suspended(due=due)
