@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import warnings
 from collections.abc import Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -53,6 +54,24 @@ def schema() -> Generator[str]:
         yield f"{url}{'&' if '?' in url else '?'}search_path={name}"
     finally:
         _run(execute(url, f"DROP SCHEMA {name} CASCADE"))
+
+
+@contextmanager
+def tablespace(folder: Path) -> Generator[str]:
+    """Yield the name of a place for tables on a folder, which they have left when this ends."""
+    if GIVEN in os.environ:
+        pytest.skip(f"the server of {GIVEN} does not see our folders")
+    server, name = _own_server(), f"flujo_test_{os.getpid()}_{next(_numbers)}"
+    for above in folder.parents:
+        if not above.stat().st_mode & 0o001:
+            above.chmod(above.stat().st_mode | 0o011)  # the server's user passes through
+    if server.system_user is not None:
+        shutil.chown(folder, server.system_user)
+    _run(execute(server.get_uri(), f"CREATE TABLESPACE {name} LOCATION '{folder}'"))
+    try:
+        yield name
+    finally:
+        _run(execute(server.get_uri(), f"DROP TABLESPACE {name}"))
 
 
 def _run(work: Coroutine[object, object, None]) -> None:
