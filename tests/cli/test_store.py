@@ -1,13 +1,15 @@
 """The store's upkeep on the command line."""
 
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
+from time import sleep
 
 import pytest
 
 from flujo.journal.scripts import migrations
-from tests.cli.conftest import Shell
+from tests.cli.conftest import FLUJO, Shell
 from tests.postgres import schema
 
 NEWEST = len(migrations("sqlite"))
@@ -81,6 +83,29 @@ def test_pruning_is_told_first_and_leaves_a_sound_store(flujo: Shell) -> None:
     again = flujo("run", "shop.py:shouted", "-i", "one", "--run-id", "one", "--json")
     assert (again.code, again.error["code"]) == (2, "run_conflict")
     assert flujo("approvals", "approve", "three", "--resume").code == 0
+
+
+def test_what_was_changed_is_not_forgotten(flujo: Shell) -> None:
+    with closing(sqlite3.connect("flujo_ops.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE events SET body = '{}' WHERE run_id = 'one' AND seq = 2")
+    done = flujo(*OLD, "--yes")
+    assert done.code == 6
+    assert "left alone: run one is broken" in done.err
+    assert flujo("audit", "verify", "one").code == 6
+    assert flujo("runs", "show", "two").code == 2
+
+
+def test_pruning_that_is_killed_leaves_a_sound_store(flujo: Shell) -> None:
+    for number in range(30):
+        flujo("run", "shop.py:shouted", "-i", str(number), "--run-id", f"more-{number}", "-q")
+    for wait in (0.25, 0.3, 0.35, 0.4):
+        process = subprocess.Popen([FLUJO, *OLD, "--yes"], stderr=subprocess.DEVNULL)
+        sleep(wait)
+        process.kill()
+        process.wait()
+        assert flujo("audit", "verify").code == 0
+    assert flujo(*OLD, "--yes").code == 0
+    assert flujo("store", "status", "--json").json["pruned"] == 32
 
 
 def test_a_tombstone_that_is_gone_breaks_the_audit(flujo: Shell) -> None:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from flujo.cli.config import Config
-from flujo.cli.output import DONE, FAILED, emit, emit_json, note
-from flujo.cli.reading import since
+from flujo.cli.output import BROKEN, DONE, FAILED, emit, emit_json, note
+from flujo.cli.reading import opened, since
 from flujo.cli.runs import statuses, terminal_width
 from flujo.cli.text import bytes_of, counted, local, moment, table
-from flujo.errors import ChainBroken, ConfigError
+from flujo.engine.identity import new_run_id
+from flujo.errors import ChainBroken, ConfigError, StoreCorrupt
 from flujo.journal.sqlite import SQLiteStore
 from flujo.journal.store import ENDED
 from flujo.journal.upkeep import PRUNED_AT_ONCE, EndedRun, Removed, Retention, StoreStatus, Upkeep
-from flujo.journal.verify import verify_all, verify_tombstones
+from flujo.journal.verify import verify, verify_all, verify_tombstones
 
 T = TypeVar("T")
 
@@ -80,19 +83,20 @@ def backup(config: Config, file: Path, *, check: bool, as_json: bool) -> int:
         StoreError: The store cannot be read, or the file cannot be written.
         ChainBroken: The copy is not sound, and was removed.
     """
-    part = file.with_name(f"{file.name}.part")
     if file.exists():
         raise ConfigError(f"{file} exists already", fix="name a file that does not exist")
-    kept = False
+    before = _upkept(config, lambda upkeep: upkeep.status())
+    part = file.with_name(f".{file.name}.{new_run_id()}")
     try:
         _upkept(config, lambda upkeep: upkeep.copy_to(part))
-        runs = asyncio.run(_verified(part)) if check else None
-        part.rename(file)
-        kept = True
+        # To audit a copy of an older schema would migrate it.
+        runs = asyncio.run(_verified(part)) if check and before.schema >= before.newest else None
+        os.link(part, file)  # it does not replace a file that was made meanwhile
+    except FileExistsError as error:
+        raise ConfigError(f"{file} exists already", fix="name a file that does not exist") from error
     finally:
-        if not kept:
-            with suppress(FileNotFoundError):
-                part.unlink()
+        with suppress(FileNotFoundError):
+            part.unlink()
     size = file.stat().st_size
     if as_json:
         emit_json({"file": str(file), "size": size, "verified_runs": runs})
@@ -103,6 +107,10 @@ def backup(config: Config, file: Path, *, check: bool, as_json: bool) -> int:
 
 
 async def _verified(file: Path) -> int:
+    with closing(sqlite3.connect(file)) as connection:
+        damage: str = connection.execute("PRAGMA integrity_check").fetchone()[0]
+    if damage != "ok":
+        raise StoreCorrupt(f"the copy is damaged: {damage}")
     store = SQLiteStore(file, create=False)
     try:
         runs = 0
@@ -147,7 +155,8 @@ def prune(
     found = _upkept(config, lambda upkeep: _found(upkeep, retention))
     if not sure:
         return _tell_plan(found, as_json)
-    removed = _upkept(config, lambda upkeep: _removed(upkeep, found))
+    sound = asyncio.run(_sound(config.store, found))
+    removed = _upkept(config, lambda upkeep: _removed(upkeep, sound))
     if as_json:
         emit_json({"pruned": removed.runs, **asdict(removed)})
     else:
@@ -155,11 +164,24 @@ def prune(
             f"pruned {counted(removed.runs, 'run')}, {counted(removed.events, 'event')} and "
             f"{counted(removed.payloads, 'payload')} ({bytes_of(removed.payload_bytes)}); tombstones stay"
         )
-    return DONE
+    return DONE if len(sound) == len(found) else BROKEN
 
 
 async def _found(upkeep: Upkeep, retention: Retention) -> list[EndedRun]:
     return [run async for run in upkeep.prunable(retention)]
+
+
+async def _sound(store: Path | str, found: Sequence[EndedRun]) -> list[EndedRun]:
+    """Return the runs whose journals are sound; tell of the others: they are not to be forgotten."""
+    sound: list[EndedRun] = []
+    async with opened(store) as journal:
+        for run in found:
+            finding = (await verify(journal, run.run_id)).finding
+            if finding is None:
+                sound.append(run)
+            else:
+                note(f"left alone: run {run.run_id} is broken: {finding.message}")
+    return sound
 
 
 async def _removed(upkeep: Upkeep, found: Sequence[EndedRun]) -> Removed:

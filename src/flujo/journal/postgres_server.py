@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from flujo.errors import ConfigError, StoreCorrupt, StoreError, StoreUnavailable, StoreVersionError
-from flujo.journal.scripts import migrations, queries
+from flujo.journal.scripts import migrations, needs_of, queries
 
 try:
     import asyncpg
@@ -84,7 +84,7 @@ async def prepare(connection: asyncpg.Connection, place: str, scripts: tuple[str
     """
     steps, sql = scripts or migrations("postgres"), queries("postgres")
     version = await schema_version(connection)
-    if version > len(steps) and await _needs(connection, sql) > len(steps):
+    if version > len(steps) and await _needs(connection, sql, version) > len(steps):
         raise StoreVersionError(
             f"the store at {place} has schema version {version}; this Flujo knows those up to {len(steps)}",
             fix="upgrade Flujo to the version that wrote it, or name another database",
@@ -102,6 +102,8 @@ async def prepare(connection: asyncpg.Connection, place: str, scripts: tuple[str
                         await _make_queue(connection, sql)
                     version += 1
                     await connection.execute(sql["note_version"], version)
+                    if await connection.fetchval(sql["has_needs"]):
+                        await connection.execute(sql["note_needs"], version, needs_of(steps, version))
         except asyncpg.DuplicateTableError as error:
             raise StoreCorrupt(
                 f"the database at {place} holds tables of another application ({error})",
@@ -124,10 +126,14 @@ async def _make_queue(connection: asyncpg.Connection, sql: dict[str, str]) -> No
     await connection.execute(script.read_text(encoding="utf-8"))
 
 
-async def _needs(connection: asyncpg.Connection, sql: dict[str, str]) -> int:
-    """Return the oldest schema version whose code may still use these tables."""
-    needs: int = await connection.fetchval(sql["needs"])
-    return needs
+async def _needs(connection: asyncpg.Connection, sql: dict[str, str], version: int) -> int:
+    """Return the oldest version whose code may use these tables; their own, where they do not say so."""
+    known = (
+        await connection.fetchval(sql["needs"], version)
+        if await connection.fetchval(sql["has_needs"])
+        else None
+    )
+    return version if known is None else known
 
 
 async def schema_version(connection: asyncpg.Connection) -> int:

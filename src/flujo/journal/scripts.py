@@ -21,6 +21,17 @@ def queries(backend: Backend) -> dict[str, str]:
     return found
 
 
+ADDITIVE = "-- flujo: additive"
+"""The line of a migration that only adds: code which does not know it may go on writing."""
+
+
+def needs_of(steps: tuple[str, ...], version: int) -> int:
+    """Return the oldest version whose code may use a store at a version: since then, scripts only added."""
+    while version > 1 and ADDITIVE in steps[version - 1]:
+        version -= 1
+    return version
+
+
 @cache
 def migrations(backend: Backend) -> tuple[str, ...]:
     """Return the scripts that bring a store's schema from nothing to its newest version, in order."""

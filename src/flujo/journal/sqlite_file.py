@@ -10,7 +10,7 @@ from time import monotonic, sleep
 from typing import Literal
 
 from flujo.errors import StoreCorrupt, StoreError, StoreUnavailable, StoreVersionError
-from flujo.journal.scripts import migrations, queries
+from flujo.journal.scripts import migrations, needs_of, queries
 
 Synchronous = Literal["FULL", "NORMAL"]
 
@@ -120,6 +120,7 @@ def migrate(connection: sqlite3.Connection, path: Path, scripts: tuple[str, ...]
                 for statement in _statements(steps[version]):
                     connection.execute(statement)
                 version += 1
+                _note_needs(connection, steps, version)
                 connection.execute(f"PRAGMA user_version = {version}")
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
@@ -158,12 +159,28 @@ def schema_version(connection: sqlite3.Connection, path: Path) -> int:
 def _usable(connection: sqlite3.Connection, path: Path, newest: int) -> int:
     """Return the version of a file's tables, if code that knows versions up to ``newest`` may use them."""
     version = schema_version(connection, path)
-    if version > newest and connection.execute(queries("sqlite")["needs"]).fetchone()[0] > newest:
+    if version > newest and _needs(connection, version) > newest:
         raise StoreVersionError(
             f"{path} has schema version {version}; this Flujo knows versions up to {newest}",
             fix="upgrade Flujo to the version that wrote it, or name another file",
         )
     return version
+
+
+def _needs(connection: sqlite3.Connection, version: int) -> int:
+    """Return the oldest version whose code may use a file; its own, where it does not say so."""
+    sql = queries("sqlite")
+    if not connection.execute(sql["has_needs"]).fetchone()[0]:
+        return version
+    row = connection.execute(sql["needs"], (version,)).fetchone()
+    return version if row is None else row[0]
+
+
+def _note_needs(connection: sqlite3.Connection, steps: tuple[str, ...], version: int) -> None:
+    sql = queries("sqlite")
+    if connection.execute(sql["has_needs"]).fetchone()[0]:
+        oldest = needs_of(steps, version)
+        connection.execute(sql["note_needs"], (version, oldest))
 
 
 def _statements(script: str) -> list[str]:

@@ -139,16 +139,25 @@ class SQLiteUpkeep(Upkeep):
         return await self._do(self._sweep)
 
     def _sweep(self, connection: sqlite3.Connection) -> Removed:
-        last = connection.execute(self._sql["last_row"]).fetchone()[0]
-        kept = referred(self._bodies(connection, 0))
-        sizes: dict[bytes, int] = dict(connection.execute(self._sql["digests"]).fetchall())
-        loose = sizes.keys() - kept
-        if not loose:
-            return Removed()
-        with transaction(connection):
-            loose -= referred(self._bodies(connection, last))
-            connection.executemany(self._sql["prune_payload"], [(digest,) for digest in sorted(loose)])
-        return Removed(payloads=len(loose), payload_bytes=sum(sizes[digest] for digest in loose))
+        while True:
+            numbering = self._numbering(connection)
+            last = connection.execute(self._sql["last_row"]).fetchone()[0]
+            kept = referred(self._bodies(connection, 0))
+            sizes: dict[bytes, int] = dict(connection.execute(self._sql["digests"]).fetchall())
+            loose = sizes.keys() - kept
+            if not loose:
+                return Removed()
+            with transaction(connection):
+                if self._numbering(connection) != numbering:
+                    continue  # rows may have new numbers: look again
+                loose -= referred(self._bodies(connection, last))
+                connection.executemany(self._sql["prune_payload"], [(digest,) for digest in sorted(loose)])
+            return Removed(payloads=len(loose), payload_bytes=sum(sizes[digest] for digest in loose))
+
+    def _numbering(self, connection: sqlite3.Connection) -> tuple[object, object]:
+        """Return what changes where rows are removed or numbered anew: by another pruning, or a VACUUM."""
+        stone = connection.execute(self._sql["last_tombstone"]).fetchone()
+        return stone, connection.execute("PRAGMA schema_version").fetchone()
 
     def _bodies(self, connection: sqlite3.Connection, after: int) -> Iterator[bytes]:
         while rows := connection.execute(self._sql["referring"], (after,)).fetchall():

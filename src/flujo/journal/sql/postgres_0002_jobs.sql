@@ -1,6 +1,7 @@
 -- What came from outside for runs, and what is to begin at set times. Jobs are Procrastinate's: the tables of that
 -- queue are made beside ours, by its own script.
 -- flujo: make the queue
+-- flujo: additive
 
 CREATE TABLE signals (
     id      text COLLATE "C" NOT NULL PRIMARY KEY,

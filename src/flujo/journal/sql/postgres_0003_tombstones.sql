@@ -1,4 +1,5 @@
 -- What is kept of runs whose journals were removed on purpose, and which older versions may use these tables.
+-- flujo: additive
 
 -- Each is chained to the one before by its hash; numbers have no gaps.
 CREATE TABLE tombstones (
@@ -24,7 +25,8 @@ BEGIN
 END;
 $$;
 
-CREATE TRIGGER runs_not_pruned BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION flujo_not_pruned();
+-- After the insert, which waits for whoever is pruning a run of this name just now.
+CREATE TRIGGER runs_not_pruned AFTER INSERT ON runs FOR EACH ROW EXECUTE FUNCTION flujo_not_pruned();
 
--- The oldest schema version whose code may still write here: what was added since does not disturb it.
-ALTER TABLE flujo_schema ADD COLUMN needs integer NOT NULL DEFAULT 1;
+-- For each version of the schema since this one, the oldest version whose code may still write here.
+ALTER TABLE flujo_schema ADD COLUMN needs integer;

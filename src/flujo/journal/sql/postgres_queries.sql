@@ -208,7 +208,10 @@ SELECT run_id, id, account, meter, amount FROM reservations
 WHERE run_id = $1 OR $1 = '' ORDER BY run_id, id, account, meter
 
 -- name: needs
-SELECT max(needs) FROM flujo_schema
+SELECT needs FROM flujo_schema WHERE version = $1
+
+-- name: note_needs
+UPDATE flujo_schema SET needs = $2 WHERE version = $1
 
 -- name: has_needs
 SELECT EXISTS (

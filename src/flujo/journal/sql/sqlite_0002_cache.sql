@@ -1,4 +1,5 @@
 -- Results that outlive their run, and a quick way to the runs that wait for somebody.
+-- flujo: additive
 
 CREATE TABLE cache (
     key   TEXT NOT NULL PRIMARY KEY,

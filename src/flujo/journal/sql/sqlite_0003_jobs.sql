@@ -1,4 +1,5 @@
 -- What workers are asked to do, what came from outside for runs, and what is to begin at set times.
+-- flujo: additive
 
 -- A job asks for one run to be carried on. `worker` names who has taken it; empty while it waits.
 CREATE TABLE jobs (

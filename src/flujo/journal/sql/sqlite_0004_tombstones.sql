@@ -1,4 +1,5 @@
 -- What is kept of runs whose journals were removed on purpose, and which older versions may use this file.
+-- flujo: additive
 
 -- Each is chained to the one before by its hash; numbers have no gaps.
 CREATE TABLE tombstones (
@@ -21,7 +22,8 @@ BEGIN
     SELECT RAISE(ABORT, 'the run was pruned');
 END;
 
--- The oldest schema version whose code may still write here: what was added since does not disturb it.
-CREATE TABLE compatibility (needs INTEGER NOT NULL);
-
-INSERT INTO compatibility (needs) VALUES (1);
+-- For each version of the schema since this one, the oldest version whose code may still write here.
+CREATE TABLE compatibility (
+    version INTEGER NOT NULL PRIMARY KEY,
+    needs   INTEGER NOT NULL
+);

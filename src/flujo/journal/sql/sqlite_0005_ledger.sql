@@ -1,5 +1,6 @@
 -- What may be spent over many runs: how each account stands, and what is set aside on it.
 -- Money is counted in trillionths of a dollar, time in microseconds.
+-- flujo: additive
 
 CREATE TABLE accounts (
     account  TEXT    NOT NULL,

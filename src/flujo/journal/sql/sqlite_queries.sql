@@ -194,8 +194,14 @@ WHERE substr(account, 1, length(:prefix)) = :prefix ORDER BY account, meter
 SELECT run_id, id, account, meter, amount FROM reservations
 WHERE run_id = :run_id OR :run_id = '' ORDER BY run_id, id, account, meter
 
+-- name: has_needs
+SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'compatibility')
+
 -- name: needs
-SELECT max(needs) FROM compatibility
+SELECT needs FROM compatibility WHERE version = ?
+
+-- name: note_needs
+INSERT INTO compatibility (version, needs) VALUES (?, ?)
 
 -- name: tables
 SELECT name FROM sqlite_master WHERE type = 'table'
