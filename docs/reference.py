@@ -25,11 +25,12 @@ GROUPS = {
         "HumanInput", "PauseForHumanInput", "Approval", "Decision", "WaitForEvent", "Sleep", "StopPipeline",
     ],
     "Context": ["PipelineContext", "Add", "Append", "Last", "Max", "Merge", "Min"],
-    "Running": ["Flujo", "Hook", "Replace", "PipelineResult", "StepHistory", "StepResult"],
+    "Running": ["Flujo", "Hook", "Replace", "PipelineResult", "StepHistory", "StepResult",
+                "ReplayReport", "Difference"],
     "Stores and errors": ["SQLiteStore", "PostgresStore", "MemoryStore", "FlujoError"],
 }  # fmt: skip
 
-METHODS = {"Flujo", "Hook", "PipelineResult", "StepInfo", "Step", "Pipeline"}
+METHODS = {"Flujo", "Hook", "PipelineResult", "ReplayReport", "StepInfo", "Step", "Pipeline"}
 """The classes whose methods users call or override."""
 
 _LABELS = ("Args", "Attributes", "Returns", "Raises", "Example")

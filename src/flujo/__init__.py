@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flujo.engine.differences import Difference, ReplayReport
     from flujo.engine.hooks import Hook, Replace
     from flujo.engine.result import PipelineResult, StepHistory, StepResult
     from flujo.engine.runner import Flujo
@@ -37,6 +38,7 @@ _HOMES = {
     "Approval": "pipeline.waits",
     "Branch": "pipeline.flow",
     "Decision": "pipeline.waits",
+    "Difference": "engine.differences",
     "Failure": "pipeline.lanes",
     "Flujo": "engine.runner",
     "FlujoError": "errors",
@@ -58,6 +60,7 @@ _HOMES = {
     "PipelineResult": "engine.result",
     "PostgresStore": "journal.postgres",
     "Replace": "engine.hooks",
+    "ReplayReport": "engine.differences",
     "ResourceHints": "pipeline.step",
     "Retry": "pipeline.step",
     "SQLiteStore": "journal.sqlite",
@@ -79,6 +82,7 @@ __all__ = [
     "Approval",
     "Branch",
     "Decision",
+    "Difference",
     "Failure",
     "Flujo",
     "FlujoError",
@@ -100,6 +104,7 @@ __all__ = [
     "PipelineResult",
     "PostgresStore",
     "Replace",
+    "ReplayReport",
     "ResourceHints",
     "Retry",
     "SQLiteStore",

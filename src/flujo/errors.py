@@ -22,6 +22,7 @@
     ├── ResumeError                a run that cannot go on as asked
     │   ├── UnknownRun                 no run has this id
     │   ├── UnknownRequest             the run waits for no such request
+    │   ├── UnknownAddress             the run never came to this address
     │   ├── AnswerRejected             the answer does not fit; the run stays paused
     │   ├── RunConflict                the id names a run with another input
     │   ├── RunBusy                    another process carries the run on
@@ -230,6 +231,13 @@ class UnknownRequest(ResumeError, LookupError):
 
     code = "unknown_request"
     fix = "list what is waiting with `flujo approvals list`"
+
+
+class UnknownAddress(ResumeError, LookupError):
+    """The run has no execution at this address."""
+
+    code = "unknown_address"
+    fix = "look at its addresses with `flujo runs show`"
 
 
 class AnswerRejected(ResumeError, ValueError):

@@ -1,7 +1,11 @@
 """The commands on what runs did before: replayed, forked, compared, carried over to changed code."""
 
+from typing import Annotated
+
+import typer
+
 from flujo.cli.groups import runs
-from flujo.cli.options import Json, OtherTarget, RunId, Store, Trace
+from flujo.cli.options import Json, OtherTarget, Quiet, RunId, Store, Stream, Trace
 
 __all__ = ["runs"]
 
@@ -22,3 +26,51 @@ def runs_replay(
     from flujo.cli.replay import replay_run
 
     return replay_run(load_config(store=store), run, target=target, as_json=as_json)
+
+
+@runs.command("fork")
+def runs_fork(
+    run: RunId,
+    at: Annotated[
+        str,
+        typer.Option(
+            "--at",
+            metavar="ADDRESS",
+            help="What runs anew, with all after it; as `flujo runs show` names it.",
+            show_default=False,
+        ),
+    ],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="input=JSON", help="What it is given instead; `input=@PATH`: a file."),
+    ] = None,
+    context: Annotated[
+        list[str] | None,
+        typer.Option("--context", metavar="KEY=JSON", help="A field of the context, from there on."),
+    ] = None,
+    run_id: Annotated[
+        str | None, typer.Option("--run-id", metavar="ID", help="The new run's name.", show_default=False)
+    ] = None,
+    target: OtherTarget = None,
+    store: Store = None,
+    as_json: Json = False,
+    stream: Stream = False,
+    quiet: Quiet = False,
+    trace: Trace = False,
+) -> int:
+    """Run on from the middle of a run, in a new one.
+
+    It shares the recorded past before the address; the first run stays as it is.
+    """
+    from flujo.cli.carry import Show
+    from flujo.cli.config import load_config
+    from flujo.cli.forks import Asked, fork_run
+
+    config = load_config(store=store, trace=trace or None)
+    return fork_run(
+        config,
+        run,
+        Asked(at, set_ or (), context or (), run_id),
+        target=target,
+        show=Show.of(config, as_json=as_json, stream=stream, quiet=quiet),
+    )

@@ -104,6 +104,7 @@ _WORDS: dict[str, str] = {
     "node.completed": "all of it",
     "request": "asks",
     "timer": "waits",
+    "revised": "changed for the fork",
     "signal": "event",
 }
 _DETAILS: dict[str, Callable[[dict[str, Any]], str]] = {

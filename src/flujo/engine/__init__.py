@@ -1,7 +1,6 @@
 """Running: the runner, the gate that every effect passes, pauses, hooks, results."""
 
 from flujo.engine.clock import Clock, SystemClock
-from flujo.engine.differences import Difference, ReplayReport
 from flujo.engine.result import (
     Finished,
     Paused,
@@ -15,10 +14,8 @@ from flujo.engine.result import (
 
 __all__ = [
     "Clock",
-    "Difference",
     "Finished",
     "Paused",
-    "ReplayReport",
     "RunEvent",
     "RunStarted",
     "StepCompleted",

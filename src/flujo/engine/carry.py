@@ -19,7 +19,7 @@ from flujo.engine.opened import Live, Opened, Opener, Stored, record_start
 from flujo.engine.record import Recorder
 from flujo.engine.requests import moment
 from flujo.engine.result import Paused, PipelineResult, RunStarted, Status, StepHistory
-from flujo.engine.run import Suspended, microseconds
+from flujo.engine.run import Suspended, Walk, microseconds
 from flujo.engine.supervise import Supervised
 from flujo.engine.undo import Undo
 from flujo.engine.walk import compile_walk
@@ -183,7 +183,7 @@ class Carrier:
 
     async def _walked(self, opened: Opened) -> Ending:
         try:
-            outcome = await self._walk(opened.frame, opened.value)
+            outcome = await self._walk_of(opened)(opened.frame, opened.value)
         except StopPipeline as stop:
             return Ending("stopped", reason=stop.reason)
         except RunError as error:
@@ -191,6 +191,15 @@ class Carrier:
         if isinstance(outcome, Suspended):
             return Ending("paused", pending=outcome.requests, due=outcome.due)
         return Ending("completed", outcome)
+
+    def _walk_of(self, opened: Opened) -> Walk:
+        """Return the walk of a run: the plan's, unless it is a fork that changes something."""
+        begun = opened.run.noted("")
+        if not begun or "revised" not in begun[0].body:
+            return self._walk
+        from flujo.engine.fork import for_fork
+
+        return compile_walk(self._build.plan.root, for_fork(self._build))
 
     async def _end(self, opened: Opened, ending: Ending) -> PipelineResult[Any, Any]:
         """Undo what must be undone, show the result to hooks, record it, and return it."""

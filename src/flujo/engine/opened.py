@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, get_origin
 
 from pydantic import ValidationError
@@ -18,7 +19,7 @@ from flujo.engine.record import Memo, Recall, Recorder
 from flujo.engine.result import RunEvent, StepResult
 from flujo.engine.run import Frame, Run
 from flujo.engine.threads import Threads
-from flujo.errors import InputError, PlanChanged, RunBusy, RunConflict, UnknownRun
+from flujo.errors import ConfigError, InputError, PlanChanged, RunBusy, RunConflict, UnknownRun
 from flujo.journal.events import Event
 from flujo.journal.store import Job, JournalStore, RunRecord, StatusChange
 from flujo.pipeline.context import PipelineContext, clone
@@ -27,6 +28,28 @@ from flujo.plan.plan import Plan
 from flujo.plan.types import recorded_input
 
 Observe = Callable[[RunEvent], None] | None
+
+
+def store_of(state: JournalStore | str | Path | None) -> JournalStore | None:
+    """Return the store that a runner's ``state`` names; None where it names none.
+
+    Raises:
+        ConfigError: It is no store.
+    """
+    if isinstance(state, bool | int | float | bytes | dict | list):
+        raise ConfigError(
+            f"state={state!r} is no store",
+            fix="pass the path of an SQLite file, the URL of a PostgreSQL database, or a store",
+        )
+    if isinstance(state, str) and "://" in state:
+        from flujo.journal.postgres import PostgresStore
+
+        return PostgresStore(state)
+    if isinstance(state, str | Path):
+        from flujo.journal.sqlite import SQLiteStore
+
+        return SQLiteStore(state)
+    return state
 
 
 @dataclass(slots=True)
@@ -162,7 +185,7 @@ class Opener:
         Raises:
             InputError: The input or the context does not fit the pipeline.
         """
-        run_id = new_run_id() if run_id is None else _checked_id(run_id)
+        run_id = new_run_id() if run_id is None else checked_id(run_id)
         value = self.given(value)
         started = self._context(context)
         recorder = None
@@ -362,7 +385,7 @@ def _cloned(memo: Memo | bytes) -> Memo | bytes:
     return memo._replace(output=clone(memo.output)) if isinstance(memo, Memo) else memo
 
 
-def _checked_id(run_id: object) -> str:
+def checked_id(run_id: object) -> str:
     """Refuse a run id that could not stand in a line, or in an address."""
     if not isinstance(run_id, str) or not run_id or not run_id.isprintable() or run_id != run_id.strip():
         raise InputError(f"run_id={run_id!r} cannot name a run", fix="use letters, digits, '-' and '_'")

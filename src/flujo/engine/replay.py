@@ -11,6 +11,7 @@ from pydantic_core import from_json
 from flujo.engine.build import Build
 from flujo.engine.carry import facts_of
 from flujo.engine.differences import Difference, ReplayReport, compared
+from flujo.engine.fork import revising
 from flujo.engine.hooks import Hooks
 from flujo.engine.opened import Opener
 from flujo.engine.past import Past, PastClock, Remake
@@ -134,9 +135,12 @@ class Replay:
     # What stands around each node
 
     def _around(self, node: PlanNode, compiled: Callable[[PlanNode], Walk]) -> Walk:
-        if not isinstance(node, PlanStep):
+        if not node.path:
             return compiled(node)
-        walk, label = compiled(self._standing_in(node)), node.label
+        stands_in = self._standing_in(node) if isinstance(node, PlanStep) else node
+        walk, label = revising(node, compiled(stands_in)), node.label
+        if not isinstance(node, PlanStep):
+            return walk
 
         async def answered(frame: Frame, value: Any) -> Any:
             address = frame.prefix + label

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
 from flujo.engine.answers import choose, judged
 from flujo.engine.build import Build, output_check
 from flujo.engine.carry import Carrier
 from flujo.engine.clock import Clock, SystemClock
-from flujo.engine.differences import ReplayReport
 from flujo.engine.dispatch import Woken, deliver, due_of
 from flujo.engine.history import stored_result
 from flujo.engine.hooks import Hook, Hooks
-from flujo.engine.opened import Live, Opened, Opener, Stored
+from flujo.engine.opened import Live, Opened, Opener, Stored, store_of
 from flujo.engine.record import Note, Recall
 from flujo.engine.requests import pending as pending_requests
-from flujo.engine.result import Context, Finished, PipelineResult, RunEvent
+from flujo.engine.result import Context, PipelineResult, RunEvent
+from flujo.engine.supervise import blocking, streamed
 from flujo.errors import (
     ConfigError,
     InputError,
@@ -39,11 +38,14 @@ from flujo.plan.compile import compile_plan
 from flujo.plan.plan import Plan
 from flujo.plan.types import type_name
 
+if TYPE_CHECKING:
+    from flujo.engine.differences import ReplayReport
+
 In = TypeVar("In", contravariant=True)
 Out = TypeVar("Out", covariant=True)
-T = TypeVar("T")
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
+NO_CHANGES: Mapping[str, Any] = MappingProxyType({})
 Durability = Literal["sync", "async"]
 Value = Any
 """An answer as a person gives it: JSON, or a value of the type that is asked for."""
@@ -108,7 +110,7 @@ class Flujo(Generic[In, Out, Context]):
         self.plan: Plan = compile_plan(
             pipeline, context_model=context_model, input_type=input_type, recorded=state is not None
         )
-        self.store: JournalStore | None = _store(state)
+        self.store: JournalStore | None = store_of(state)
         self._clock = clock or SystemClock()
         callbacks = (on_pipeline_start, pre_step_execution, post_step_execution, on_pipeline_end)
         build = Build(self.plan, Hooks.of(hooks, callbacks), durable=self.store is not None)
@@ -132,7 +134,7 @@ class Flujo(Generic[In, Out, Context]):
         Raises:
             ConfigError: An event loop is running: await :meth:`run_async` there.
         """
-        return _blocking("run", lambda: self.run_async(input, context=context, run_id=run_id, labels=labels))
+        return blocking("run", lambda: self.run_async(input, context=context, run_id=run_id, labels=labels))
 
     async def run_async(
         self,
@@ -224,7 +226,7 @@ class Flujo(Generic[In, Out, Context]):
         Raises:
             FlujoError: As :meth:`run_async`.
         """
-        carried = _streamed(lambda observe: self._begin(input, context, run_id, labels, observe))
+        carried = streamed(lambda observe: self._begin(input, context, run_id, labels, observe))
         async with aclosing(carried) as events:
             async for event in events:
                 yield event
@@ -240,7 +242,7 @@ class Flujo(Generic[In, Out, Context]):
         take_over: bool = False,
     ) -> PipelineResult[Out, Context]:
         """Go on with a run; for code that is not ``async``. See :meth:`resume_async`."""
-        return _blocking(
+        return blocking(
             "resume",
             lambda: self.resume_async(pipeline_state, human_input, request=request, take_over=take_over),
         )
@@ -283,7 +285,7 @@ class Flujo(Generic[In, Out, Context]):
         take_over: bool = False,
     ) -> AsyncGenerator[RunEvent]:
         """Go on with a run and yield what happens; see :meth:`resume_async` and :meth:`stream_async`."""
-        carried = _streamed(
+        carried = streamed(
             lambda observe: self._go_on(pipeline_state, human_input, request, take_over, observe)
         )
         async with aclosing(carried) as events:
@@ -375,6 +377,53 @@ class Flujo(Generic[In, Out, Context]):
         from flujo.engine.replay import replay
 
         return await replay(self._build, self._opener, self.store, run_id)
+
+    async def fork(
+        self,
+        origin: str,
+        *,
+        at: str,
+        input: Value = ...,
+        context: Mapping[str, Value] = NO_CHANGES,
+        run_id: str | None = None,
+    ) -> PipelineResult[Out, Context]:
+        """Begin a run that shares a recorded run's past before an address, and carry it on from there.
+
+        The execution at the address and everything after it runs anew; what had ended beside it by then is
+        shared. The first run stays as it is.
+
+        Args:
+            origin: The run that is forked.
+            at: The address; of a composite, a turn (``loop[2]``) or an item (``map[0]``), all of it.
+            input: What the execution at the address is given instead.
+            context: New values of fields of the context, from there on.
+            run_id: The new run's name.
+
+        Raises:
+            UnknownRun: No run of the store has this id.
+            UnknownAddress: The run never came to this address.
+            PlanChanged: The run was made by another plan.
+            InputError: The new input, or a new value of the context, does not fit.
+            RunConflict: The new run's name is taken.
+        """
+        name = await self.start_fork(origin, at=at, input=input, context=context, run_id=run_id)
+        return await self.resume_async(name)
+
+    async def start_fork(
+        self,
+        origin: str,
+        *,
+        at: str,
+        input: Value = ...,
+        context: Mapping[str, Value] = NO_CHANGES,
+        run_id: str | None = None,
+    ) -> str:
+        """Record a fork, and return its id: whoever resumes it carries it on. See :meth:`fork`."""
+        from flujo.engine.fork import Revision, fork
+
+        await self._opener.check(await self._opener.find(origin), take_over=True)
+        revision = Revision(at, input, context)
+        return await fork(self._build, self.store, origin, revision, run_id=run_id, clock=self._clock)
 
     # Ending
 
@@ -531,50 +580,3 @@ def _decision(human_input: Value) -> Decision:
 
 def _is_context(model: object) -> bool:
     return isinstance(model, type) and issubclass(model, PipelineContext)
-
-
-def _store(state: JournalStore | str | Path | None) -> JournalStore | None:
-    if isinstance(state, bool | int | float | bytes | dict | list):
-        raise ConfigError(
-            f"state={state!r} is no store",
-            fix="pass the path of an SQLite file, the URL of a PostgreSQL database, or a store",
-        )
-    if isinstance(state, str) and "://" in state:
-        from flujo.journal.postgres import PostgresStore
-
-        return PostgresStore(state)
-    if isinstance(state, str | Path):
-        from flujo.journal.sqlite import SQLiteStore
-
-        return SQLiteStore(state)
-    return state
-
-
-def _blocking(name: str, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(call())
-    raise ConfigError(
-        f"{name}() was called while an event loop is running", fix=f"await {name}_async() there"
-    )
-
-
-async def _streamed(
-    carry: Callable[[Callable[[RunEvent], None]], Coroutine[Any, Any, PipelineResult[Any, Any]]],
-) -> AsyncGenerator[RunEvent]:
-    """Yield what a run tells, and its result last; the run ends with the iteration."""
-    queue: asyncio.Queue[RunEvent | None] = asyncio.Queue()
-    task = asyncio.ensure_future(carry(queue.put_nowait))
-    task.add_done_callback(lambda _: queue.put_nowait(None))
-    try:
-        while (event := await queue.get()) is not None:
-            yield event
-        result = await task
-        yield Finished(result.run_id, result)
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})
-        if not task.cancelled():
-            task.exception()  # whoever closed the stream does not ask why the run failed

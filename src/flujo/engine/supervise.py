@@ -1,11 +1,16 @@
-"""Supervising: a run is carried out in a task of its own, so that it can be given up."""
+"""Supervising: a run is carried out in a task of its own; it is given up, blocked on, or streamed."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
+
+from flujo.engine.result import Finished, PipelineResult, RunEvent
+from flujo.errors import ConfigError
+
+T = TypeVar("T")
 
 GRACE = 0.05
 """Seconds that steps have to end after a cancellation; then they are given up."""
@@ -96,3 +101,38 @@ class Supervised:
         if self.reason is not None and (self.abandoned or self._task.cancelled()):
             raise asyncio.CancelledError(self.reason)
         return self._task.result()
+
+
+def blocking(name: str, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Carry something out for code that is not ``async``.
+
+    Raises:
+        ConfigError: An event loop is running.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(call())
+    raise ConfigError(
+        f"{name}() was called while an event loop is running", fix=f"await {name}_async() there"
+    )
+
+
+async def streamed(
+    carry: Callable[[Callable[[RunEvent], None]], Coroutine[Any, Any, PipelineResult[Any, Any]]],
+) -> AsyncGenerator[RunEvent]:
+    """Yield what a run tells, and its result last; the run ends with the iteration."""
+    queue: asyncio.Queue[RunEvent | None] = asyncio.Queue()
+    task = asyncio.ensure_future(carry(queue.put_nowait))
+    task.add_done_callback(lambda _: queue.put_nowait(None))
+    try:
+        while (event := await queue.get()) is not None:
+            yield event
+        result = await task
+        yield Finished(result.run_id, result)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # whoever closed the stream does not ask why the run failed

@@ -20,6 +20,7 @@ EventKind = Literal[
     "effect",
     "timer",
     "undone",
+    "revised",
 ]
 
 GENESIS = bytes(32)

@@ -1,0 +1,279 @@
+"""Forking: a new run that shares a recorded run's past up to one place, and goes on from there."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from flujo.engine.answers import fitting
+from flujo.engine.build import Build
+from flujo.engine.clock import Clock
+from flujo.engine.identity import new_run_id, new_token
+from flujo.engine.opened import checked_id
+from flujo.engine.past import Past
+from flujo.engine.record import Recorder
+from flujo.engine.run import Frame, Walk
+from flujo.engine.side_by_side import needs_views
+from flujo.errors import AnswerRejected, InputError, ResumeError, RunConflict, UnknownAddress
+from flujo.journal.events import Event
+from flujo.journal.store import JournalStore, StatusChange
+from flujo.pipeline.context import PipelineContext
+from flujo.plan.codec import Codec, codec_for
+from flujo.plan.fields import field_codecs
+from flujo.plan.nodes import PlanMap, PlanNode, PlanParallel, PlanStep
+from flujo.plan.plan import NUMBER, Plan
+from flujo.plan.types import recorded_input
+
+UNCHANGED: Mapping[str, Any] = MappingProxyType({})
+_OF_THE_RUN = frozenset({"run.started", "run.resumed", "run.paused", "run.ended", "undone"})
+_COPIED = re.compile(rb',?"copied":\d+\}\Z')
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What a fork changes.
+
+    Attributes:
+        at: The address of the first execution that is carried out anew.
+        input: What it is given instead; left out where that is an ellipsis.
+        context: New values of fields of the context, from there on.
+    """
+
+    at: str
+    input: Any = ...
+    context: Mapping[str, Any] = field(default_factory=lambda: UNCHANGED)
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is given another value."""
+        return self.input is not ... or bool(self.context)
+
+
+async def fork(
+    build: Build,
+    store: JournalStore | None,
+    origin: str,
+    revision: Revision,
+    *,
+    run_id: str | None,
+    clock: Clock,
+) -> str:
+    """Record a fork of a run, ready to be carried on, and return its id; see :meth:`flujo.Flujo.fork`."""
+    if store is None:
+        raise ResumeError(
+            f"{origin} cannot be forked: this runner has no store", fix="make the runner with a store"
+        )
+    past = await Past.of(store, origin)
+    plan = build.plan
+    cut = _cut(plan, past, revision.at)
+    kept = list(_kept(plan, past.events, cut, revision.at))
+    _check_undone(past, kept)
+    revised = _revised(build, revision)
+    name = new_run_id() if run_id is None else checked_id(run_id)
+    if await store.run(name) is not None:
+        raise RunConflict(f"a run is called {name!r} already", fix="give the fork another name, or none")
+    recorder = Recorder(store, name, new_token(), clock.now)
+    shared = past.events[cut - 2]
+    recorder.append("run.started", "", _started(past, shared, revision))
+    for event in kept:
+        recorder.append(event.kind, event.address, _copied(event))
+    if revised is not None:
+        recorder.append("revised", revision.at, _body(recorder, revised))
+    recorder.change(StatusChange("queued", "", past.record.pipeline, past.record.fingerprint))
+    await recorder.commit(sure=True)
+    return name
+
+
+def revising(node: PlanNode, walk: Walk) -> Walk:
+    """Return a node's walk that takes what a fork changed at its address: its input, the context."""
+    label = node.label
+
+    async def revised(frame: Frame, value: Any) -> Any:
+        run, address = frame.run, frame.prefix + label
+        for note in run.noted(address):
+            if note.kind == "revised":
+                assert run.recorder is not None
+                if "patch" in note.body:
+                    frame.replay(note.body["patch"])
+                codec = given_codec(node)
+                if codec is not None and ("output" in note.body or "output_ref" in note.body):
+                    value = await run.recorder.value(note.body, codec, address)
+        return await walk(frame, value)
+
+    return revised
+
+
+def for_fork(build: Build) -> Build:
+    """Return what the walks of a fork are compiled with that changes something."""
+
+    def around(node: PlanNode, compiled: Callable[[PlanNode], Walk]) -> Walk:
+        return revising(node, compiled(node)) if node.path else compiled(node)
+
+    return replace(build, around=around)
+
+
+def given_codec(node: PlanNode) -> Codec | None:
+    """Return how what a node is given is written; None where it takes nothing."""
+    if isinstance(node, PlanStep) and not node.signature.input:
+        return None
+    return codec_for(recorded_input(node.input_type))
+
+
+# Where the past ends
+
+
+def _cut(plan: Plan, past: Past, at: str) -> int:
+    """Return the number of the first event that a fork at an address does not share.
+
+    Raises:
+        UnknownAddress: The run never came there.
+    """
+    below = (f"{at}/", f"{at}[", f"{at}#")
+    for event in past.events:
+        if at and (event.address == at or event.address.startswith(below)) and "#" not in at:
+            return event.seq
+    known = NUMBER.sub("[]", at) in plan.nodes and "[]" not in at
+    if known and past.record.status != "completed":  # it ended on the way there, or right at it
+        ends = (event.seq for event in past.events if event.kind in ("run.ended", "undone"))
+        return next(ends, past.events[-1].seq + 1)
+    raise _unknown(past, at)
+
+
+def _unknown(past: Past, at: str) -> UnknownAddress:
+    run_id = past.record.run_id
+    if "#" in at:
+        return UnknownAddress(
+            f"run {run_id} cannot be forked at {at!r}: an effect is a part of its step",
+            fix=f"fork it at {at.partition('#')[0]!r}",
+        )
+    known = list(dict.fromkeys(event.address.partition("#")[0] for event in past.events if event.address))
+    known = [address for address in known if not address.endswith("[]")]
+    close = difflib.get_close_matches(at, known, n=1)
+    fix = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known[:12])}"
+    return UnknownAddress(f"run {run_id} has no execution at {at!r}", fix=fix)
+
+
+def _kept(plan: Plan, events: Sequence[Event], cut: int, at: str) -> Iterator[Event]:
+    """Yield the events that a fork shares: all before the cut, except those of steps that had not ended.
+
+    Such a step stands beside the address. It begins anew: what it did belongs to the first run, by whose name
+    its effects go.
+    """
+    before: list[Event] = [event for event in events if event.seq < cut and event.kind not in _OF_THE_RUN]
+    ended = {event.address for event in before if event.kind in ("step.completed", "node.completed")}
+    for event in before:
+        step = _step_around(plan, event.address)
+        if step is None or step in ended or at.startswith(f"{step}/"):
+            yield event
+
+
+def _step_around(plan: Plan, address: str) -> str | None:
+    """Return the address of the step that something is a part of: an effect, an attempt, its fallback."""
+    whole = address.partition("#")[0]
+    ends = [index for index, letter in enumerate(whole) if letter == "/"]
+    for end in (*ends, len(whole)):
+        if isinstance(plan.nodes.get(NUMBER.sub("[]", whole[:end])), PlanStep):
+            return whole[:end]
+    return None
+
+
+def _check_undone(past: Past, kept: list[Event]) -> None:
+    """Refuse a past that is no longer true: what a kept step did was undone."""
+    shared = {event.address for event in kept if event.kind == "step.completed"}
+    undone = [event.address for event in past.events if event.kind == "undone" and event.address in shared]
+    if undone:
+        first = next(event.address for event in kept if event.address in undone)
+        raise ResumeError(
+            f"run {past.record.run_id} cannot be forked there: what {first!r} did was undone when it ended",
+            fix=f"fork it at {first!r}, so that it is done again",
+        )
+
+
+# What is written
+
+
+def _started(past: Past, shared: Event, revision: Revision) -> bytes:
+    """Return how a fork begins: as the first run did, naming it."""
+    origin = {
+        "run_id": past.record.run_id,
+        "seq": shared.seq,
+        "hash": shared.hash.hex(),
+        "address": revision.at,
+    }
+    facts = {name: value for name, value in past.facts.items() if name not in ("forked_from", "revised")}
+    more = {"forked_from": origin, **({"revised": True} if revision.changes else {})}
+    return to_json({**facts, **more}, inf_nan_mode="constants")
+
+
+def _copied(event: Event) -> bytes:
+    """Return the body of an event of the first run, with its number there."""
+    body = _COPIED.sub(b"}", event.body)
+    comma = b"" if body == b"{}" else b","
+    return body[:-1] + comma + b'"copied":%d}' % event.seq
+
+
+def _revised(build: Build, revision: Revision) -> dict[str, bytes] | None:
+    """Return what a fork changes, written: the input, the patch of the context; None where nothing."""
+    if not revision.changes:
+        return None
+    plan, at = build.plan, revision.at
+    node = plan.nodes.get(NUMBER.sub("[]", at))
+    if node is None:
+        raise InputError(
+            f"{at!r} is a turn or an item, which takes no input of its own", fix="name a node inside it"
+        )
+    written: dict[str, bytes] = {}
+    if revision.input is not ...:
+        codec = given_codec(node)
+        if codec is None:
+            raise InputError(f"{at!r} takes no input", fix="change the context, or fork at an earlier step")
+        written["output"] = _fitted(codec, revision.input, f"the input of {at!r}")
+    if revision.context:
+        _check_looked_at(build, at)
+        written["patch"] = to_json(_patch(plan.context_model, revision.context))
+    return written
+
+
+def _fitted(codec: Codec, value: Any, what: str) -> bytes:
+    try:
+        return to_json(fitting(codec, value, what), inf_nan_mode="constants")
+    except AnswerRejected as error:
+        raise InputError(error.message.replace("the answer", "the value"), fix=error.fix) from None
+
+
+def _patch(model: type[PipelineContext], changes: Mapping[str, Any]) -> dict[str, Any]:
+    codecs, patch = field_codecs(model), dict[str, Any]()
+    for name, value in changes.items():
+        if name not in codecs:
+            close = difflib.get_close_matches(name, codecs, n=1)
+            fix = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(codecs)}"
+            raise InputError(f"the context {model.__name__} has no field {name!r}", fix=fix)
+        patch[name] = {"set": from_json(_fitted(codecs[name].whole, value, f"the context field {name!r}"))}
+    return patch
+
+
+def _check_looked_at(build: Build, at: str) -> None:
+    """Refuse a change of the context where nobody would see it."""
+    for path, node in build.plan.nodes.items():
+        if not isinstance(node, PlanParallel | PlanMap) or needs_views(node, build):
+            continue
+        if NUMBER.sub("[]", at).startswith((f"{path}/", f"{path}[]/")):
+            raise InputError(
+                f"nothing inside {path!r} takes the context, so that a change of it there would be lost",
+                fix=f"fork at {path!r}, or at the first step that takes the context",
+            )
+
+
+def _body(recorder: Recorder, revised: Mapping[str, bytes]) -> bytes:
+    members: list[bytes] = []
+    if "output" in revised:
+        members.append(recorder.written(revised["output"]))
+    if "patch" in revised:
+        members.append(b'"patch":' + revised["patch"])
+    return b"{" + b",".join(members) + b"}"
