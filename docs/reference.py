@@ -26,7 +26,8 @@ GROUPS = {
     ],
     "Context": ["PipelineContext", "Add", "Append", "Last", "Max", "Merge", "Min"],
     "Running": ["Flujo", "Hook", "Replace", "PipelineResult", "StepHistory", "StepResult",
-                "ReplayReport", "Difference"],
+                "ReplayReport", "Difference",
+                "compare_runs", "RunComparison"],
     "Stores and errors": ["SQLiteStore", "PostgresStore", "MemoryStore", "FlujoError"],
 }  # fmt: skip
 

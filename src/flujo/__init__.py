@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flujo.engine.compare import RunComparison, compare_runs
     from flujo.engine.differences import Difference, ReplayReport
     from flujo.engine.hooks import Hook, Replace
     from flujo.engine.result import PipelineResult, StepHistory, StepResult
@@ -63,6 +64,7 @@ _HOMES = {
     "ReplayReport": "engine.differences",
     "ResourceHints": "pipeline.step",
     "Retry": "pipeline.step",
+    "RunComparison": "engine.compare",
     "SQLiteStore": "journal.sqlite",
     "Sleep": "pipeline.waits",
     "Step": "pipeline.step",
@@ -73,6 +75,7 @@ _HOMES = {
     "SubPipeline": "pipeline.flow",
     "Usage": "pipeline.info",
     "WaitForEvent": "pipeline.waits",
+    "compare_runs": "engine.compare",
     "step": "pipeline.step",
 }
 
@@ -107,6 +110,7 @@ __all__ = [
     "ReplayReport",
     "ResourceHints",
     "Retry",
+    "RunComparison",
     "SQLiteStore",
     "Sleep",
     "Step",
@@ -117,6 +121,7 @@ __all__ = [
     "SubPipeline",
     "Usage",
     "WaitForEvent",
+    "compare_runs",
     "step",
 ]
 

@@ -74,3 +74,21 @@ def runs_fork(
         target=target,
         show=Show.of(config, as_json=as_json, stream=stream, quiet=quiet),
     )
+
+
+@runs.command("diff")
+def runs_diff(
+    run: RunId,
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="The other run.", show_default=False)],
+    store: Store = None,
+    as_json: Json = False,
+    trace: Trace = False,
+) -> int:
+    """Compare two runs, step by step.
+
+    By their journals alone. Exits with 1 where they differ.
+    """
+    from flujo.cli.config import load_config
+    from flujo.cli.diff import diff_runs
+
+    return diff_runs(load_config(store=store), run, other, as_json=as_json)

@@ -1,0 +1,257 @@
+"""Comparing two runs by their journals alone, execution by execution; no code of theirs is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic_core import from_json
+
+from flujo.engine.past import Past
+from flujo.engine.record import read_usage
+from flujo.journal.events import Event
+from flujo.journal.store import JournalStore
+from flujo.pipeline.info import NO_USAGE, Usage
+
+_ENDS = frozenset({"step.completed", "node.completed", "turn", "choice", "effect"})
+_TOLD = ("output", "usage", "attempts", "patch", "cached", "last", "answers", "waits", "error", "revised")
+"""What of an execution is compared; how long it took is told, and is no difference."""
+_OF_AN_END = ("usage", "attempts", "patch", "cached", "last")
+
+
+@dataclass(frozen=True, slots=True)
+class RunSide:
+    """One of two runs that are compared.
+
+    Attributes:
+        run_id: Its name.
+        pipeline: The name of its pipeline.
+        fingerprint: The fingerprint of its plan.
+        status: How it stands.
+        input: Its input, as JSON.
+        output: What it gave, likewise; None unless completed.
+        error: Why it failed or was cancelled; empty where it did not.
+        context: Its context at the end, as JSON; None unless completed.
+        usage: What all its steps used; what a fork shares with another run included.
+        seconds: From its first event to its last change of status.
+    """
+
+    run_id: str
+    pipeline: str
+    fingerprint: str
+    status: str
+    input: Any = field(repr=False)
+    output: Any = field(repr=False)
+    error: str
+    context: Mapping[str, Any] | None = field(repr=False)
+    usage: Usage
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedExecution:
+    """What two runs did at one address.
+
+    Attributes:
+        address: The address.
+        state: Whether both did the same there, or only one of them came there.
+        parts: What differs, in words of the journal: ``output``, ``usage``, ``attempts``, ``patch``,
+            ``answers``, ``error`` and the like.
+        first: What the first run recorded there; None where it did not come there.
+        second: Likewise, the second.
+    """
+
+    address: str
+    state: Literal["same", "changed", "only_first", "only_second"]
+    parts: tuple[str, ...]
+    first: Mapping[str, Any] | None = field(repr=False)
+    second: Mapping[str, Any] | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RunComparison:
+    """How two runs differ.
+
+    Attributes:
+        first: The one.
+        second: The other.
+        parts: What differs in how they came out: ``pipeline``, ``plan``, ``status``, ``input``, ``output``,
+            ``error``, ``context``, ``usage``.
+        executions: All that either of them did, in order.
+    """
+
+    first: RunSide
+    second: RunSide
+    parts: tuple[str, ...]
+    executions: tuple[ComparedExecution, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether both came out the same, the same way."""
+        return not self.parts and not self.differing
+
+    @property
+    def differing(self) -> tuple[ComparedExecution, ...]:
+        """The executions that differ, or that one of the runs did not come to."""
+        return tuple(one for one in self.executions if one.state != "same")
+
+
+async def compare_runs(
+    first: JournalStore, run_id: str, other_id: str, *, second: JournalStore | None = None
+) -> RunComparison:
+    """Compare two runs by what their journals hold; they may be of different plans, or stores.
+
+    Args:
+        first: The store of the first run.
+        run_id: The first run.
+        other_id: The second run.
+        second: The store of the second, where it is another.
+
+    Raises:
+        UnknownRun: A store has no such run.
+        ChainBroken: A journal was changed.
+    """
+    other = second or first
+    one, two = await Past.of(first, run_id), await Past.of(other, other_id)
+    ours, theirs = await _side(first, one), await _side(other, two)
+    parts = [
+        name
+        for name in ("pipeline", "status", "input", "output", "error", "context", "usage")
+        if _member(ours, name) != _member(theirs, name)
+    ]
+    if ours.fingerprint != theirs.fingerprint:
+        parts.append("plan")
+    done, done_there = await _executions(first, one), await _executions(other, two)
+    lines = [_compared(at, done.get(at), done_there.get(at)) for at in _merged(list(done), list(done_there))]
+    return RunComparison(ours, theirs, tuple(parts), tuple(lines))
+
+
+def _member(side: RunSide, name: str) -> Any:
+    match name:
+        case "pipeline":
+            return side.pipeline
+        case "status":
+            return side.status
+        case "input":
+            return side.input
+        case "output":
+            return side.output
+        case "error":
+            return side.error
+        case "context":
+            return side.context
+        case _:
+            return side.usage
+
+
+async def _side(store: JournalStore, past: Past) -> RunSide:
+    record, ending = past.record, past.ending
+    complete = record.status == "completed"
+    return RunSide(
+        run_id=record.run_id,
+        pipeline=record.pipeline,
+        fingerprint=record.fingerprint,
+        status=record.status,
+        input=await _value(store, past.facts),
+        output=await _value(store, ending) if complete else None,
+        error=ending.get("error", {}).get("message", "") or ending.get("reason", ""),
+        context=await _context(store, past) if complete else None,
+        usage=past.used(),
+        seconds=(record.updated_at - record.created_at) / 1e6,
+    )
+
+
+async def _value(store: JournalStore, facts: Mapping[str, Any]) -> Any:
+    if "output_ref" in facts:
+        return from_json(await store.payload(bytes.fromhex(facts["output_ref"])))
+    return facts.get("output")
+
+
+async def _context(store: JournalStore, past: Past) -> Mapping[str, Any]:
+    """Return the context that a completed run ended with: all it began with, and every change on top."""
+    context: dict[str, Any] = dict(past.facts["context"])
+    for event in await store.live_events(past.record.run_id):
+        patch: dict[str, dict[str, Any]] = from_json(event.body).get("patch") or {}
+        for name, change in patch.items():
+            _change(context, name, change)
+    return context
+
+
+def _change(context: dict[str, Any], name: str, change: Mapping[str, Any]) -> None:
+    if "set" in change:
+        context[name] = change["set"]
+    elif "append" in change:
+        context[name] = [*context.get(name, ()), *change["append"]]
+    else:
+        gone = change.get("gone", ())
+        kept = {key: value for key, value in context.get(name, {}).items() if key not in gone}
+        context[name] = {**kept, **change.get("keys", {})}
+
+
+async def _executions(store: JournalStore, past: Past) -> dict[str, dict[str, Any]]:
+    """Return what happened at each address, in the order it first did."""
+    found: dict[str, dict[str, Any]] = {}
+    for event in past.events:
+        if event.address and event.kind not in ("step.started", "step.discarded", "timer", "undone"):
+            await _add(store, found.setdefault(event.address, {}), event)
+    return found
+
+
+async def _add(store: JournalStore, execution: dict[str, Any], event: Event) -> None:
+    facts: dict[str, Any] = from_json(event.body)
+    if event.kind in _ENDS:
+        execution.pop("error", None)
+        execution["kind"] = event.kind
+        execution["output"] = await _value(store, facts)
+        execution.update((name, facts[name]) for name in (*_OF_AN_END, "took") if name in facts)
+    elif event.kind == "step.attempt":
+        execution["error"] = facts["text"]
+        execution["kind"] = event.kind
+    elif event.kind == "revised":
+        given = await _value(store, facts)
+        execution["revised"] = {"input": given, "patch": facts.get("patch")}
+    elif event.kind == "request":
+        execution["waits"] = facts["prompt"]
+    elif event.kind == "answer":
+        execution.pop("waits", None)
+        told = {name: facts.get(name) for name in ("action", "value", "reason", "actor")}
+        execution.setdefault("answers", []).append(told)
+
+
+def _compared(
+    address: str, first: Mapping[str, Any] | None, second: Mapping[str, Any] | None
+) -> ComparedExecution:
+    if first is None or second is None:
+        state: Literal["only_first", "only_second"] = "only_second" if first is None else "only_first"
+        return ComparedExecution(address, state, (), first, second)
+    parts = tuple(name for name in _TOLD if first.get(name) != second.get(name))
+    return ComparedExecution(address, "changed" if parts else "same", parts, first, second)
+
+
+def _merged(first: Sequence[str], second: Sequence[str]) -> Iterable[str]:
+    """Yield the addresses of both: in the order of the first, those of the second alone where they came."""
+    known = set(first)
+    after: dict[str, list[str]] = {}
+    before = ""
+    for address in second:
+        if address in known:
+            before = address
+        else:
+            after.setdefault(before, []).append(address)
+    yield from after.get("", ())
+    for address in first:
+        yield address
+        yield from after.get(address, ())
+
+
+def total(usage: Usage) -> str:
+    """Return a usage in a few words; empty where nothing was used."""
+    if usage == NO_USAGE:
+        return ""
+    return f"{usage.requests} requests, {usage.input_tokens}+{usage.output_tokens} tokens, ${usage.cost}"
+
+
+def used(execution: Mapping[str, Any]) -> Usage:
+    """Return what an execution used."""
+    return read_usage(execution.get("usage"))
