@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import closing
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +18,7 @@ from flujo import Flujo, SQLiteStore
 from flujo.journal.sqlite_file import open_file
 from flujo.journal.verify import verify_all
 from tests.crash.faulty import DEEDS, INPUT, OUTPUT, pipeline
+from tests.crash.tracing import why_not
 
 FLUJO = Path(sys.executable).parent / "flujo"
 TARGET = f"{Path(__file__).with_name('faulty.py')}:pipeline"
@@ -63,27 +63,6 @@ class Disturbed(NamedTuple):
         """The addresses of the steps that it was told are completed."""
         events: list[dict[str, Any]] = [json.loads(line) for line in self.out.splitlines()]
         return {event["address"] for event in events if event.get("event") == "step.completed"}
-
-
-@cache
-def why_not() -> str:
-    """Return why no process can be disturbed here; empty if it can."""
-    strace = shutil.which("strace")
-    if strace is None:
-        return "strace is not installed"
-    probe = [strace, "-qq", "-f", "-e", "inject=fsync:error=EIO:when=1", sys.executable, "-c", PROBE]
-    done = subprocess.run(probe, capture_output=True, text=True, check=False)
-    return "" if done.returncode == 0 else f"strace cannot disturb a process here: {done.stderr[-200:]}"
-
-
-PROBE = """
-import os, sys
-try:
-    os.fsync(os.open(sys.executable, os.O_RDONLY))
-except OSError:
-    sys.exit(0)
-sys.exit("nothing was injected")
-"""
 
 
 FILES: dict[Place, tuple[str, ...]] = {
