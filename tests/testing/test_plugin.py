@@ -218,3 +218,60 @@ def test_every_name_is_there() -> None:
         assert getattr(testing, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Mortl'"):
         getattr(testing, "Mortl")  # noqa: B009
+
+
+RECORDED = """
+from flujo import Loop, Parallel, PipelineContext
+
+class Notes(PipelineContext):
+    seen: int = 0
+
+@step
+async def count(number: int, notes: Notes) -> int:
+    notes.seen += 1
+    print("count runs")
+    return number + 1
+
+LIMIT = {limit}
+ask = HumanInput("how many?", schema=int, name="ask")
+order = ask >> Loop(count, until=lambda n: n >= LIMIT, max_turns=9) >> {last}
+
+def test_order(flujo_replay):
+    report = flujo_replay("order", order, 1, answer=lambda request: Decision("edit", 3, actor="ann"))
+    assert report.steps == 3
+
+async def test_the_same_in_a_loop(flujo_replay):
+    assert flujo_replay("order", order, 1, answer=lambda request: Decision("edit", 3)).equal
+"""
+
+
+def recorded(limit: int = 5, last: str = "double") -> str:
+    return RECORDED.replace("{limit}", str(limit)).replace("{last}", last)
+
+
+def test_a_run_is_recorded_once_and_replayed_ever_after(pytester: pytest.Pytester) -> None:
+    looped = ("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
+    asynchronous = ("-p", "no:cacheprovider", *looped)
+    said = ran(pytester, recorded(), *asynchronous, failed=2)
+    assert "record it: pytest --flujo-record" in said
+    ran(pytester, recorded(), *asynchronous, "--flujo-record", passed=2)
+    (file,) = (pytester.path / "recordings").iterdir()
+    first = file.read_text()
+    assert file.name == "order.jsonl"
+    assert "count runs" not in ran(pytester, recorded(), *asynchronous, "-s", passed=2)
+    said = ran(pytester, recorded(limit=6), *asynchronous, failed=2)
+    assert "order.jsonl" in said
+    assert "--flujo-record" in said
+    assert "loop[2]" in said
+    ran(pytester, recorded(last="count.named('more')"), *asynchronous, failed=2)
+    ran(pytester, recorded(), *asynchronous, "--flujo-record", passed=2)
+    assert file.read_text() == first  # the same run gives the same bytes
+
+
+def test_a_file_that_is_no_recording(pytester: pytest.Pytester) -> None:
+    folder = pytester.path / "recordings"
+    folder.mkdir()
+    for text in ("", "{}", "not json"):
+        (folder / "order.jsonl").write_text(text)
+        said = ran(pytester, recorded(), *PLAIN, "-k", "test_order", failed=1)
+        assert "record it anew" in said

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from flujo.testing.mortal import DEATHS, Death, Died, Mortal, died
     from flujo.testing.outcome import Outcome
     from flujo.testing.passage import CrashError
+    from flujo.testing.recording import Recordings, ReplayError
     from flujo.testing.scripted import After, Call, Scripted, ScriptError
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "Lives",
     "Mortal",
     "Outcome",
+    "Recordings",
+    "ReplayError",
     "ScriptError",
     "Scripted",
     "Signal",
@@ -38,7 +41,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'flujo.testing' has no attribute {name!r}")
-    from flujo.testing import carrying, clock, crash, mortal, outcome, passage, scripted
+    from flujo.testing import carrying, clock, crash, mortal, outcome, passage, recording, scripted
 
-    modules = (carrying, clock, crash, mortal, outcome, passage, scripted)
+    modules = (carrying, clock, crash, mortal, outcome, passage, recording, scripted)
     return next(vars(module)[name] for module in modules if name in vars(module))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -12,9 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import pytest
 
 if TYPE_CHECKING:
+    from flujo.engine.differences import ReplayReport
     from flujo.engine.runner import Flujo
     from flujo.journal.store import JournalStore
+    from flujo.pipeline.context import PipelineContext
     from flujo.pipeline.node import Node
+    from flujo.pipeline.waits import Approval
+    from flujo.testing.carrying import Answer
     from flujo.testing.clock import VirtualClock
     from flujo.testing.crash import Lives
     from flujo.testing.scripted import Scripted
@@ -35,12 +40,39 @@ class MakeRunner(Protocol):
         ...
 
 
+class Replay(Protocol):
+    """What the fixture ``flujo_replay`` gives."""
+
+    def __call__(
+        self,
+        name: str,
+        pipeline: Node[Any, Any],
+        input: Any,
+        *,
+        answer: Callable[[Approval], Answer | None] = ...,
+        context: PipelineContext | None = None,
+        context_model: type[PipelineContext] | None = None,
+    ) -> ReplayReport:
+        """Replay a recorded run on a pipeline, or record it; see :meth:`flujo.testing.Recordings.check`."""
+        ...
+
+
 class MakeScripted(Protocol):
     """What the fixture ``scripted`` gives."""
 
     def __call__(self, *answers: Any, gives: Any = None) -> Scripted[Any]:
         """Return a :class:`flujo.testing.Scripted` agent on the test's clock."""
         ...
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Tell pytest the option with which runs are recorded."""
+    group = parser.getgroup("flujo")
+    group.addoption(
+        "--flujo-record",
+        action="store_true",
+        help="Carry out the runs of flujo_replay and record them, instead of replaying what was recorded.",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -109,6 +141,22 @@ def flujo_lives(request: pytest.FixtureRequest, tmp_path: Path) -> Lives:
     lives = Lives(lambda: _new_store(kind, tmp_path / f"lives-{next(numbers)}.db"))
     request.node.stash[LIVES] = lives
     return lives
+
+
+@pytest.fixture
+def flujo_replay(request: pytest.FixtureRequest, flujo_clock: VirtualClock) -> Replay:
+    """Replays a run that was recorded beside the test: ``flujo_replay("order", pipeline, 1)``."""
+    from flujo.testing.recording import Recordings
+
+    anew = bool(request.config.getoption("--flujo-record"))
+    recordings = Recordings(request.path.parent / "recordings", anew=anew, clock=flujo_clock)
+
+    def check(name: str, pipeline: Node[Any, Any], input: Any, **settings: Any) -> ReplayReport:
+        __tracebackhide__ = True
+        with ThreadPoolExecutor(1) as aside:  # the test may have a loop of its own
+            return aside.submit(asyncio.run, recordings.check(name, pipeline, input, **settings)).result()
+
+    return check
 
 
 @pytest.hookimpl(tryfirst=True)
