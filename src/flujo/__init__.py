@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from flujo.pipeline.info import StepInfo, Usage
     from flujo.pipeline.lanes import Failure, Map, Parallel
     from flujo.pipeline.node import Node, Pipeline
+    from flujo.pipeline.quota import Quota
     from flujo.pipeline.reducers import Add, Append, Last, Max, Merge, Min
     from flujo.pipeline.step import From, ResourceHints, Retry, Step, step
     from flujo.pipeline.waits import (
@@ -61,6 +62,7 @@ _HOMES = {
     "PipelineResult": "engine.result",
     "PostgresStore": "journal.postgres",
     "Replace": "engine.hooks",
+    "Quota": "pipeline.quota",
     "ReplayReport": "engine.differences",
     "ResourceHints": "pipeline.step",
     "Retry": "pipeline.step",
@@ -106,6 +108,7 @@ __all__ = [
     "PipelineContext",
     "PipelineResult",
     "PostgresStore",
+    "Quota",
     "Replace",
     "ReplayReport",
     "ResourceHints",

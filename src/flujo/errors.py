@@ -10,6 +10,7 @@
     │   ├── StepFailed                 a step raised; the original is ``__cause__``
     │   │   ├── StepTimedOut               its time limit passed
     │   │   ├── OutputRejected             its validators rejected every attempt
+    │   │   ├── QuotaExceeded              it asked for more than a quota has left
     │   │   └── RecordError                its value could not be recorded as declared
     │   ├── LoopExhausted              a loop used its turns up
     │   ├── ContextConflict            two parallel branches wrote one field differently
@@ -39,6 +40,7 @@ Each error carries a stable ``code`` for machines and a ``fix`` that says what t
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import ClassVar
 
 
@@ -157,6 +159,47 @@ class OutputRejected(StepFailed):
     """A step's validators rejected every attempt."""
 
     code = "output_rejected"
+
+
+class QuotaExceeded(StepFailed):
+    """A step asked for more than a quota has left.
+
+    Nothing was sent, unless a step has reported more than it had reserved: then it is told after the fact.
+    Amounts are in dollars for ``usd``, in seconds for ``seconds``, and counted otherwise.
+
+    Attributes:
+        meter: What there is not enough of: ``usd``, ``requests``, ``steps``, ….
+        account: Where it is counted: ``run``, a part of the pipeline, or an account of the store.
+        limit: What may be spent.
+        spent: What was.
+        reserved: What is set aside for work under way.
+        asked: What was asked for.
+    """
+
+    code = "quota_exceeded"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        step: str,
+        address: str,
+        attempt: int = 1,
+        fix: str = "",
+        meter: str = "",
+        account: str = "",
+        limit: Decimal | int = 0,
+        spent: Decimal | int = 0,
+        reserved: Decimal | int = 0,
+        asked: Decimal | int = 0,
+    ) -> None:
+        self.meter = meter
+        self.account = account
+        self.limit = limit
+        self.spent = spent
+        self.reserved = reserved
+        self.asked = asked
+        super().__init__(message, step=step, address=address, attempt=attempt, fix=fix)
 
 
 class RecordError(StepFailed):

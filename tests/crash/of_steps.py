@@ -54,7 +54,8 @@ async def noted(number: int, context: Notes, info: StepInfo) -> int:
     context.lines.append(info.address)
     context.total += number
     context.facts[info.address] = [number]
-    info.report(Usage(1, number, 2 * number, Decimal("0.001") * number))
+    used = abs(number)
+    info.report(Usage(1, used, 2 * used, Decimal("0.001") * used))
     return number + 1
 
 

@@ -21,6 +21,7 @@ from flujo.engine.failures import (
     Tried,
     described,
     note_failure,
+    quota_of,
     raise_if_cancelled,
     told,
 )
@@ -31,6 +32,7 @@ from flujo.engine.run import Frame, Run, Suspended, Walk
 from flujo.engine.threads import never_began
 from flujo.errors import (
     EffectDiverged,
+    QuotaExceeded,
     RecordError,
     RequestDenied,
     ResumeError,
@@ -69,8 +71,6 @@ class Attempted(NamedTuple):
     paid: Usage = NO_USAGE
 
 
-_GIVEN_UP = "it was given up"
-_NEVER_BEGAN = "it never began"
 _SETTLES = ("step.started", "step.attempt", "step.discarded", "request")
 
 
@@ -80,7 +80,11 @@ class Attempts:
     Attributes:
         direct: How the agent is called, where calling it once is all there is to do.
         classes: What an output must be an instance of; None where that cannot tell.
+        once: What calling it so comes to, but for the output.
     """
+
+    GIVEN_UP = "it was given up"
+    NEVER_BEGAN = "it never began"
 
     def __init__(self, plan: PlanStep, fallback: Walk | None) -> None:
         node, signature = plan.node, plan.signature
@@ -93,6 +97,7 @@ class Attempts:
         self._cache = StepCache(plan) if node.cache else None
         self._once = node.effects == "at_most_once"
         self.classes = output_check(plan.output_type)
+        self.once = Attempted(None)
         special = (
             node.timeout or node.validators or fallback or node.cache or self._once or node.retry.attempts > 1
         )
@@ -145,7 +150,7 @@ class Attempts:
                 self._discard(frame, info, "it ended the run")
                 raise
             except asyncio.CancelledError as error:
-                self._discard(frame, info, _NEVER_BEGAN if self._never_began(error) else _GIVEN_UP)
+                self._discard(frame, info, self.NEVER_BEGAN if self._never_began(error) else self.GIVEN_UP)
                 raise
             except Exception as error:  # noqa: BLE001  # the step's own code
                 failed = self._failed(frame, info, error)
@@ -226,7 +231,7 @@ class Attempts:
                     note.body["attempt"],
                     tried.usage + read_usage(note.body.get("usage")),
                     (*tried.feedback, *note.body.get("feedback", ())),
-                    RecordedFailure(note.body["kind"], note.body["text"]),
+                    RecordedFailure(note.body["kind"], note.body["text"], note.body.get("quota")),
                     not note.body["again"],
                 )
                 due = note.body.get("due", 0)
@@ -246,7 +251,7 @@ class Attempts:
         frame.used(info.usage)
         if isinstance(error, TimeLimit | CutOff) and not self._never_began(error):
             if not self._plan.signature.is_async:
-                run.note("step.discarded", address, {"attempt": info.attempt, "why": _GIVEN_UP})
+                run.note("step.discarded", address, {"attempt": info.attempt, "why": self.GIVEN_UP})
             if self._once:
                 return self._doubt(run, address)
         wait = self._wait(run, info.attempt, error)
@@ -280,7 +285,8 @@ class Attempts:
     def failure(self, run: Run, address: str, attempt: int, error: BaseException | None) -> StepFailed:
         """Return how a step's failure reaches the caller: with its place, and the original as its cause."""
         kind, text = told(error)
-        failed = KINDS[kind](text, step=self._plan.label, address=address, attempt=attempt)
+        place = {"step": self._plan.label, "address": address, "attempt": attempt}
+        failed = KINDS[kind](text, **place, **quota_of(error))
         failed.__cause__ = error
         if run.observe is not None:
             run.observe(StepGaveUp(run.id, address, failed))
@@ -300,6 +306,7 @@ class Attempts:
         if isinstance(error, PASSES):
             raise error
         info = StepInfo(run.id, address, 1, (), StepEffects(run))
+        info.usage = NO_USAGE if isinstance(error, QuotaExceeded) else self.once.usage
         note_failure(run, info, error, None)
         raise self.failure(run, address, 1, error)
 
@@ -340,7 +347,7 @@ class Attempts:
             if last.body["kind"] == "in_doubt" and answer["action"] == "approve":
                 return None
             return Attempted(accepted(answer, codec_for(self._plan.output_type), address))
-        given_up = last.kind == "step.discarded" and last.body["why"] == _GIVEN_UP
+        given_up = last.kind == "step.discarded" and last.body["why"] == self.GIVEN_UP
         if self._once and (last.kind == "step.started" or given_up):
             return self._doubt(run, address)
         return None
@@ -365,7 +372,7 @@ class Attempts:
 
         A call in a thread cannot be stopped: it may still end, and its result is discarded.
         """
-        in_thread = why == _GIVEN_UP and not self._plan.signature.is_async
+        in_thread = why == self.GIVEN_UP and not self._plan.signature.is_async
         if not (info.usage or self._once or in_thread):
             return
         body: dict[str, Any] = {"attempt": info.attempt, "why": why}

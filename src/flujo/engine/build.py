@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_origin
 
@@ -20,8 +20,10 @@ from flujo.plan.signature import Signature
 from flujo.plan.types import Type, members, plain
 
 if TYPE_CHECKING:
+    from flujo.engine.quota import Quotas
     from flujo.engine.run import Frame, Walk
     from flujo.pipeline.info import StepInfo
+    from flujo.pipeline.quota import Quota
     from flujo.plan.nodes import PlanNode
 
 Around = Callable[["PlanNode", Callable[["PlanNode"], "Walk"]], "Walk"]
@@ -41,6 +43,7 @@ class Build:
         plan: The plan.
         hooks: The runner's hooks.
         durable: Whether runs are recorded in a store.
+        quotas: What runs may spend; None where nothing is limited.
         around: What stands around every node; None, as in all but replays and forks, costs nothing.
     """
 
@@ -48,10 +51,21 @@ class Build:
     hooks: Hooks
     durable: bool
     around: Around | None = None
+    quotas: Quotas | None = None
 
     def codec(self, annotation: Type) -> Codec | None:
         """Return how values of a type are recorded; None where nothing is."""
         return codec_for(annotation) if self.durable else None
+
+
+def quotas_of(plan: Plan, quota: Quota | Sequence[Quota] | None, *, durable: bool) -> Quotas | None:
+    """Return what runs of a plan may spend, given what holds for whole runs; None without limits."""
+    if quota is None and not plan.scopes:
+        return None
+    from flujo.engine.quota import Quotas
+    from flujo.pipeline.quota import checked_quotas
+
+    return Quotas(plan, checked_quotas(quota, "Flujo, quota"), durable=durable)
 
 
 def bind(signature: Signature, sources: Mapping[str, str]) -> Call:

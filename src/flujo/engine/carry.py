@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 from pydantic_core import to_json
 
 from flujo.engine.build import Build
+from flujo.engine.failures import quota_of
 from flujo.engine.history import reopened, reread, restored
 from flujo.engine.hooks import shown
 from flujo.engine.identity import begins, ends, owner_of
@@ -26,6 +27,7 @@ from flujo.engine.walk import compile_walk
 from flujo.errors import (
     FlujoError,
     HookFailed,
+    QuotaExceeded,
     RecordError,
     RunBusy,
     RunCancelled,
@@ -138,6 +140,7 @@ class Carrier:
         """End as cancelled a run that was made by another plan, undoing what this one still finds."""
         ending = _cancelled(known.record.run_id, reason)
         opened, readable = await reopened(self._build.plan, self._opener, known)
+        await self._settle(opened)
         await self._undone(opened, ending, changed=True, blind=not readable)
         return await self._close(opened, ending)
 
@@ -203,6 +206,8 @@ class Carrier:
 
     async def _end(self, opened: Opened, ending: Ending) -> PipelineResult[Any, Any]:
         """Undo what must be undone, show the result to hooks, record it, and return it."""
+        if ending.status != "paused":
+            await self._settle(opened)
         if opened.resumed and opened.token and ending.status in ("failed", "cancelled", "stopped"):
             opened = await reread(self._build.plan, self._opener, opened)
         if not opened.resumed and opened.run.recorder is not None and opened.run.recorder.seq == 0:
@@ -210,6 +215,17 @@ class Carrier:
         if ending.status in ("failed", "cancelled"):
             await self._undone(opened, ending)
         return await self._close(opened, ending)
+
+    async def _settle(self, opened: Opened) -> None:
+        """Settle what steps have set aside that the run leaves without knowing their end."""
+        run, quotas = opened.run, self._build.quotas
+        if run.recorder is None or run.recorder.seq == 0:
+            return
+        shares = quotas is not None and quotas.is_shared
+        if shares or any(note.kind == "step.reserved" for notes in run.notes.values() for note in notes):
+            from flujo.engine.quota import settle_unknown
+
+            await settle_unknown(run, opened.frame)
 
     async def _close(self, opened: Opened, ending: Ending) -> PipelineResult[Any, Any]:
         """Show the result to hooks, record it, and return it."""
@@ -303,13 +319,15 @@ def facts_of(error: FlujoError) -> dict[str, Any]:
     facts: dict[str, Any] = {"code": error.code, "message": error.message, "fix": error.fix}
     if isinstance(error, StepFailed):
         facts |= {"step": error.step, "address": error.address, "attempt": error.attempt}
+    if isinstance(error, QuotaExceeded):
+        facts["quota"] = quota_of(error)
     notes: Sequence[str] = vars(error).get("__notes__", ())
     return {**facts, "notes": list(notes)} if notes else facts
 
 
 def _live(opened: Opened) -> Live:
     run = opened.run
-    return Live(run.so_far(), opened.frame.context, dict(run.views), opened.value, run.all_steps())
+    return Live(run.so_far(), opened.frame.context, dict(run.views), opened.value, run.all_steps(), run.purse)
 
 
 def _whole(shown_as: object) -> PipelineResult[Any, Any]:

@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from hashlib import sha256
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, ask,
 from flujo.engine.run import Run
 from flujo.engine.threads import settled
 from flujo.errors import EffectDiverged, RecordError, RunError, RunTaken
-from flujo.pipeline.info import StepInfo
+from flujo.pipeline.info import Spending, StepInfo, Usage
 from flujo.pipeline.node import check_name
 from flujo.plan.codec import Codec, Unrecordable, codec_for
 from flujo.plan.signature import SignatureProblem, returned_type
@@ -99,6 +100,15 @@ class StepEffects:
                 actions=("edit", "deny") if subject is None else ("approve", "edit", "deny"),
             )
         )
+
+    def reserve(self, info: StepInfo, bound: Usage) -> AbstractAsyncContextManager[Spending]:
+        """Set the upper bound of a part of a step aside; see :meth:`StepInfo.reserve`."""
+        hold, spending = self._run.holds.get(info.address), Spending(info, bound)
+        if hold is None:
+            return nullcontext(spending)
+        from flujo.engine.hold import Part
+
+        return Part(hold, spending)
 
 
 def importable(schema: Any) -> str:

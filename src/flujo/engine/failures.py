@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_jsonable_python
 
 from flujo.engine.record import write_usage
 from flujo.engine.run import Run
-from flujo.errors import OutputRejected, StepFailed, StepTimedOut, text_of
+from flujo.errors import OutputRejected, QuotaExceeded, StepFailed, StepTimedOut, text_of
 from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
 
-Kind = Literal["error", "timeout", "rejected"]
+Kind = Literal["error", "timeout", "rejected", "quota"]
 KINDS: dict[Kind, type[StepFailed]] = {
     "error": StepFailed,
     "timeout": StepTimedOut,
     "rejected": OutputRejected,
+    "quota": QuotaExceeded,
 }
 """What the failure of a step is raised as."""
 
@@ -43,9 +46,10 @@ class Tried(NamedTuple):
 class RecordedFailure(Exception):
     """What the journal kept of an exception that ended an attempt in another process."""
 
-    def __init__(self, kind: Kind, text: str) -> None:
+    def __init__(self, kind: Kind, text: str, quota: Mapping[str, Any] | None = None) -> None:
         super().__init__(text)
         self.kind: Kind = kind
+        self.quota = quota
 
 
 class CutOff(Exception):
@@ -68,11 +72,43 @@ class TimeLimit(Exception):
     """An attempt took longer than its step allows."""
 
 
+class OutOfTime(TimeLimit):
+    """An attempt was stopped because the time of a quota ran out.
+
+    Attributes:
+        quota: How the account stands, as :func:`quota_of` gives it.
+    """
+
+    def __init__(self, text: str, quota: Mapping[str, Any]) -> None:
+        super().__init__(text)
+        self.quota = quota
+
+
+_ACCOUNTED = ("meter", "account", "limit", "spent", "reserved", "asked")
+
+
+def quota_of(error: BaseException | None) -> dict[str, Any]:
+    """Return which quota an attempt failed on, and how it stands; nothing where it failed otherwise."""
+    match error:
+        case QuotaExceeded():
+            return {name: vars(error)[name] for name in _ACCOUNTED}
+        case OutOfTime(quota=quota) | RecordedFailure(quota=Mapping() as quota):
+            exact = quota["meter"] in ("usd", "seconds")
+            amounts = {name: Decimal(quota[name]) if exact else quota[name] for name in _ACCOUNTED[2:]}
+            return {**{name: quota[name] for name in _ACCOUNTED[:2]}, **amounts}
+        case _:
+            return {}
+
+
 def told(error: BaseException | None) -> tuple[Kind, str]:
     """Return what kind of failure an exception is, and how it is told."""
     match error:
         case RecordedFailure():
             return error.kind, text_of(error)
+        case QuotaExceeded(address=address, attempt=attempt):
+            return "quota", error.message.removeprefix(f"step {address!r} (attempt {attempt}): ")
+        case OutOfTime():
+            return "quota", text_of(error)
         case TimeLimit():
             return "timeout", text_of(error)
         case Rejected():
@@ -104,4 +140,6 @@ def note_failure(run: Run, info: StepInfo, error: Exception, wait: float | None)
         body["usage"] = from_json(write_usage(info.usage))
     if isinstance(error, Rejected):
         body["feedback"] = [str(error)]
+    if kind == "quota":
+        body["quota"] = to_jsonable_python(quota_of(error))
     run.note("step.attempt", info.address, body)

@@ -9,13 +9,13 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from flujo.engine.attempts import Attempted, Attempts
+from flujo.engine.attempts import Attempts
 from flujo.engine.build import Build
 from flujo.engine.hooks import shown
 from flujo.engine.patch import compose
 from flujo.engine.record import OUTPUT_APART, Memo, read_output, read_usage, write_usage
 from flujo.engine.result import StepCompleted, StepResult, StepStarted, Unread
-from flujo.engine.run import Frame, Suspended, Walk
+from flujo.engine.run import Frame, Run, Suspended, Walk
 from flujo.errors import HookFailed, RecordError, RunTaken
 from flujo.pipeline.info import NO_USAGE, Usage
 from flujo.plan.codec import Unrecordable
@@ -23,7 +23,6 @@ from flujo.plan.nodes import PlanNode, PlanStep
 
 _BREATH = 0.01
 """Seconds after which a run lets the other tasks of the loop go on."""
-_ONCE = Attempted(None)
 
 _USAGE, _PATCH = b'"usage":', b'"patch":'
 """What stands in the body of an execution that used something, or changed the context."""
@@ -36,10 +35,13 @@ Complete = Callable[[Frame, StepResult, Frame | None, Usage], Awaitable[Any]]
 def compile_step(plan: PlanStep, build: Build, fallback: Walk | None) -> Walk:
     """Return the walk of a step: ask the journal, run the agent, record what came of it."""
     label = plan.label
-    attempts = Attempts(plan, fallback)
-    direct, classes = attempts.direct, attempts.classes
+    limited = None if build.quotas is None else build.quotas.attempts(plan, fallback)
+    attempts = limited or Attempts(plan, fallback)
+    commits = limited is None or not limited.is_shared  # otherwise the reservation is committed with it
+    direct, classes, once = attempts.direct, attempts.classes, attempts.once
     before, codec = build.hooks.before_step, build.codec(plan.output_type)
-    reuse, complete = compile_reuse(plan, build), compile_record(plan, build)
+    reuse = compile_reuse(plan, build)
+    complete = compile_record(plan, build, None if limited is None else limited.recorded)
 
     async def execute_step(frame: Frame, value: Any) -> Any:
         run = frame.run
@@ -52,7 +54,7 @@ def compile_step(plan: PlanStep, build: Build, fallback: Walk | None) -> Walk:
             return reuse(frame, address, known)
         if run.given_up:
             raise RunTaken(f"run {run.id} was given up before {address!r} began")
-        if run.recorder is not None:
+        if run.recorder is not None and (commits or before or run.observe is not None):
             await run.recorder.commit()
         if before or run.observe is not None:
             value = await _announced(before, label, frame, value)
@@ -61,7 +63,7 @@ def compile_step(plan: PlanStep, build: Build, fallback: Walk | None) -> Walk:
             await asyncio.sleep(0)
             run.yielded = perf_counter()
         if direct is not None and address not in run.notes:
-            outcome = _ONCE
+            outcome = once
             try:
                 output = await direct(frame, value)
                 if classes is not None and not isinstance(output, classes):
@@ -146,11 +148,18 @@ def compile_pass(plan: PlanStep, after: PlanNode, build: Build) -> Pass | None:
     return passed
 
 
-def compile_record(plan: PlanStep, build: Build) -> Complete:
+def compile_record(
+    plan: PlanStep, build: Build, settle: Callable[[Run, str], None] | None = None
+) -> Complete:
     """Return how a step's result is shown to hooks, recorded, and told.
 
     A step whose fallback gave the output is recorded as a composite: what the fallback used and changed
     is part of its event.
+
+    Args:
+        plan: The step.
+        build: What the run is compiled with.
+        settle: Called right before the result is recorded, where quotas hold.
     """
     label = plan.label
     after = build.hooks.after_step
@@ -175,6 +184,8 @@ def compile_record(plan: PlanStep, build: Build) -> Complete:
                 ) from error
             if patch is not None:
                 frame.changed(patch)
+            if settle is not None:
+                settle(run, result.address)
             if fallback is None:
                 run.recorder.append(
                     "step.completed", result.address, _body(written, result, result.usage, patch)

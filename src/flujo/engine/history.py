@@ -9,11 +9,12 @@ from typing import Any
 from pydantic_core import from_json
 
 from flujo import errors
+from flujo.engine.failures import RecordedFailure, quota_of
 from flujo.engine.opened import Opened, Opener, Stored
 from flujo.engine.record import read_usage
 from flujo.engine.requests import pending
 from flujo.engine.result import PipelineResult, Status, StepHistory, StepResult
-from flujo.errors import FlujoError, PlanChanged, RunError, StepFailed
+from flujo.errors import FlujoError, PlanChanged, QuotaExceeded, RunError, StepFailed
 from flujo.journal.events import Event
 from flujo.pipeline.info import NO_USAGE
 from flujo.plan.codec import codec_for
@@ -128,6 +129,8 @@ def restored(facts: Mapping[str, Any]) -> FlujoError:
     FlujoError.__init__(error, facts["message"], fix=facts["fix"])
     if isinstance(error, StepFailed):
         error.step, error.address, error.attempt = facts["step"], facts["address"], facts["attempt"]
+    if isinstance(error, QuotaExceeded):
+        vars(error).update(quota_of(RecordedFailure("quota", "", facts["quota"])))
     for note in facts.get("notes", ()):
         error.add_note(note)
     return error

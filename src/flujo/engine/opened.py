@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, get_origin
+from typing import TYPE_CHECKING, Any, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
@@ -26,6 +26,9 @@ from flujo.pipeline.context import PipelineContext, clone
 from flujo.plan.codec import Unrecordable, codec_for
 from flujo.plan.plan import Plan
 from flujo.plan.types import recorded_input
+
+if TYPE_CHECKING:
+    from flujo.engine.accounts import Purse
 
 Observe = Callable[[RunEvent], None] | None
 
@@ -111,14 +114,16 @@ class Live:
     views: Mapping[str, PipelineContext]
     value: Any
     steps: Sequence[StepResult]
+    purse: Purse | None = None
 
     def again(self) -> Live:
         """Return the same state to go on from, so that a result can be resumed more than once."""
         notes = {address: list(known) for address, known in self.recall.notes.items()}
         views = {prefix: view.model_copy(deep=True) for prefix, view in self.views.items()}
         done = {address: _cloned(memo) for address, memo in self.recall.done.items()}
-        recall = Recall(done, notes)
-        return Live(recall, self.context.model_copy(deep=True), views, clone(self.value), self.steps)
+        purse = self.purse and self.purse.again()
+        context, value = self.context.model_copy(deep=True), clone(self.value)
+        return Live(Recall(done, notes), context, views, value, self.steps, purse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +196,7 @@ class Opener:
         recorder = None
         if self._store is not None:
             recorder = Recorder(self._store, run_id, new_token(), self._clock.now, wait=self._waits)
-        run = self._run(run_id, Recall({}, {}), recorder, observe)
+        run = self._run(run_id, Recall({}, {}), recorder, observe, tenant)
         if recorder is not None:
             self._dumped(value)
             recorder.change(
@@ -216,12 +221,13 @@ class Opener:
         run = self._run(run_id, live.recall, None, observe)
         run.views.update(live.views)
         run.earlier = live.steps
+        run.purse = live.purse
         return Opened(run, Frame(run, "", live.context, None, {}), live.value, True, Job(run_id, ""))
 
     async def stored(self, known: Stored, observe: Observe) -> Opened:
         """Open a run that is in the store."""
         recorder = self._writer(known)
-        run = self._run(known.record.run_id, known.recall, recorder, observe)
+        run = self._run(known.record.run_id, known.recall, recorder, observe, known.job.tenant)
         context = restore(self._plan.context_model, known.facts["context"])
         value = await self._value(recorder, known.facts)
         return Opened(run, Frame(run, "", context, Tracker(context), {}), value, True, known.job)
@@ -292,7 +298,9 @@ class Opener:
             wait=self._waits,
         )
 
-    def _run(self, run_id: str, recall: Recall, recorder: Recorder | None, observe: Observe) -> Run:
+    def _run(
+        self, run_id: str, recall: Recall, recorder: Recorder | None, observe: Observe, tenant: str = ""
+    ) -> Run:
         return Run(
             run_id,
             clock=self._clock,
@@ -301,6 +309,7 @@ class Opener:
             recorder=recorder,
             observe=observe,
             cache=self._cache,
+            tenant=tenant,
         )
 
     def _context(self, context: PipelineContext | None) -> PipelineContext:

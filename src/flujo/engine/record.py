@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
@@ -17,6 +17,9 @@ from flujo.pipeline.info import NO_USAGE, Usage
 from flujo.plan.codec import Codec
 from flujo.plan.types import type_name
 from flujo.plan.unrecordable import Unrecordable
+
+if TYPE_CHECKING:
+    from flujo.journal.ledger import LedgerEntry, Shortfall
 
 INLINE = 4096
 """Values of more bytes than this are stored once, by hash, beside the events."""
@@ -99,8 +102,8 @@ class Recorder:
     """
 
     __slots__ = (
-        "_cache", "_change", "_clock", "_given_up", "_jobs", "_last", "_payloads", "_received", "_wait",
-        "head", "pending", "run_id", "seq", "store", "token",
+        "_cache", "_change", "_clock", "_given_up", "_jobs", "_last", "_ledger", "_payloads", "_received",
+        "_wait", "head", "pending", "run_id", "seq", "store", "token",
     )  # fmt: skip
 
     def __init__(
@@ -126,6 +129,7 @@ class Recorder:
         self._cache: list[tuple[str, bytes]] = []
         self._jobs: list[Job] = []
         self._received: list[str] = []
+        self._ledger: list[LedgerEntry] = []
         self._change: StatusChange | None = None
         self._last: Committed | None = None
         self._given_up = False
@@ -155,6 +159,17 @@ class Recorder:
         """Say that the run takes a kept event in, with the events queued now."""
         self._received.append(signal)
 
+    def settle(self, entry: LedgerEntry) -> None:
+        """Queue what becomes of a reservation, for the commit of the events queued now."""
+        self._ledger.append(entry)
+
+    async def reserve(self, entry: LedgerEntry) -> tuple[Shortfall, ...]:
+        """Commit a reservation with all that is queued; return what was missing, for it or for others."""
+        self._ledger.append(entry)
+        self.submit()
+        assert self._last is not None
+        return await self._last
+
     def change(self, change: StatusChange) -> None:
         """Say what becomes of the run's record with the events queued now.
 
@@ -170,9 +185,9 @@ class Recorder:
         if self._given_up:
             raise RunTaken(f"run {self.run_id} has ended; this step was given up")
         batch = Batch(self.run_id, self.token, self.pending, self._change, self._payloads, self._cache)
-        if self._jobs or self._received:
-            batch = batch._replace(jobs=self._jobs, received=self._received)
-            self._jobs, self._received = [], []
+        if self._jobs or self._received or self._ledger:
+            batch = batch._replace(jobs=self._jobs, received=self._received, ledger=self._ledger)
+            self._jobs, self._received, self._ledger = [], [], []
         self.pending, self._change = [], None
         if self._payloads or self._cache:
             self._payloads, self._cache = [], []
@@ -217,10 +232,10 @@ class Recorder:
             self._cache,
             self._change,
         )
-        heir._jobs, heir._received = self._jobs, self._received
+        heir._jobs, heir._received, heir._ledger = self._jobs, self._received, self._ledger
         heir._last = self._last
         self.pending, self._payloads, self._cache, self._change = [], [], [], None
-        self._jobs, self._received = [], []
+        self._jobs, self._received, self._ledger = [], [], []
         self._given_up = True
         return heir
 
@@ -294,12 +309,14 @@ def _seen(future: Committed) -> None:
 
 
 def write_usage(usage: Usage) -> bytes:
-    """Return a usage as JSON: requests, tokens in, tokens out, cost."""
-    return to_json([usage.requests, usage.input_tokens, usage.output_tokens, str(usage.cost)])
+    """Return a usage as JSON: requests, tokens in, tokens out, cost; then the rest, if any."""
+    written = [usage.requests, usage.input_tokens, usage.output_tokens, str(usage.cost)]
+    more = [usage.tool_calls, usage.steps, usage.microseconds]
+    return to_json([*written, *more] if any(more) else written)
 
 
 def read_usage(written: Sequence[Any] | None) -> Usage:
     """Return a usage from its JSON."""
     if not written:
         return NO_USAGE
-    return Usage(written[0], written[1], written[2], Decimal(written[3]))
+    return Usage(written[0], written[1], written[2], Decimal(written[3]), *written[4:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
@@ -19,6 +19,10 @@ from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.info import NO_USAGE, Usage
 from flujo.pipeline.waits import Approval
 from flujo.plan.unrecordable import Unrecordable
+
+if TYPE_CHECKING:
+    from flujo.engine.accounts import Purse
+    from flujo.engine.hold import Hold
 
 Walk = Callable[["Frame", Any], Awaitable[Any]]
 """What a node is compiled to: it is given a place and an input, and gives an output or Suspended."""
@@ -64,13 +68,17 @@ class Run:
         steps: The steps that ended, in order.
         earlier: For a run without a store that goes on after a pause, those that ended before it.
         waiting_inside: The requests that steps wait for from inside, by the steps' addresses.
+        tenant: On whose behalf it runs.
+        purse: The accounts that it keeps; None before a step under a quota begins.
+        holds: What attempts under way have set aside, by their steps' addresses.
         given_up: Whether steps that still run are cut off from the run.
         yielded: When the run last let other tasks of the loop go on, by ``perf_counter``.
     """
 
     __slots__ = (
-        "cache", "choices", "clock", "done", "earlier", "given_up", "id", "live_notes", "notes", "observe",
-        "parks", "received", "recorder", "steps", "threads", "views", "waiting_inside", "yielded",
+        "cache", "choices", "clock", "done", "earlier", "given_up", "holds", "id", "live_notes", "notes",
+        "observe", "parks", "purse", "received", "recorder", "steps", "tenant", "threads", "views",
+        "waiting_inside", "yielded",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +91,7 @@ class Run:
         recorder: Recorder | None,
         observe: Callable[[RunEvent], None] | None,
         cache: dict[str, Any],
+        tenant: str = "",
     ) -> None:
         self.id = run_id
         self.clock = clock
@@ -96,6 +105,9 @@ class Run:
         self.choices: dict[str, Memo] = {}
         self.live_notes: dict[str, list[Note]] = {}
         self.views: dict[str, PipelineContext] = {}
+        self.tenant = tenant
+        self.purse: Purse | None = None
+        self.holds: dict[str, Hold] = {}
         self.yielded = 0.0
         self.given_up = False
         self.parks = False
@@ -137,7 +149,9 @@ class Run:
             recorder=None if self.recorder is None else self.recorder.detach(),
             observe=self.observe,
             cache=self.cache,
+            tenant=self.tenant,
         )
+        run.purse, run.holds = self.purse, dict(self.holds)
         run.steps = list(self.steps)
         run.earlier = self.earlier
         run.received = self.received

@@ -9,7 +9,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
 from flujo.engine.answers import choose, judged
-from flujo.engine.build import Build, output_check
+from flujo.engine.build import Build, output_check, quotas_of
 from flujo.engine.carry import Carrier
 from flujo.engine.clock import Clock, SystemClock
 from flujo.engine.dispatch import Woken, deliver, due_of
@@ -40,6 +40,7 @@ from flujo.plan.types import type_name
 
 if TYPE_CHECKING:
     from flujo.engine.differences import ReplayReport
+    from flujo.pipeline.quota import Quota
 
 In = TypeVar("In", contravariant=True)
 Out = TypeVar("Out", covariant=True)
@@ -78,6 +79,7 @@ class Flujo(Generic[In, Out, Context]):
         pre_step_execution: See :class:`Hook`.
         post_step_execution: See :class:`Hook`.
         on_pipeline_end: See :class:`Hook`.
+        quota: What each run may spend, or all runs together; a :class:`Quota`, or several.
         durability: ``"sync"`` commits what a step did before the next effect begins; ``"async"``
             commits in the background, and a crash may lose the last moments.
         clock: Where time and chance come from.
@@ -98,6 +100,7 @@ class Flujo(Generic[In, Out, Context]):
         pre_step_execution: Callable[..., Any] | None = None,
         post_step_execution: Callable[..., Any] | None = None,
         on_pipeline_end: Callable[..., Any] | None = None,
+        quota: Quota | Sequence[Quota] | None = None,
         durability: Durability = "sync",
         clock: Clock | None = None,
     ) -> None:
@@ -113,7 +116,9 @@ class Flujo(Generic[In, Out, Context]):
         self.store: JournalStore | None = store_of(state)
         self._clock = clock or SystemClock()
         callbacks = (on_pipeline_start, pre_step_execution, post_step_execution, on_pipeline_end)
-        build = Build(self.plan, Hooks.of(hooks, callbacks), durable=self.store is not None)
+        durable = self.store is not None
+        self._quotas = quotas_of(self.plan, quota, durable=durable)
+        build = Build(self.plan, Hooks.of(hooks, callbacks), durable=durable, quotas=self._quotas)
         self._opener = Opener(self.plan, self.store, clock=self._clock, durability=durability)
         self._build = build
         self._carrier = Carrier(build, self._opener)
@@ -128,13 +133,17 @@ class Flujo(Generic[In, Out, Context]):
         context: PipelineContext | None = None,
         run_id: str | None = None,
         labels: Mapping[str, str] = NO_LABELS,
+        tenant: str = "",
     ) -> PipelineResult[Out, Context]:
         """Run the pipeline and return when it has ended or waits; for code that is not ``async``.
 
         Raises:
             ConfigError: An event loop is running: await :meth:`run_async` there.
         """
-        return blocking("run", lambda: self.run_async(input, context=context, run_id=run_id, labels=labels))
+        return blocking(
+            "run",
+            lambda: self.run_async(input, context=context, run_id=run_id, labels=labels, tenant=tenant),
+        )
 
     async def run_async(
         self,
@@ -143,6 +152,7 @@ class Flujo(Generic[In, Out, Context]):
         context: PipelineContext | None = None,
         run_id: str | None = None,
         labels: Mapping[str, str] = NO_LABELS,
+        tenant: str = "",
     ) -> PipelineResult[Out, Context]:
         """Run the pipeline and return when it has ended or waits for something.
 
@@ -154,6 +164,7 @@ class Flujo(Generic[In, Out, Context]):
             run_id: The run's name. A run of this name that exists already is one and the same: it goes
                 on, or its result is returned.
             labels: Recorded with the run's beginning, for whoever looks for it later.
+            tenant: On whose behalf it runs; quotas and limits may be set by it.
 
         Raises:
             InputError: The input or the context does not fit the pipeline.
@@ -161,7 +172,7 @@ class Flujo(Generic[In, Out, Context]):
             RunBusy: The run is being carried on elsewhere.
             StoreError: The store failed; what was committed is kept, and the run can be resumed.
         """
-        return await self._begin(input, context, run_id, labels, None)
+        return await self._begin(input, context, run_id, labels, None, tenant)
 
     async def start_async(
         self,
@@ -217,6 +228,7 @@ class Flujo(Generic[In, Out, Context]):
         context: PipelineContext | None = None,
         run_id: str | None = None,
         labels: Mapping[str, str] = NO_LABELS,
+        tenant: str = "",
     ) -> AsyncGenerator[RunEvent]:
         """Run the pipeline and yield what happens; the last event is :class:`Finished`, with the result.
 
@@ -226,7 +238,7 @@ class Flujo(Generic[In, Out, Context]):
         Raises:
             FlujoError: As :meth:`run_async`.
         """
-        carried = streamed(lambda observe: self._begin(input, context, run_id, labels, observe))
+        carried = streamed(lambda observe: self._begin(input, context, run_id, labels, observe, tenant))
         async with aclosing(carried) as events:
             async for event in events:
                 yield event
@@ -480,6 +492,7 @@ class Flujo(Generic[In, Out, Context]):
         run_id: str | None,
         labels: Mapping[str, str],
         observe: Callable[[RunEvent], None] | None,
+        tenant: str,
     ) -> PipelineResult[Any, Any]:
         self._check_input(value)
         if run_id is not None:
@@ -487,7 +500,8 @@ class Flujo(Generic[In, Out, Context]):
             if known is not None:
                 self._opener.check_same_input(known, value)
                 return await self._go_on_stored(known, ..., None, False, observe)
-        return await self._carrier.carry(self._opener.new(value, context, run_id, labels, observe))
+        opened = self._opener.new(value, context, run_id, labels, observe, tenant=tenant)
+        return await self._carrier.carry(opened)
 
     def _check_input(self, value: Any) -> None:
         if self._input_check is not None and not isinstance(value, self._input_check):

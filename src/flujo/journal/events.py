@@ -9,6 +9,7 @@ EventKind = Literal[
     "run.paused",
     "run.ended",
     "step.started",
+    "step.reserved",
     "step.attempt",
     "step.completed",
     "step.discarded",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, final, overload
@@ -14,7 +15,7 @@ T = TypeVar("T")
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Usage:
     """What work cost; usages add up exactly.
 
@@ -23,12 +24,18 @@ class Usage:
         input_tokens: Tokens sent.
         output_tokens: Tokens received.
         cost: Money, in US dollars.
+        tool_calls: Calls of tools.
+        steps: Attempts of steps; counted by the engine, and only where a quota limits them.
+        microseconds: Working time; likewise.
     """
 
     requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cost: Decimal = Decimal(0)
+    tool_calls: int = 0
+    steps: int = 0
+    microseconds: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         if self is NO_USAGE:
@@ -38,6 +45,9 @@ class Usage:
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             self.cost + other.cost,
+            self.tool_calls + other.tool_calls,
+            self.steps + other.steps,
+            self.microseconds + other.microseconds,
         )
 
     def __sub__(self, other: Usage) -> Usage:
@@ -46,13 +56,34 @@ class Usage:
             self.input_tokens - other.input_tokens,
             self.output_tokens - other.output_tokens,
             self.cost - other.cost,
+            self.tool_calls - other.tool_calls,
+            self.steps - other.steps,
+            self.microseconds - other.microseconds,
         )
 
     def __bool__(self) -> bool:
-        return bool(self.requests or self.input_tokens or self.output_tokens or self.cost)
+        return bool(
+            self.requests
+            or self.input_tokens
+            or self.output_tokens
+            or self.cost
+            or self.tool_calls
+            or self.steps
+            or self.microseconds
+        )
+
+    def __repr__(self) -> str:
+        shown = (
+            f"requests={self.requests}, input_tokens={self.input_tokens}, "
+            f"output_tokens={self.output_tokens}, cost={self.cost!r}"
+        )
+        more = {"tool_calls": self.tool_calls, "steps": self.steps, "microseconds": self.microseconds}
+        return f"Usage({', '.join([shown, *(f'{name}={count}' for name, count in more.items() if count)])})"
 
 
 NO_USAGE = Usage()
+FINEST = 12
+"""How many decimal places of a dollar are counted."""
 
 
 class Performer(Protocol):
@@ -67,6 +98,32 @@ class Performer(Protocol):
     async def ask(self, info: StepInfo, prompt: str, schema: Any, subject: Any) -> Any:
         """See :meth:`StepInfo.ask`."""
         ...
+
+    def reserve(self, info: StepInfo, bound: Usage) -> AbstractAsyncContextManager[Spending]:
+        """See :meth:`StepInfo.reserve`."""
+        ...
+
+
+@final
+class Spending:
+    """Part of a step's work for which its upper bound was reserved.
+
+    Attributes:
+        bound: What was reserved.
+        usage: What the part has reported so far.
+    """
+
+    __slots__ = ("_info", "bound", "usage")
+
+    def __init__(self, info: StepInfo, bound: Usage) -> None:
+        self._info = info
+        self.bound = bound
+        self.usage = NO_USAGE
+
+    def report(self, usage: Usage) -> None:
+        """Add to what this part, and with it the step, used; see :meth:`StepInfo.report`."""
+        self._info.report(usage)
+        self.usage = self.usage + usage
 
 
 @final
@@ -103,12 +160,35 @@ class StepInfo:
         """Add to what this step used; it is recorded with the step, also when the attempt fails.
 
         Raises:
-            PipelineError: Its cost is no Decimal, so that costs would not add up exactly.
+            PipelineError: Its cost is no Decimal or finer than a trillionth of a dollar, so that costs would
+                not add up exactly; or something is negative.
         """
         cost = cast("object", usage.cost)
         if not isinstance(cost, Decimal):
             raise PipelineError(f"Usage(cost={cost!r}) is no Decimal", fix=f'pass Decimal("{cost}")')
+        exponent = cost.as_tuple().exponent  # no number, where there is no sum
+        if not isinstance(exponent, int) or (exponent < -FINEST and cost != round(cost, FINEST)):
+            raise PipelineError(
+                f"Usage(cost=Decimal({str(cost)!r})) is finer than a trillionth of a dollar, or no sum",
+                fix=f"round it up to {FINEST} decimal places",
+            )
+        if min(cost, usage.requests, usage.input_tokens, usage.output_tokens, usage.tool_calls) < 0:
+            raise PipelineError(f"{usage!r} is negative", fix="report what was used, and nothing back")
         self.usage = self.usage + usage
+
+    def reserve(self, bound: Usage) -> AbstractAsyncContextManager[Spending]:
+        """Reserve the upper bound of a part of the step's work, on every quota that holds here.
+
+        ``async with info.reserve(Usage(requests=1, …)) as spending:`` sets the bound aside before the block
+        begins; what the step declares as its ``bound``, and what earlier parts did not need, is drawn on
+        first. Inside, ``spending.report(…)`` says what it cost. A block that raises has cost what it
+        reported; one that is cancelled has cost its bound, for nobody knows. Where no quota holds, nothing
+        is checked.
+
+        Raises:
+            QuotaExceeded: There is not so much left: raised before the block begins.
+        """
+        return self._performer.reserve(self, bound)
 
     @overload
     async def do(

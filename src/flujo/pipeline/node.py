@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, final, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, final, overload
 
 from flujo.errors import PipelineError
 from flujo.pipeline.checks import Kind
+
+if TYPE_CHECKING:
+    from flujo.pipeline.quota import Quota
 
 In = TypeVar("In", contravariant=True)
 Out = TypeVar("Out", covariant=True)
@@ -41,6 +44,14 @@ class Node(Generic[In, Out], metaclass=Kind):
     def output(self) -> Output[Out]:
         """A reference to this node's output, for the ``inputs=`` of a later step."""
         return Output(self.name)
+
+    def within(self, *quotas: Quota) -> Within[In, Out]:
+        """Return the same node under quotas of its own: all that runs inside it counts against them.
+
+        Raises:
+            PipelineError: They are no quotas, or there is none.
+        """
+        return Within(self, *quotas)
 
     def __copy__(self) -> Self:
         return self
@@ -121,6 +132,44 @@ class Pipeline(Node[In, Out]):
         return " >> ".join(repr(node) for node in self.nodes)
 
 
+@final
+class Within(Node[In, Out]):
+    """A node under quotas; it has the address that the node would have without them.
+
+    Args:
+        node: The node.
+        quotas: What holds for all that runs inside it.
+
+    Raises:
+        PipelineError: They are no quotas, or there is none.
+    """
+
+    __slots__ = ("_name", "node", "quotas", "scope")
+
+    node: Node[In, Out]
+    quotas: tuple[Quota, ...]
+    scope: object
+    _name: str
+
+    def __init__(self, node: Node[In, Out], *quotas: Quota, scope: object = None) -> None:
+        from flujo.pipeline.quota import checked_quotas
+
+        check_node(node, "within")
+        if not quotas:
+            raise PipelineError("within() was given no quota", fix="pass Quota(usd=…)")
+        object.__setattr__(self, "node", node)
+        object.__setattr__(self, "quotas", checked_quotas(quotas, "within, quota"))
+        # Nodes of one pipeline that are joined with others go on counting together.
+        object.__setattr__(self, "scope", object() if scope is None else scope)
+        object.__setattr__(self, "_name", node.name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a node is immutable: {name!r} cannot be set")
+
+    def __repr__(self) -> str:
+        return f"{self.node!r}.within({', '.join(map(repr, self.quotas))})"
+
+
 def check_node(value: object, place: str) -> None:
     """Refuse what is no node: code without types may hand in anything.
 
@@ -152,7 +201,20 @@ def check_name(name: object, place: str = "") -> str:
 
 
 def _parts(node: Node[Any, Any]) -> tuple[Node[Any, Any], ...]:
-    return node.nodes if isinstance(node, Pipeline) else (node,)
+    match node:
+        case Pipeline():
+            return node.nodes
+        case Within():
+            return tuple(Within(part, *node.quotas, scope=node.scope) for part in _parts(node.node))
+        case _:
+            return (node,)
+
+
+def bare(node: Node[Any, Any]) -> Node[Any, Any]:
+    """Return a node without the quotas around it."""
+    while isinstance(node, Within):
+        node = node.node
+    return node
 
 
 def labeled_nodes(kind: str, nodes: Mapping[str, Node[Any, Any]]) -> Mapping[str, Node[Any, Any]]:
@@ -161,3 +223,34 @@ def labeled_nodes(kind: str, nodes: Mapping[str, Node[Any, Any]]) -> Mapping[str
         check_name(label)
         check_node(node, f"{kind}, {label}")
     return MappingProxyType(dict(nodes))
+
+
+def output_of(name: str, key: str, value: object) -> Output[Any]:
+    """Return the reference that stands in a step's ``inputs``.
+
+    Raises:
+        PipelineError: It is none.
+    """
+    if isinstance(value, Output):
+        return cast("Output[Any]", value)
+    if isinstance(value, Node):
+        return cast("Node[Any, Any]", value).output
+    raise PipelineError(
+        f"step {name!r}: inputs[{key!r}] is {value!r}", fix="pass an earlier node's `.output`"
+    )
+
+
+def limits_of(name: str, quota: object, bound: object) -> Mapping[str, object]:
+    """Return what limits a step, as it is kept.
+
+    Raises:
+        PipelineError: They are no quotas, or the bound is no usage.
+    """
+    if quota is None and bound is None:
+        return {"quotas": (), "bound": None}
+    from flujo.pipeline.quota import checked_bound, checked_quotas
+
+    return {
+        "quotas": checked_quotas(quota, f"step {name!r}, quota"),
+        "bound": checked_bound(bound, f"step {name!r}, bound"),
+    }

@@ -6,7 +6,18 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, Concatenate, Literal, Protocol, TypedDict, TypeVar, cast, final, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Literal,
+    Protocol,
+    TypedDict,
+    TypeVar,
+    cast,
+    final,
+    overload,
+)
 
 from typing_extensions import Unpack
 
@@ -21,7 +32,11 @@ from flujo.pipeline.checks import (
     is_count,
     seconds,
 )
-from flujo.pipeline.node import In, Node, Out, Output, check_name, check_node
+from flujo.pipeline.node import In, Node, Out, Output, check_name, check_node, limits_of, output_of
+
+if TYPE_CHECKING:
+    from flujo.pipeline.info import Usage
+    from flujo.pipeline.quota import Quota
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -180,6 +195,8 @@ class StepSettings(TypedDict, total=False):
     undo: Callable[..., object] | None
     inputs: Mapping[str, Output[Any]]
     resources: ResourceHints | None
+    quota: Quota | Sequence[Quota] | None
+    bound: Usage | None
 
 
 @final
@@ -209,14 +226,16 @@ class Step(Node[In, Out]):
             the run fails or is cancelled later.
         inputs: Parameters by name that take the outputs of earlier nodes.
         resources: Hints for backends.
+        quota: What all its attempts together may spend, or several quotas.
+        bound: The most that one attempt spends: reserved before it begins.
 
     Raises:
         PipelineError: A setting cannot work.
     """
 
     __slots__ = (
-        "_name", "agent", "cache", "effects", "fallback", "inputs", "resources", "retry", "timeout", "undo",
-        "validators",
+        "_name", "agent", "bound", "cache", "effects", "fallback", "inputs", "quotas", "resources", "retry",
+        "timeout", "undo", "validators",
     )  # fmt: skip
 
     _name: str
@@ -230,6 +249,8 @@ class Step(Node[In, Out]):
     undo: Callable[..., object] | None
     inputs: Mapping[str, Output[Any]]
     resources: ResourceHints | None
+    quotas: tuple[Quota, ...]
+    bound: Usage | None
 
     @overload
     def __init__(
@@ -327,11 +348,8 @@ def _checked(agent: Work, settings: StepSettings) -> dict[str, object]:
         check_node(fallback, f"step {name!r}, fallback")
     if undo is not None:
         check_function(undo, f"step {name!r}, undo")
-    validators, cache, inputs = (
-        settings.get("validators", ()),
-        settings.get("cache", False),
-        settings.get("inputs", {}),
-    )
+    validators, cache = settings.get("validators", ()), settings.get("cache", False)
+    inputs = settings.get("inputs", {})
     check_functions(validators, f"step {name!r}, validators")
     check_mapping(inputs, f"step {name!r}, inputs", 'inputs={"parameter": step.output}')
     if not (isinstance(cast("object", cache), bool) or callable(cache)):
@@ -351,8 +369,9 @@ def _checked(agent: Work, settings: StepSettings) -> dict[str, object]:
         "cache": cache,
         "effects": effects,
         "undo": undo,
-        "inputs": MappingProxyType({key: _output(name, key, value) for key, value in inputs.items()}),
+        "inputs": MappingProxyType({key: output_of(name, key, value) for key, value in inputs.items()}),
         "resources": resources,
+        **limits_of(name, settings.get("quota"), settings.get("bound")),
     }
 
 
@@ -379,13 +398,3 @@ def _retry(name: str, retry: object, *, judged: bool) -> Retry:
             raise PipelineError(
                 f"step {name!r}: retry={retry!r}", fix="pass a number of attempts from 1 up, or Retry(…)"
             )
-
-
-def _output(name: str, key: str, value: object) -> Output[Any]:
-    if isinstance(value, Output):
-        return cast("Output[Any]", value)
-    if isinstance(value, Node):
-        return cast("Node[Any, Any]", value).output
-    raise PipelineError(
-        f"step {name!r}: inputs[{key!r}] is {value!r}", fix="pass an earlier node's `.output`"
-    )

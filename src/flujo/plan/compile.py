@@ -51,6 +51,7 @@ def compile_plan(
         context_model=model,
         kept=frozenset(target for _, target in placement.references),
         exports=_exports(root, placement.references),
+        scopes=placement.scopes,
     )
 
 

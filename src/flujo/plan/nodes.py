@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
@@ -13,6 +14,26 @@ from flujo.pipeline.step import Step
 from flujo.pipeline.waits import HumanInput, Sleep, WaitForEvent
 from flujo.plan.signature import Signature
 from flujo.plan.types import Type
+
+if TYPE_CHECKING:
+    from flujo.pipeline.quota import Quota
+
+
+@dataclass(frozen=True, slots=True)
+class PlanScope:
+    """A part of a plan that is under quotas.
+
+    Attributes:
+        number: What tells it from the others of the plan.
+        path: Where it is: the path of its first node.
+        quotas: What holds for all that runs inside it.
+        depth: How many loops and maps it lies in: it counts anew for each of their turns and items.
+    """
+
+    number: int
+    path: str
+    quotas: tuple[Quota, ...]
+    depth: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,13 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Never
+from typing import TYPE_CHECKING, Any, Never
 
 from flujo.errors import PlanError, Problem
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.flow import Branch, Loop, SubPipeline, case_label
 from flujo.pipeline.lanes import Failure, Map, Parallel
-from flujo.pipeline.node import Node, Pipeline
+from flujo.pipeline.node import Node, Pipeline, Within, bare
 from flujo.pipeline.step import Step
 from flujo.pipeline.waits import HumanInput, Sleep, WaitForEvent
 from flujo.plan.nodes import (
@@ -23,6 +23,7 @@ from flujo.plan.nodes import (
     PlanMap,
     PlanNode,
     PlanParallel,
+    PlanScope,
     PlanSequence,
     PlanSleep,
     PlanStep,
@@ -32,6 +33,9 @@ from flujo.plan.scope import Scope, Source
 from flujo.plan.shapes import asked_of, closed_values, either, item_type, may_iterate, record_type
 from flujo.plan.signature import Signature, SignatureProblem, read_signature
 from flujo.plan.types import Type, assignable, is_never, type_name, union
+
+if TYPE_CHECKING:
+    from flujo.pipeline.quota import Quota
 
 AnyNode = Node[Any, Any]
 
@@ -57,6 +61,7 @@ class Placement:
         problems: What was found, in the order of the pipeline.
         references: Pairs of the path of a step and the path of a node whose output it names.
         contexts: The context classes that steps ask for, with their paths.
+        scopes: The parts under quotas that each node lies in, by its path.
     """
 
     def __init__(self) -> None:
@@ -66,6 +71,9 @@ class Placement:
         self._unresolved: list[tuple[str, str]] = []
         self._placed: list[str] = []
         self._level = 0
+        self.scopes: dict[str, tuple[PlanScope, ...]] = {}
+        self._parts: dict[tuple[object, str], PlanScope] = {}
+        self._within: tuple[PlanScope, ...] = ()
 
     def place_root(self, pipeline: AnyNode, input_type: Type) -> PlanNode:
         """Place a whole pipeline that takes values of a type; Any where its first node is to tell."""
@@ -85,8 +93,9 @@ class Placement:
 
     def _input_type(self, pipeline: AnyNode) -> Type:
         """Return what a pipeline takes: nothing gives it a type, so what its first node asks for tells."""
+        pipeline = bare(pipeline)
         first = next(iter(pipeline)) if isinstance(pipeline, Pipeline) else pipeline
-        if isinstance(first, Step):
+        if isinstance(bare(first), Step):
             return Any
         asked = Placement()._place(first, "", "", Any, Scope(), first=True).input_type
         return Any if asked is object else asked
@@ -101,9 +110,13 @@ class Placement:
         """
         if isinstance(node, Pipeline):
             return self._place_sequence(node, prefix, given, scope, first=first)
+        if isinstance(node, Within):
+            return self._place_within(node, prefix, label, given, scope, first=first)
         label = label or node.name or _DEFAULT_LABELS[type(node)]
         path = prefix + label
         self._placed.append(path)
+        if self._within:
+            self.scopes[path] = self._within
         self._level += 1
         if self._level > MAX_LEVELS:
             raise PlanError([*self.in_order(), _too_deep(path)])
@@ -119,6 +132,22 @@ class Placement:
             )
         scope.add(node.name or label, Source(path, placed.output_type))
         return placed
+
+    def _place_within(
+        self, node: Within[Any, Any], prefix: str, label: str, given: Type, scope: Scope, *, first: bool
+    ) -> PlanNode:
+        """Place a node under quotas: where it would be without them."""
+        outside = self._within
+        part = self._scope(node.scope, prefix, label or node.name, node.quotas)
+        self._within = (*outside, part)
+        placed = self._place(node.node, prefix, label, given, scope, first=first)
+        self._within = outside
+        return placed
+
+    def _scope(self, key: object, prefix: str, label: str, quotas: tuple[Quota, ...]) -> PlanScope:
+        """Return a part under quotas; nodes of one pipeline that were joined with others share theirs."""
+        new = PlanScope(len(self._parts) + 1, (prefix + label).rstrip("/"), quotas, prefix.count("[]"))
+        return self._parts.setdefault((key, prefix), new)
 
     def _place_one(self, node: AnyNode, path: str, label: str, given: Type, scope: Scope) -> PlanNode:
         match node:
@@ -180,7 +209,7 @@ class Placement:
         for node in pipeline:
             label = node.name
             if not label:
-                kind = _DEFAULT_LABELS[type(node)]
+                kind = _DEFAULT_LABELS[type(bare(node))]
                 counts[kind] = counts.get(kind, 0) + 1
                 label = kind if counts[kind] == 1 else f"{kind}-{counts[kind]}"
             labels.append(label)
@@ -198,6 +227,9 @@ class Placement:
 
     def _place_step(self, step: Step[Any, Any], path: str, label: str, given: Type, scope: Scope) -> PlanStep:
         signature = self._signature(step.agent, path, {key: value.node for key, value in step.inputs.items()})
+        if step.quotas:
+            own = self._scope(step, path.removesuffix(label), label, step.quotas)
+            self.scopes[path] = (*self._within, own)
         if signature.context:
             self.contexts.append((path, signature.context_type))
             if step.cache is True:

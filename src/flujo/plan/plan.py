@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 
@@ -18,6 +18,7 @@ from flujo.plan.nodes import (
     PlanMap,
     PlanNode,
     PlanParallel,
+    PlanScope,
     PlanSequence,
     PlanStep,
 )
@@ -52,6 +53,7 @@ class Plan:
         context_model: The class of the runs' context.
         kept: The paths of the nodes whose outputs are named by later steps.
         exports: For each container, the paths inside it that are named from outside.
+        scopes: For each node under quotas, the parts of the plan that it lies in, the outermost first.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Plan:
     context_model: type[PipelineContext]
     kept: frozenset[str]
     exports: Mapping[str, tuple[str, ...]]
+    scopes: Mapping[str, tuple[PlanScope, ...]] = field(default_factory=dict[str, tuple[PlanScope, ...]])
 
     @cached_property
     def nodes(self) -> Mapping[str, PlanNode]:

@@ -1,0 +1,292 @@
+"""Quotas at work: what an attempt may cost is set aside before it begins, and settled when it is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic_core import from_json
+from typing_extensions import override
+
+from flujo.engine.accounts import (
+    Account,
+    Key,
+    Purse,
+    SharedAccount,
+    local_limits,
+    plus,
+    shared_accounts,
+)
+from flujo.engine.attempts import Attempted, Attempts, Direct
+from flujo.engine.failures import CutOff, OutOfTime, TimeLimit
+from flujo.engine.hold import Hold, exceeded
+from flujo.engine.record import read_usage, write_usage
+from flujo.engine.run import Frame, Run, Suspended, Walk
+from flujo.errors import ConfigError, QuotaExceeded
+from flujo.journal.ledger import Settle
+from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
+from flujo.pipeline.quota import (
+    NOTHING,
+    STEPS,
+    TIME,
+    Amounts,
+    Quota,
+    amounts,
+    by_meter,
+    usage_from,
+    usage_of,
+)
+from flujo.plan.nodes import PlanScope, PlanStep
+from flujo.plan.plan import NUMBER, Plan
+
+UNKNOWN = "its end is not known"
+_PARTS = ("step.attempt", "step.discarded")
+_USAGE = b'"usage":'
+
+
+class Quotas:
+    """The quotas of a plan and of its runner.
+
+    Args:
+        plan: The plan.
+        given: What holds for whole runs.
+        durable: Whether runs are recorded in a store.
+
+    Raises:
+        ConfigError: A quota counts over runs, and there is no store that would keep its account.
+    """
+
+    def __init__(self, plan: Plan, given: tuple[Quota, ...], *, durable: bool) -> None:
+        self._plan = plan
+        self._whole = (PlanScope(0, "", given, 0),) if given else ()
+        scopes = {scope for path in plan.nodes for scope in self.scopes(path)}
+        self.is_shared = any(quota.is_shared for scope in scopes for quota in scope.quotas)
+        if self.is_shared and not durable:
+            raise ConfigError(
+                "a quota counts over runs, but this runner has no store to keep its account in",
+                fix='pass state="flujo_ops.db", the URL of a PostgreSQL database, or MemoryStore()',
+            )
+
+    def scopes(self, path: str) -> tuple[PlanScope, ...]:
+        """Return what a node lies in, the outermost first."""
+        return (*self._whole, *self._plan.scopes.get(path, ()))
+
+    def attempts(self, plan: PlanStep, fallback: Walk | None) -> LimitedAttempts | None:
+        """Return the attempts of a step under quotas; None where none holds."""
+        scopes = self.scopes(plan.path)
+        return LimitedAttempts(plan, fallback, self, scopes) if scopes else None
+
+    @property
+    def pipeline(self) -> str:
+        """The pipeline's name."""
+        return self._plan.name
+
+    def purse(self, run: Run) -> Purse:
+        """Return the accounts of a run, with what its journal says that was spent."""
+        if run.purse is None:
+            spent: dict[Key, Amounts] = {}
+            for address, usage in _recorded(run):
+                counted = amounts(usage)
+                for scope in self.scopes(NUMBER.sub("[]", address).removesuffix("[]")):
+                    key = key_of(scope, address)
+                    spent[key] = plus(spent.get(key, NOTHING), counted)
+            run.purse = Purse(spent)
+        return run.purse
+
+
+def key_of(scope: PlanScope, address: str) -> Key:
+    """Return which account of a part an address counts on."""
+    return scope.number, tuple(NUMBER.findall(address)[: scope.depth]) if scope.depth else ()
+
+
+def _recorded(run: Run) -> list[tuple[str, Usage]]:
+    """Return what a run's journal says that was used, by address."""
+    found: list[tuple[str, Usage]] = []
+    for address, body in run.done.items():
+        if isinstance(body, bytes) and _USAGE in body:
+            found.append((address, read_usage(from_json(body).get("usage"))))
+    for address, notes in run.notes.items():
+        if address not in run.done:
+            found += [
+                (address, read_usage(note.body["usage"]))
+                for note in notes
+                if note.kind in _PARTS and "usage" in note.body
+            ]
+    return found
+
+
+class LimitedAttempts(Attempts):
+    """The attempts of one step under quotas.
+
+    Args:
+        plan: The step.
+        fallback: The walk of its fallback.
+        quotas: The quotas of the plan.
+        scopes: What the step lies in.
+    """
+
+    def __init__(
+        self, plan: PlanStep, fallback: Walk | None, quotas: Quotas, scopes: Sequence[PlanScope]
+    ) -> None:
+        super().__init__(plan, fallback)
+        self._quotas = quotas
+        self._label = plan.label
+        self._local = [
+            (scope, scope.path or "run", limits) for scope in scopes if (limits := local_limits(scope.quotas))
+        ]
+        self._shared = shared_accounts(scopes)
+        limited = {meter for _, _, limits in self._local for meter, _ in limits}
+        limited |= {meter for account in self._shared for meter, _ in account.limits}
+        bound = list(amounts(plan.node.bound or NO_USAGE))
+        bound[STEPS], bound[TIME] = int(STEPS in limited), 0
+        self._bound = tuple(bound)
+        self._reports = bool(plan.signature.info)
+        self._measured = TIME in limited
+        plain = not (self._shared or self._measured or plan.node.bound)
+        if self.direct is not None:
+            self.direct = self._counted(self.direct) if plain else None
+        self.once = Attempted(None, usage=usage_from(self._bound) if STEPS in limited else NO_USAGE)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether an attempt asks the store, which commits all that was recorded before it."""
+        return bool(self._shared)
+
+    def _counted(self, direct: Direct) -> Direct:
+        """Return how an agent is called once that can cost nothing but a step."""
+        bound, label = self._bound, self._label
+
+        async def counted(frame: Frame, value: Any) -> Any:
+            run, address = frame.run, frame.prefix + label
+            accounts = self._accounts(run, address)
+            for account in accounts:
+                if missing := account.missing(bound, f"{address}@1"):
+                    raise exceeded(missing, label, address, 1)
+            for account in accounts:
+                account.settle(NOTHING, bound)  # it is spent as soon as it begins
+            failed = True
+            try:
+                output = await direct(frame, value)
+                failed = False
+            except asyncio.CancelledError:
+                failed = False
+                raise
+            finally:
+                if failed:
+                    frame.used(self.once.usage)
+            return output
+
+        return counted
+
+    def _accounts(self, run: Run, address: str) -> list[Account]:
+        """Return the run's own accounts that an address counts on."""
+        purse = run.purse or self._quotas.purse(run)
+        return [
+            purse.accounts.get(key) or purse.account(key, name, limits)
+            for scope, name, limits in self._local
+            for key in (key_of(scope, address),)
+        ]
+
+    async def _take(self, run: Run, info: StepInfo) -> Hold:
+        accounts = self._accounts(run, info.address)
+        named = self._named(run, info) if self._shared else {}
+        hold = Hold(run, info, self._label, accounts, named, self._bound)
+        await hold.begin()
+        run.holds[info.address] = hold
+        return hold
+
+    def _named(self, run: Run, info: StepInfo) -> dict[str, SharedAccount]:
+        """Return the accounts in the store: those that this attempt began on, should it have been before."""
+        noted = [
+            note.body["reserved"]
+            for note in run.noted(info.address)
+            if note.kind == "step.reserved" and note.body["attempt"] == info.attempt
+        ]
+        named: dict[str, SharedAccount] = {}
+        for account in self._shared:
+            stem = account.stem(self._quotas.pipeline, run.tenant)
+            begun = [
+                name
+                for name in (noted[-1] if noted else ())
+                if name.rpartition(f"/{account.per}:")[0 if account.per else 2] == stem
+            ]
+            named[begun[0] if begun else account.name(stem, run.clock.now())] = account
+        return named
+
+    @override
+    async def _attempt(self, frame: Frame, value: Any, info: StepInfo) -> Any:
+        hold = await self._take(frame.run, info)
+        if self._measured:
+            async with hold.within_time():
+                output = await super()._attempt(frame, value, info)
+        else:
+            output = await super()._attempt(frame, value, info)
+        if not self._reports and self._node.bound is not None:
+            info.report(self._node.bound)
+        await hold.fit(info.usage)
+        info.usage = hold.close(info.usage, unknown=False)
+        if not self._shared:
+            del frame.run.holds[info.address]
+        return output
+
+    @override
+    def _failed(self, frame: Frame, info: StepInfo, error: Exception) -> float | Suspended:
+        broken_off = isinstance(error, TimeLimit | CutOff) and not self._never_began(error)
+        self._settle(frame.run, info, unknown=broken_off)
+        return super()._failed(frame, info, error)
+
+    @override
+    def _wait(self, run: Run, attempt: int, error: Exception) -> float | None:
+        if isinstance(error, QuotaExceeded | OutOfTime):
+            return None
+        return super()._wait(run, attempt, error)
+
+    @override
+    def _discard(self, frame: Frame, info: StepInfo, why: str) -> None:
+        run = frame.run
+        hold = run.holds.get(info.address)
+        if hold is not None and why == self.NEVER_BEGAN:
+            hold.release()
+            hold.record()
+            del run.holds[info.address]
+        elif not (run.given_up and why == self.GIVEN_UP and not info.usage):
+            self._settle(run, info, unknown=why == self.GIVEN_UP)
+        # Otherwise it stays set aside: the run goes on some time, with this attempt, or is ended.
+        super()._discard(frame, info, why)
+
+    def _settle(self, run: Run, info: StepInfo, *, unknown: bool) -> None:
+        hold = run.holds.pop(info.address, None)
+        if hold is not None:
+            info.usage = hold.close(info.usage, unknown=unknown)
+            hold.record()
+
+    def recorded(self, run: Run, address: str) -> None:
+        """Settle in the store what an attempt used whose output is about to be recorded."""
+        hold = run.holds.pop(address, None)
+        if hold is not None:
+            hold.record()
+
+
+async def settle_unknown(run: Run, frame: Frame) -> None:
+    """Settle, at what was set aside, the attempts of a run that ends and whose own end is not known.
+
+    What they cost is presumed to be spent, and recorded as used.
+    """
+    recorder = run.recorder
+    assert recorder is not None
+    await recorder.commit(sure=True)
+    held: dict[str, dict[str, int]] = {}
+    for one in await recorder.store.reservations(run.id):
+        counted = held.setdefault(one.id, {})
+        counted[one.meter] = max(one.amount, counted.get(one.meter, 0))
+    for reservation, counted in held.items():
+        address, _, attempt = reservation.rpartition("@")
+        hold = run.holds.pop(address, None)
+        if hold is not None and hold.id == reservation and hold.used is not None:
+            counted = by_meter(hold.used)
+        usage = usage_of(counted)
+        body = {"attempt": int(attempt), "why": UNKNOWN, "usage": from_json(write_usage(usage))}
+        run.note("step.discarded", address, body)
+        recorder.settle(Settle(reservation, counted))
+        frame.used(usage)
