@@ -121,9 +121,8 @@ class Live:
         notes = {address: list(known) for address, known in self.recall.notes.items()}
         views = {prefix: view.model_copy(deep=True) for prefix, view in self.views.items()}
         done = {address: _cloned(memo) for address, memo in self.recall.done.items()}
-        purse = self.purse and self.purse.again()
         context, value = self.context.model_copy(deep=True), clone(self.value)
-        return Live(Recall(done, notes), context, views, value, self.steps, purse)
+        return Live(Recall(done, notes), context, views, value, self.steps, self.purse and self.purse.again())
 
 
 @dataclass(frozen=True, slots=True)
