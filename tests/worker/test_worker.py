@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from flujo import Decision, Flujo, HumanInput, Sleep, WaitForEvent, step
+from flujo.engine.dispatch import Woken
 from flujo.errors import ConfigError, InputError, ResumeError, RunConflict
+from flujo.testing import VirtualClock
 from flujo.worker import Worker, board_of
 from tests.worker.conftest import at_work, until
 
@@ -127,6 +129,47 @@ class TestGoingOn:
         before = await runner.store.events(run_id)
         assert (await runner.carry_on(run_id)).result is None
         assert await runner.store.events(run_id) == before
+
+
+class TestDying:
+    async def test_a_run_that_kills_its_workers_waits_longer_each_time(self, place: str) -> None:
+        """Each process gets as far as the start of the step, and dies there."""
+        reached = asyncio.Event()
+
+        @step
+        async def deadly(number: int) -> int:
+            reached.set()
+            await asyncio.Event().wait()
+            return number
+
+        clock = VirtualClock()
+        waits: list[float] = []
+        async with Flujo(deadly, state=place, clock=clock) as first:
+            await first.start_async(1, run_id="run-1")
+        for _ in range(7):
+            reached.clear()
+            runner = Flujo(deadly, state=place, clock=clock)
+            woken = await _until_reached_or_told(runner, reached)
+            if woken is not None and woken.due is not None:
+                waits.append((woken.due - clock.now()) / 1e6)
+                clock.advance(waits[-1])
+                reached.clear()
+                assert await _until_reached_or_told(runner, reached) is None
+            await runner.close()
+        assert waits == [1.0, 2.0, 4.0, 8.0]
+
+
+async def _until_reached_or_told(runner: Flujo[Any, Any], reached: asyncio.Event) -> Woken | None:
+    """Carry a run on until its step has begun, and die there; or return what it was told."""
+    carrying = asyncio.create_task(runner.carry_on("run-1", take_over=True))
+    begun = asyncio.create_task(reached.wait())
+    await asyncio.wait({carrying, begun}, return_when=asyncio.FIRST_COMPLETED)
+    begun.cancel()
+    if carrying.done():
+        return carrying.result()
+    carrying.cancel()
+    await asyncio.wait({carrying})
+    return None
 
 
 class TestSharing:

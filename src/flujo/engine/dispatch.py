@@ -17,11 +17,17 @@ from flujo.engine.requests import is_late, misfit
 from flujo.engine.result import PipelineResult
 from flujo.engine.run import Run
 from flujo.errors import AnswerRejected, ResumeError, UnknownRequest
+from flujo.journal.events import Event
 from flujo.journal.store import ENDED, Batch, JournalStore, Signal
 from flujo.pipeline.waits import Approval
 from flujo.plan.codec import Codec, codec_for
 from flujo.plan.nodes import PlanEvent
 from flujo.plan.plan import Plan
+
+PATIENT_DEATHS = 3
+"""How many processes in a row a run may cost, without getting any further, before it is made to wait."""
+LONGEST_SECONDS = 300.0
+"""The longest that it is made to wait; at first a second, then twice as long each time."""
 
 
 class Woken(NamedTuple):
@@ -41,7 +47,7 @@ def due_of(known: Stored, signals: Iterable[Signal]) -> int | None:
     if known.record.status in ENDED:
         return None
     if known.record.status != "paused":
-        return 0
+        return _after_deaths(known.events)
     names = {signal.name for signal in signals}
     dues: list[int] = []
     for waiting in _waiting(known.recall.notes):
@@ -49,6 +55,19 @@ def due_of(known: Stored, signals: Iterable[Signal]) -> int | None:
             return 0
         dues.append(waiting.body["due" if waiting.kind == "timer" else "deadline"] or 0)
     return min((due for due in dues if due), default=None)
+
+
+def _after_deaths(events: Sequence[Event]) -> int:
+    """Return when a run may go on whose process died: later and later, where it does so at the same place."""
+    deaths = 0
+    for event in reversed(events):
+        if event.kind != "run.resumed":
+            break
+        deaths += 1
+    if deaths < PATIENT_DEATHS:
+        return 0
+    wait = min(2.0 ** (deaths - PATIENT_DEATHS), LONGEST_SECONDS)
+    return events[-1].at + int(wait * 1e6)
 
 
 def _waiting(notes: Mapping[str, Sequence[Note]]) -> list[Note]:
