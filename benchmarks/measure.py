@@ -152,6 +152,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     module = importlib.import_module(f"benchmarks.systems.{arguments.system}")
     if reason := module.UNSUPPORTED.get(workload.function) or module.UNSUPPORTED.get(workload.database):
         raise Unsupported(reason)
+    run = getattr(module, workload.function, None)
+    if run is None:
+        raise Unsupported(f"it has nothing like `{workload.function}`")
     profile = _profile() if arguments.calls else None
     server = database(arguments.server) if workload.database == "postgres" else nullcontext("")
     with (
@@ -168,7 +171,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
             kilobytes=arguments.kilobytes,
             profile=profile,
         )
-        asyncio.run(getattr(module, workload.function)(meter, arguments.size or workload.size))
+        asyncio.run(run(meter, arguments.size or workload.size))
         found: dict[str, object] = {
             "units": meter.units,
             "cpu_us": meter.cpu / meter.units * 1e6,

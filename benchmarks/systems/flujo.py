@@ -13,7 +13,18 @@ from typing import Any
 
 from benchmarks.measure import Meter
 from benchmarks.workloads import STEPS_PER_CONCURRENT_RUN
-from flujo import Flujo, HumanInput, Loop, Map, Pipeline, PipelineContext, PostgresStore, SQLiteStore, step
+from flujo import (
+    Flujo,
+    HumanInput,
+    Loop,
+    Map,
+    Pipeline,
+    PipelineContext,
+    PostgresStore,
+    Quota,
+    SQLiteStore,
+    step,
+)
 from flujo.journal import JournalStore
 
 UNSUPPORTED: dict[str, str] = {}
@@ -30,6 +41,14 @@ def chain_pipeline(size: int) -> Pipeline[int, int]:
 
 async def chain(meter: Meter, size: int) -> None:
     runner = Flujo(chain_pipeline(size))
+    for _ in meter.rounds():
+        with meter.timed(size):
+            result = await runner.run_async(0)
+        assert result.unwrap() == size
+
+
+async def chain_quota(meter: Meter, size: int) -> None:
+    runner = Flujo(chain_pipeline(size), quota=Quota(steps=size))
     for _ in meter.rounds():
         with meter.timed(size):
             result = await runner.run_async(0)
