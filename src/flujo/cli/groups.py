@@ -35,7 +35,7 @@ def _group(about: str) -> typer.Typer:
     return typer.Typer(help=about, invoke_without_command=True, callback=help_alone, rich_markup_mode=None)
 
 
-runs = _group("List, show, resume and cancel runs.")
+runs = _group("List, show, resume, cancel, replay, fork and compare runs.")
 approvals = _group("See what runs wait for, and decide it.")
 audit = _group("Prove that nothing recorded was changed.")
 config = _group("See the settings and where they come from.")
