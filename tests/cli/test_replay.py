@@ -53,3 +53,39 @@ def test_what_is_decided_otherwise_is_told_with_its_values(flujo: Shell, shop: P
 def test_what_is_not_there(words: tuple[str, ...], flujo: Shell) -> None:
     flujo("run", "shop.py:shouted", "--input", "x", "--run-id", "a1")
     assert flujo(*words).code == 2
+
+
+CHANGED = """
+from flujo import step
+
+@step
+async def first(text: str) -> str:
+    return text + "1"
+
+@step
+async def second(text: str) -> str:
+    return text + "2"
+
+before = first >> second
+after = first >> second.named("between") >> second
+"""
+
+
+def test_a_run_against_changed_code(flujo: Shell, shop: Path) -> None:
+    (shop / "letters.py").write_text(CHANGED, encoding="utf-8")
+    flujo("run", "letters.py:before", "--input", "x", "--run-id", "a1")
+    told = flujo("runs", "replay", "a1", "--against", "letters.py:after")
+    assert (told.code, told.out) == (1, "between: the recorded run did not come here\n")
+    assert told.err == (
+        "behind that, nothing can be said of second\n1 difference; 1 step and 0 effects answered\n"
+    )
+    document = flujo("runs", "replay", "a1", "--against", "letters.py:after", "--json").json
+    assert (document["same_plan"], document["unreached"]) == (False, ["second"])
+    assert document["differences"][0]["kind"] == "new"
+    told = flujo("runs", "replay", "a1", "--against", "letters.py:after", "--live-after-divergence")
+    assert (told.code, told.out.splitlines()[-1]) == (0, "x122")
+    document = flujo(
+        "runs", "replay", "a1", "--against", "letters.py:after", "--live-after-divergence", "--json"
+    ).json
+    assert document["live"]["output"] == "x122"
+    assert flujo("audit", "verify").out.startswith("sound: 3 runs")

@@ -13,6 +13,7 @@ from flujo import (
     Branch,
     Decision,
     Flujo,
+    From,
     HumanInput,
     Loop,
     Map,
@@ -20,6 +21,7 @@ from flujo import (
     Parallel,
     PipelineContext,
     SQLiteStore,
+    Step,
     StepInfo,
     StepResult,
     StopPipeline,
@@ -27,9 +29,10 @@ from flujo import (
     Usage,
     step,
 )
-from flujo.errors import ChainBroken, UnknownRun
+from flujo.errors import ChainBroken, PlanChanged, UnknownRun
 from flujo.journal.events import GENESIS, Event, link
-from flujo.journal.store import Batch, JournalStore, RunStatus, StatusChange
+from flujo.journal.store import Batch, JournalStore, RunQuery, RunStatus, StatusChange
+from flujo.journal.verify import verify
 from tests.crash.harness import Mortal, carry
 from tests.crash.scenario import RUN, a_clock
 from tests.crash.scenarios import SCENARIOS
@@ -255,9 +258,11 @@ async def test_a_recorded_decision_that_is_not_come_by_again_is_found() -> None:
         kept.append(event._replace(address=address, hash=head))
     run = await store.run("a")
     assert run is not None
-    await moved.submit(Batch("a", "1", kept, StatusChange("completed", "", run.pipeline, run.fingerprint)))
+    now = StatusChange("completed", "", run.pipeline, run.fingerprint)
+    await moved.submit(Batch("a", "1", kept, now, await payloads(store, events)))
     report = await Flujo(pipeline, state=moved, context_model=Score).replay("a")
     assert [(one.address, one.kind) for one in report.differences] == [("loop[2]", "new")]
+    assert report.unreached == ("loop[7]",)
 
 
 @step
@@ -310,3 +315,226 @@ async def test_what_cannot_be_replayed_is_refused() -> None:
     store._events["a"][2] = store._events["a"][2]._replace(body=b"{}")  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(ChainBroken):
         await scored.replay("a")
+
+
+# Changed code
+
+
+@step
+async def one(number: int) -> int:
+    CALLS.append("one")
+    return number + 1
+
+
+@step
+async def text(number: int) -> str:
+    return str(number)
+
+
+@step
+async def wider(number: int | str) -> int | str:
+    return number
+
+
+@step
+async def both_of(parts: tuple[int, int]) -> int:
+    return sum(parts)
+
+
+@step
+async def scored(number: int, context: Score) -> int:
+    return number + context.points
+
+
+def named(name: str) -> Step[int, int]:
+    return one.named(name)
+
+
+async def takes_agent(number: int, first: Annotated[int, From("a")]) -> int:
+    return number + first
+
+
+takes = Step(takes_agent, name="takes")
+
+
+def same(number: int, context: Score) -> int:
+    return number
+
+
+def at_once(number: int) -> bool:
+    return True
+
+
+def never(number: int) -> bool:
+    return number > 5
+
+
+def pair(number: int) -> list[int]:
+    return [number, number]
+
+
+PARALLEL = Parallel(named("b") >> named("c"), named("x") >> named("y"), name="both") >> both_of >> named("z")
+Found = tuple[list[tuple[str, str]], list[str]]
+
+CHANGED: dict[str, tuple[Any, Any, Found]] = {
+    "the same": (named("a") >> named("b"), named("a") >> named("b"), ([], [])),
+    "a step at the end": (named("a"), named("a") >> named("b"), ([("b", "new")], [])),
+    "a step at the beginning": (
+        named("b") >> named("c"),
+        named("a") >> named("b") >> named("c"),
+        ([("a", "new")], ["b", "c"]),
+    ),
+    "a step in between": (
+        named("a") >> named("c"),
+        named("a") >> named("b") >> named("c"),
+        ([("b", "new")], ["c"]),
+    ),
+    "a step less": (
+        named("a") >> named("b") >> named("c") >> named("d"),
+        named("a") >> named("c") >> named("d"),
+        ([("c", "input"), ("b", "removed")], ["d"]),
+    ),
+    "the last step less": (named("a") >> named("b"), named("a"), ([("b", "removed")], [])),
+    "another declaration": (
+        named("a") >> named("b") >> named("c"),
+        named("a") >> wider.named("b") >> wider.named("c"),
+        ([("b", "declaration")], ["c"]),
+    ),
+    "another name": (
+        named("a") >> named("b"),
+        named("a") >> named("e"),
+        ([("e", "new"), ("b", "removed")], []),
+    ),
+    "a step into a sub-pipeline": (
+        named("a") >> named("b") >> named("c"),
+        named("a") >> SubPipeline(named("b"), name="sub") >> named("c"),
+        ([("sub", "new")], []),
+    ),
+    "one branch": (
+        PARALLEL,
+        Parallel(named("b") >> named("new") >> named("c"), named("x") >> named("y"), name="both")
+        >> both_of
+        >> named("z"),
+        ([("both/0/new", "new")], ["both/0/c", "both", "both_of", "z"]),
+    ),
+    "a loop that ends otherwise": (
+        Loop(named("a") >> named("b"), until=never, max_turns=9) >> named("c"),
+        Loop(named("a") >> named("b"), until=at_once, max_turns=9) >> named("c"),
+        (
+            [("loop[1]", "turn"), ("loop", "output"), ("c", "input")],
+            ["loop[2]/a", "loop[2]/b", "loop[2]", "loop[3]/a", "loop[3]/b", "loop[3]"],
+        ),
+    ),
+    "a map into which something else goes": (
+        named("a") >> spread >> Map(named("each"), name="items"),
+        named("a") >> named("b") >> spread >> Map(named("each"), name="items"),
+        ([("b", "new")], ["spread", "items[0]/each", "items[1]/each", "items"]),
+    ),
+    "a person who is shown something else": (
+        named("a") >> named("b") >> HumanInput("ok?", schema=int, name="ask") >> named("c"),
+        named("a") >> HumanInput("ok?", schema=int, name="ask") >> named("c"),
+        ([("ask", "input"), ("b", "removed")], ["c"]),
+    ),
+    "a value that is named": (
+        named("a") >> named("b") >> takes.named("sum"),
+        named("a") >> named("b") >> named("c") >> takes.named("sum"),
+        ([("c", "new")], ["sum"]),
+    ),
+    "what a function changes in the context": (
+        SubPipeline(named("a"), input=noted, name="sub") >> named("b") >> scored,
+        SubPipeline(named("a"), input=same, name="sub") >> named("b") >> scored,
+        ([("sub[]", "context"), ("scored", "input")], []),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHANGED)
+async def test_changed_code(case: str) -> None:
+    before, now, (differences, unreached) = CHANGED[case]
+    store = MemoryStore()
+    run = Flujo(before, state=store, context_model=Score)
+    if (await run.run_async(1, run_id="a")).status == "paused":
+        await run.resume_async("a", 5)
+    assert (await run.result("a")).success
+    CALLS.clear()
+    recorded = await store.events("a")
+    report = await Flujo(now, state=store, context_model=Score).replay("a")
+    assert [(one.address, one.kind) for one in report.differences if one.address] == differences
+    assert list(report.unreached) == unreached
+    assert not CALLS
+    assert await store.events("a") == recorded
+
+
+LIVE: dict[str, list[str]] = {
+    "the same": [],
+    "a step at the end": ["b"],
+    "a step at the beginning": ["a", "b", "c"],
+    "a step in between": ["b", "c"],
+    "a step less": ["c", "d"],
+    "another declaration": ["b", "c"],
+    "another name": ["e"],
+    "a step into a sub-pipeline": [],
+    "one branch": ["both/0/new", "both/0/c", "both_of", "z"],
+    "a loop that ends otherwise": ["c"],
+}
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@pytest.mark.parametrize("case", LIVE)
+async def test_a_new_run_goes_on_from_where_it_differs(case: str, kind: str, tmp_path: Path) -> None:
+    before, now, _ = CHANGED[case]
+    store: JournalStore = MemoryStore() if kind == "memory" else SQLiteStore(tmp_path / "flujo_ops.db")
+    await Flujo(before, state=store).run_async(1, run_id="a")
+    recorded, seen = await store.events("a"), list[str]()
+
+    def look(result: StepResult, context: PipelineContext) -> None:
+        seen.append(result.address)
+
+    changed = Flujo(now, state=store, post_step_execution=look)
+    report = await changed.replay("a", live_after_divergence=True)
+    assert seen == LIVE[case]
+    assert await store.events("a") == recorded
+    if report.live is None:
+        assert report.equal
+        return
+    afresh = await Flujo(now, state=MemoryStore()).run_async(1)
+    assert (report.live.status, report.live.output) == ("completed", afresh.output)
+    assert report.live.run_id != "a"
+    assert (await verify(store, report.live.run_id)).sound
+    assert (await changed.replay(report.live.run_id)).equal
+    begun = from_json((await store.events(report.live.run_id, limit=1))[0].body)
+    assert report.first is not None
+    assert begun["forked_from"]["run_id"] == "a"
+    assert begun["forked_from"]["address"] == report.first.address
+    await store.close()
+
+
+async def test_answers_are_kept_where_the_same_is_asked() -> None:
+    store, ask = MemoryStore(), HumanInput("ok?", schema=int, name="ask")
+    await Flujo(named("a") >> ask >> named("b"), state=store).run_async(1, run_id="a")
+    await Flujo(named("a") >> ask >> named("b"), state=store).resume_async("a", 7)
+    later = Flujo(named("a") >> ask >> named("n") >> named("b"), state=store)
+    kept = (await later.replay("a", live_after_divergence=True)).live
+    assert kept is not None
+    assert (kept.status, kept.output) == ("completed", 9)
+    earlier = Flujo(named("a") >> named("n") >> ask >> named("b"), state=store)
+    anew = (await earlier.replay("a", live_after_divergence=True)).live
+    assert anew is not None
+    assert [one.subject for one in anew.pending] == [3]
+
+
+@step
+async def other_input(value: str) -> str:
+    return value
+
+
+async def test_a_pipeline_that_cannot_read_the_run_says_so() -> None:
+    store = MemoryStore()
+    await Flujo(named("a"), state=store).run_async(1, run_id="a")
+    changed = Flujo(other_input, state=store)
+    report = await changed.replay("a")
+    assert report.first is not None
+    assert (report.first.address, report.first.kind) == ("", "type")
+    with pytest.raises(PlanChanged):
+        await changed.replay("a", live_after_divergence=True)
+    assert len((await store.runs(RunQuery())).runs) == 1

@@ -14,6 +14,22 @@ __all__ = ["runs"]
 def runs_replay(
     run: RunId,
     target: OtherTarget = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="TARGET",
+            help="Changed code: what the run would meet there.",
+            show_default=False,
+        ),
+    ] = None,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live-after-divergence",
+            help="Go on from there with real effects, in a new run that is recorded.",
+        ),
+    ] = False,
     store: Store = None,
     as_json: Json = False,
     trace: Trace = False,
@@ -25,7 +41,7 @@ def runs_replay(
     from flujo.cli.config import load_config
     from flujo.cli.replay import replay_run
 
-    return replay_run(load_config(store=store), run, target=target, as_json=as_json)
+    return replay_run(load_config(store=store), run, target=against or target, live=live, as_json=as_json)
 
 
 @runs.command("fork")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Any
 
 from flujo.cli.carry import runner_of
 from flujo.cli.config import Config
+from flujo.cli.outcome import outcome_code, result_json, tell
 from flujo.cli.output import DONE, FAILED, emit, emit_json, note, user_code
 from flujo.cli.runs import found_run
 from flujo.cli.text import brief, counted
@@ -14,13 +16,14 @@ from flujo.engine.differences import Difference, ReplayReport
 from flujo.engine.runner import Flujo
 
 
-def replay_run(config: Config, typed: str, *, target: str | None, as_json: bool) -> int:
+def replay_run(config: Config, typed: str, *, target: str | None, live: bool, as_json: bool) -> int:
     """Replay a run, and return what the command exits with."""
+    begun = monotonic()
     record, found, _ = asyncio.run(found_run(config, typed, target))
 
     async def replayed(runner: Flujo[Any, Any]) -> ReplayReport:
         try:
-            return await runner.replay(record.run_id)
+            return await runner.replay(record.run_id, live_after_divergence=live)
         finally:
             await runner.close()
 
@@ -30,7 +33,11 @@ def replay_run(config: Config, typed: str, *, target: str | None, as_json: bool)
         emit_json(report_json(report))
     else:
         _print(report)
-    return DONE if report.equal else FAILED
+    if report.live is None:
+        return DONE if report.equal else FAILED
+    if not as_json:
+        tell(report.live, as_json=False, line=False, quiet=False, took=monotonic() - begun)
+    return outcome_code(report.live)
 
 
 def report_json(report: ReplayReport) -> dict[str, Any]:
@@ -46,6 +53,8 @@ def report_json(report: ReplayReport) -> dict[str, Any]:
         "decisions": report.decisions,
         "differences": [difference_json(one) for one in report.differences],
         "unanswered": list(report.unanswered),
+        "unreached": list(report.unreached),
+        **({} if report.live is None else {"live": result_json(report.live)}),
     }
 
 
@@ -71,4 +80,6 @@ def _print(report: ReplayReport) -> None:
         emit(f"{one.address or 'the run'}: {one.message}")
         if one.recorded is not None or one.now is not None:
             emit(f"  recorded: {brief(one.recorded, 200)}\n  now:      {brief(one.now, 200)}")
+    if report.unreached:
+        note(f"behind that, nothing can be said of {', '.join(report.unreached)}")
     note(f"{counted(len(report.differences), 'difference')}; {answered}")

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from flujo.engine.record import Recall
+from flujo.engine.record import Note, Recall
 from flujo.engine.requests import faults, is_late, pending
-from flujo.engine.run import microseconds
+from flujo.engine.run import Run, microseconds
 from flujo.errors import AnswerRejected, UnknownRequest
 from flujo.pipeline.waits import Approval, Decision
 from flujo.plan.codec import Codec, Unrecordable, codec_for
@@ -48,6 +48,20 @@ def choose(recall: Recall, run_id: str, request: str | None) -> Approval:
         f"run {run_id} waits for {len(waiting)} answers",
         fix=f"name one: request= one of {_addresses(waiting)}",
     )
+
+
+def note_answer(plan: Plan, run: Run, recall: Recall, decision: Decision, request: str | None) -> Approval:
+    """Record an answer to one of a run's requests, and return the request.
+
+    Raises:
+        UnknownRequest: The run waits for no such request.
+        AnswerRejected: The decision does not fit it; nothing is recorded.
+    """
+    asked = choose(recall, run.id, request)
+    body = judged(plan, recall, asked, decision, run.clock.now())
+    run.note("answer", asked.address, body)
+    run.notes.setdefault(asked.address, []).append(Note("answer", body))
+    return asked
 
 
 def judged(plan: Plan, recall: Recall, request: Approval, decision: Decision, now: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic_core import from_json
 
+from flujo.engine.flow import changed
 from flujo.engine.past import Past
 from flujo.engine.record import read_usage
 from flujo.journal.events import Event
@@ -170,23 +171,8 @@ async def _value(store: JournalStore, facts: Mapping[str, Any]) -> Any:
 
 async def _context(store: JournalStore, past: Past) -> Mapping[str, Any]:
     """Return the context that a completed run ended with: all it began with, and every change on top."""
-    context: dict[str, Any] = dict(past.facts["context"])
-    for event in await store.live_events(past.record.run_id):
-        patch: dict[str, dict[str, Any]] = from_json(event.body).get("patch") or {}
-        for name, change in patch.items():
-            _change(context, name, change)
-    return context
-
-
-def _change(context: dict[str, Any], name: str, change: Mapping[str, Any]) -> None:
-    if "set" in change:
-        context[name] = change["set"]
-    elif "append" in change:
-        context[name] = [*context.get(name, ()), *change["append"]]
-    else:
-        gone = change.get("gone", ())
-        kept = {key: value for key, value in context.get(name, {}).items() if key not in gone}
-        context[name] = {**kept, **change.get("keys", {})}
+    bodies = [from_json(event.body) for event in await store.live_events(past.record.run_id)]
+    return changed(past.facts["context"], [body["patch"] for body in bodies if body.get("patch")])
 
 
 async def _executions(store: JournalStore, past: Past) -> dict[str, dict[str, Any]]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from flujo.engine.result import PipelineResult
 
 Kind = Literal[
     "choice", "turn", "output", "context", "usage", "status", "pending", "new", "removed", "input",
@@ -51,9 +54,11 @@ class ReplayReport:
         differences: What differs, in the order the replay met it.
         unanswered: The steps that the replay came to and that the journal has no answer for: where a run
             that did not complete ends, or where something differs.
+        unreached: What was recorded and stands behind a difference, so that nothing can be said of it.
         steps: How many steps were answered from the journal.
         effects: How many effects inside those steps stand in the journal.
         decisions: How many choices, turns and composites were made again.
+        live: How the new run came out that went on after the differences, where one was asked for.
     """
 
     run_id: str
@@ -62,9 +67,11 @@ class ReplayReport:
     same_plan: bool
     differences: tuple[Difference, ...]
     unanswered: tuple[str, ...]
+    unreached: tuple[str, ...]
     steps: int
     effects: int
     decisions: int
+    live: PipelineResult[Any, Any] | None = None
 
     @property
     def equal(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -88,6 +88,43 @@ async def fork(
     recorder.change(StatusChange("queued", "", past.record.pipeline, past.record.fingerprint))
     await recorder.commit(sure=True)
     return name
+
+
+async def record_anew(
+    plan: Plan,
+    store: JournalStore,
+    past: Past,
+    kept: Iterable[tuple[str, Event]],
+    at: str,
+    *,
+    now: Callable[[], int],
+) -> str:
+    """Record a run of another plan that goes on from what a run was answered, and return its id.
+
+    Args:
+        plan: The plan that it goes on by.
+        store: Where both are recorded.
+        past: The run that it comes from.
+        kept: What it shares of it, each with its address in the new plan.
+        at: Where it first goes another way.
+        now: Tells the time.
+    """
+    recorder = Recorder(store, new_run_id(), new_token(), now)
+    last = past.events[-1]
+    origin = {"run_id": past.record.run_id, "seq": last.seq, "hash": last.hash.hex(), "address": at}
+    facts = {
+        **past.facts,
+        "pipeline": plan.name,
+        "fingerprint": plan.fingerprint,
+        "plan_ref": recorder.keep(to_json(plan.digests)),
+        "forked_from": origin,
+    }
+    recorder.append("run.started", "", to_json(facts, inf_nan_mode="constants"))
+    for address, event in kept:
+        recorder.append(event.kind, address, _copied(event))
+    recorder.change(StatusChange("queued", "", plan.name, plan.fingerprint))
+    await recorder.commit(sure=True)
+    return recorder.run_id
 
 
 def revising(node: PlanNode, walk: Walk) -> Walk:

@@ -1,4 +1,4 @@
-"""Names: of runs, and of the processes that carry them on."""
+"""Names: of runs, of the processes that carry them on, of stores."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import time
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
+
+from flujo.errors import ConfigError
+from flujo.journal.store import JournalStore
 
 _process_token = os.urandom(8).hex()
 _tokens = count(1)
@@ -88,3 +91,25 @@ def _started(pid: int) -> str | None:
     except PermissionError:
         return ""
     return ""
+
+
+def store_of(state: JournalStore | str | Path | None) -> JournalStore | None:
+    """Return the store that a runner's ``state`` names; None where it names none.
+
+    Raises:
+        ConfigError: It is no store.
+    """
+    if isinstance(state, bool | int | float | bytes | dict | list):
+        raise ConfigError(
+            f"state={state!r} is no store",
+            fix="pass the path of an SQLite file, the URL of a PostgreSQL database, or a store",
+        )
+    if isinstance(state, str) and "://" in state:
+        from flujo.journal.postgres import PostgresStore
+
+        return PostgresStore(state)
+    if isinstance(state, str | Path):
+        from flujo.journal.sqlite import SQLiteStore
+
+        return SQLiteStore(state)
+    return state

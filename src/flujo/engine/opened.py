@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin
 
 from pydantic import ValidationError
@@ -19,7 +18,7 @@ from flujo.engine.record import Memo, Recall, Recorder
 from flujo.engine.result import RunEvent, StepResult
 from flujo.engine.run import Frame, Run
 from flujo.engine.threads import Threads
-from flujo.errors import ConfigError, InputError, PlanChanged, RunBusy, RunConflict, UnknownRun
+from flujo.errors import InputError, PlanChanged, RunBusy, RunConflict, UnknownRun
 from flujo.journal.events import Event
 from flujo.journal.store import Job, JournalStore, RunRecord, StatusChange
 from flujo.pipeline.context import PipelineContext, clone
@@ -31,28 +30,6 @@ if TYPE_CHECKING:
     from flujo.engine.accounts import Purse
 
 Observe = Callable[[RunEvent], None] | None
-
-
-def store_of(state: JournalStore | str | Path | None) -> JournalStore | None:
-    """Return the store that a runner's ``state`` names; None where it names none.
-
-    Raises:
-        ConfigError: It is no store.
-    """
-    if isinstance(state, bool | int | float | bytes | dict | list):
-        raise ConfigError(
-            f"state={state!r} is no store",
-            fix="pass the path of an SQLite file, the URL of a PostgreSQL database, or a store",
-        )
-    if isinstance(state, str) and "://" in state:
-        from flujo.journal.postgres import PostgresStore
-
-        return PostgresStore(state)
-    if isinstance(state, str | Path):
-        from flujo.journal.sqlite import SQLiteStore
-
-        return SQLiteStore(state)
-    return state
 
 
 @dataclass(slots=True)
@@ -210,6 +187,10 @@ class Opener:
             job=job,
             started=partial(self._started, labels, job, value),
         )
+
+    def now(self) -> int:
+        """Return the time, in microseconds since the Unix epoch."""
+        return self._clock.now()
 
     def given(self, value: Any) -> Any:
         """Return an input as the run works on it: a list, where anything with items is taken."""
@@ -387,6 +368,14 @@ class Opener:
             addresses=differing,
             fix="resume it with the code that it began with, or cancel it and start a new run",
         )
+
+
+def not_kept(run_id: str) -> UnknownRun:
+    """Return the error that a runner without a store raises for a run that it does not hold."""
+    return UnknownRun(
+        f"{run_id} cannot be resumed: this runner has no store",
+        fix="pass the paused result itself, or make the runner with state='flujo_ops.db'",
+    )
 
 
 def _cloned(memo: Memo | bytes) -> Memo | bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -108,12 +108,20 @@ class Remake(Recorder):
     Attributes:
         made: What the engine decided anew, in order: kind, address, body.
         large: The large values of it, by the hash that stands for them.
+
+    Args:
+        store: Where the run is recorded.
+        run_id: The run.
+        seen: Is shown what was decided.
     """
 
-    __slots__ = ("large", "made")
+    __slots__ = ("_seen", "large", "made")
 
-    def __init__(self, store: JournalStore, run_id: str) -> None:
+    def __init__(
+        self, store: JournalStore, run_id: str, seen: Callable[[EventKind, str, bytes], None]
+    ) -> None:
         super().__init__(_Answers(store), run_id, "", lambda: 0)
+        self._seen = seen
         self.made: list[tuple[EventKind, str, bytes]] = []
         self.large: dict[str, bytes] = {}
 
@@ -121,6 +129,7 @@ class Remake(Recorder):
     def append(self, kind: EventKind, address: str, body: bytes) -> None:
         if kind in DECIDED:
             self.made.append((kind, address, body))
+            self._seen(kind, address, body)
 
     @override
     def keep(self, payload: bytes) -> str:

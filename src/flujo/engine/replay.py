@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -11,32 +11,54 @@ from pydantic_core import from_json
 from flujo.engine.build import Build
 from flujo.engine.carry import facts_of
 from flujo.engine.differences import Difference, ReplayReport, compared
-from flujo.engine.fork import revising
+from flujo.engine.fork import record_anew, revising
 from flujo.engine.hooks import Hooks
+from flujo.engine.matching import Matching, asks
 from flujo.engine.opened import Opener
-from flujo.engine.past import Past, PastClock, Remake
+from flujo.engine.past import DECIDED, Past, PastClock, Remake
 from flujo.engine.patch import Tracker, restore
 from flujo.engine.requests import Asked, accepted, pending
 from flujo.engine.run import Frame, Run, Suspended, Walk
 from flujo.engine.threads import Threads
 from flujo.engine.walk import compile_walk
 from flujo.errors import PlanChanged, RecordError, RunError
+from flujo.journal.events import Event, EventKind
 from flujo.journal.store import JournalStore
 from flujo.pipeline.info import StepInfo
 from flujo.pipeline.waits import StopPipeline
 from flujo.plan.codec import Codec, Unrecordable, codec_for
 from flujo.plan.nodes import PlanNode, PlanStep
+from flujo.plan.plan import NUMBER
 from flujo.plan.types import recorded_input
 
+GoOn = Callable[[str], Awaitable[Any]]
 _CUT_OFF = frozenset({"failed", "stopped", "cancelled"})
 
 
-async def replay(build: Build, opener: Opener, store: JournalStore | None, run_id: str) -> ReplayReport:
-    """Let a recorded run go by again; see :meth:`flujo.Flujo.replay`."""
-    known = await opener.find(run_id)
-    await opener.check(known, take_over=True)
+async def replay(
+    build: Build, opener: Opener, store: JournalStore | None, run_id: str, go_on: GoOn | None = None
+) -> ReplayReport:
+    """Let a recorded run go by again; see :meth:`flujo.Flujo.replay`.
+
+    Args:
+        build: What the runner's walks are compiled with.
+        opener: Finds the run.
+        store: Where it is recorded.
+        run_id: The run.
+        go_on: Carries a new run on from where something differs; None where none is asked for.
+    """
+    await opener.find(run_id)
     assert store is not None  # or the run would not have been found
-    return await Replay(build, store, await Past.of(store, run_id)).report()
+    past = await Past.of(store, run_id)
+    replaying = Replay(build, store, past)
+    report = await replaying.report()
+    if go_on is None or report.first is None:
+        return report
+    first = report.first
+    if replaying.lost:
+        raise PlanChanged(first.message, addresses=(first.address,), fix="begin a new run")
+    name = await record_anew(build.plan, store, past, replaying.kept(), first.address, now=opener.now)
+    return replace(report, live=await go_on(name))
 
 
 class Replay:
@@ -56,12 +78,19 @@ class Replay:
         self._plan = build.plan
         self._build = build
         self._past = past
-        self._remake = Remake(store, past.record.run_id)
+        self._store = store
+        self._remake = Remake(store, past.record.run_id, self._see)
         self._differences: list[Difference] = []
         self._unanswered: list[str] = []
         self._answered: set[str] = set()
+        self._unreached: list[str] = []
+        self._gone_by: set[str] = set()  # nodes that came to an end
+        self.lost = False
+        self._equal: set[str] = set()  # what was decided anew as it was recorded
         quiet = Hooks(*((_look_away,) if one else () for one in _moments(build.hooks)))
-        self._walk = compile_walk(build.plan.root, replace(build, hooks=quiet, around=self._around))
+        self._walk = compile_walk(
+            build.plan.root, replace(build, hooks=quiet, quotas=None, around=self._around)
+        )
         self._run = Run(
             past.record.run_id,
             clock=PastClock(past),
@@ -75,12 +104,14 @@ class Replay:
 
     async def report(self) -> ReplayReport:
         """Let the run go by, and return what came of it."""
+        before = from_json(await self._store.payload(bytes.fromhex(self._past.facts["plan_ref"])))
+        self._matching = Matching(self._plan, self._past, self._store, before)
         came, cut_off = await self._walked()
-        await self._compare_decisions()
-        if came is not None:
-            if not cut_off and not self._differences:
-                self._find_left_out()
-            await self._compare_ending(came)
+        left = [] if cut_off else self._left_out()
+        self._tell_new(bool(left))
+        self._tell_left_out(left)
+        if came is not None and not self._differences:
+            self._compare_ending(came)
         past = self._past
         effects = sum(1 for event in past.events if event.kind == "effect" and self._inside(event.address))
         return ReplayReport(
@@ -90,6 +121,7 @@ class Replay:
             same_plan=past.record.fingerprint == self._plan.fingerprint,
             differences=tuple(self._differences),
             unanswered=tuple(self._unanswered),
+            unreached=tuple(self._unreached),
             steps=len(self._answered),
             effects=effects,
             decisions=len(self._remake.made),
@@ -106,10 +138,12 @@ class Replay:
             codec = codec_for(recorded_input(plan.root.input_type))
             value = await self._remake.value(facts, codec, "")
             self._frame = Frame(self._run, "", context, Tracker(context), {})
+            self._matching.gave("", value)
             outcome = await self._walk(self._frame, value)
         except StopPipeline as stop:
             return {"status": "stopped", "reason": stop.reason}, True
         except PlanChanged as changed:
+            self.lost = True
             for address in changed.addresses:
                 self._differ(address, "type", changed.message)
             return None, True
@@ -138,18 +172,64 @@ class Replay:
         if not node.path:
             return compiled(node)
         stands_in = self._standing_in(node) if isinstance(node, PlanStep) else node
-        walk, label = revising(node, compiled(stands_in)), node.label
-        if not isinstance(node, PlanStep):
-            return walk
+        walk, label = compiled(stands_in), node.label
 
         async def answered(frame: Frame, value: Any) -> Any:
             address = frame.prefix + label
-            output = await walk(frame, value)
-            if output.__class__ is not Suspended and address in self._past.steps:
-                self._answered.add(address)
+            if asks(node) and not await self._answers(node, address, frame, value):
+                return Suspended()
+            try:
+                output = await walk(frame, value)
+            except PlanChanged as changed:
+                self._diverge(Difference(address, "type", changed.message))
+                return Suspended()
+            if output.__class__ is not Suspended:
+                self._came_by(node, address, output)
             return output
 
-        return answered
+        return revising(node, answered)
+
+    async def _answers(self, node: PlanNode, address: str, frame: Frame, value: Any) -> bool:
+        """Say whether what was recorded here answers what is asked for now; note why not."""
+        run, past = self._run, self._past
+        if address in past.steps or address in past.decided or self._run.noted(address):
+            found = await self._matching.difference(node, address, frame, value)
+            if found is not None:
+                self._diverge(found)
+            return found is None
+        if isinstance(node, PlanStep) and self._matching.is_new(address):
+            moved = await self._matching.moved(node, address, frame, value)
+            if moved is not None:
+                run.done[address] = past.steps[moved].body
+        return True
+
+    def kept(self) -> Iterator[tuple[str, Event]]:
+        """Yield what was answered from the journal, for a new run to go on from, and where it stands there.
+
+        What the engine decides is made again, and what still waits is asked anew.
+        """
+        moved = {then: now for now, then in self._matching.moves.items()}
+        for event in self._past.events:
+            at = moved.get(event.address, event.address)
+            whole = at.partition("#")[0]
+            if (event.kind == "step.completed" and at in self._answered) or (
+                event.kind in _ON_THE_WAY and whole in self._gone_by and event.address == at
+            ):
+                yield at, event
+
+    def _came_by(self, node: PlanNode, address: str, output: Any) -> None:
+        self._gone_by.add(address)
+        decided = address in self._past.decided
+        if isinstance(node, PlanStep) and address in self._run.done:
+            self._answered.add(address)
+            self._matching.gave(address, output)
+        elif address in self._equal or not decided:
+            self._matching.gave(address, output)
+
+    def _diverge(self, difference: Difference) -> None:
+        """Note a difference that nothing after it can be answered for."""
+        self._differences.append(difference)
+        self._unanswered.append(difference.address)
 
     def _standing_in(self, node: PlanStep) -> PlanStep:
         """Return a step whose agent is never called: what stands in its place tells that nothing answers."""
@@ -175,31 +255,55 @@ class Replay:
 
     # What is compared
 
-    async def _compare_decisions(self) -> None:
-        complete = self._past.record.status == "completed"
-        for kind, address, body in self._remake.made:
-            recorded = self._past.decided.get(address)
-            if recorded is not None:
-                found = compared(address, kind, from_json(recorded.body), from_json(body))
-                if found is not None:
-                    self._differences.append(found)
-            elif complete:
-                self._differ(address, "new", "nothing was recorded here", None, from_json(body))
-        if complete:
-            for address in self._unanswered:
-                self._differ(address, "new", "the recorded run did not come here")
+    def _see(self, kind: EventKind, address: str, body: bytes) -> None:
+        """Compare what the engine decides anew with what was recorded."""
+        recorded, now = self._past.decided.get(address), from_json(body)
+        if recorded is not None:
+            found = compared(address, kind, from_json(recorded.body), now)
+            if found is None:
+                self._equal.add(address)
+            else:
+                self._differences.append(found)
+        elif self._past.record.status == "completed":
+            self._differ(address, "new", "nothing was recorded here", None, now)
 
-    def _find_left_out(self) -> None:
-        """Note what was recorded and was not come by."""
-        made = {address for _, address, _ in self._remake.made}
-        for event in self._past.events:
-            known = made if event.address in self._past.decided else self._answered
-            if event.address in known:
+    def _tell_new(self, left_out: bool) -> None:
+        """Note the steps that nothing was recorded for, unless the run had not come so far."""
+        told = {one.address for one in self._differences}
+        for address in self._unanswered:
+            late = self._past.record.status != "completed"
+            if address in told or (late and not (left_out and self._matching.is_new(address))):
                 continue
-            if event.address in self._past.decided or event.address in self._past.steps:
-                self._differ(event.address, "removed", "it was recorded, and the replay does not come here")
+            self._differ(address, "new", "the recorded run did not come here")
 
-    async def _compare_ending(self, came: dict[str, Any]) -> None:
+    def _left_out(self) -> list[str]:
+        """Return what was recorded and was not come by."""
+        made = {address for _, address, _ in self._remake.made}
+        come_by = self._answered | self._matching.claimed
+        past = self._past
+        return [
+            event.address
+            for event in past.events
+            if (event.kind in DECIDED and event.address not in made)
+            or (event.kind == "step.completed" and event.address not in come_by)
+        ]
+
+    def _tell_left_out(self, left: list[str]) -> None:
+        """Note what is gone; what stands behind a difference cannot be told."""
+        told = {one.address for one in self._differences}
+        behind = bool(told)
+        for address in left:
+            if address in told:
+                continue
+            if behind and not self._gone(address):
+                self._unreached.append(address)
+            else:
+                self._differ(address, "removed", "it was recorded, and the replay does not come here")
+
+    def _gone(self, address: str) -> bool:
+        return NUMBER.sub("[]", address).removesuffix("[]") not in self._plan.nodes
+
+    def _compare_ending(self, came: dict[str, Any]) -> None:
         """Compare how the run came out; what a hook put in the place of its result is not made again."""
         past = self._past
         recorded: dict[str, Any] = {"status": past.record.status, "reason": "", **past.ending}
@@ -221,9 +325,9 @@ class Replay:
             if before != now:
                 self._differ("", kind, f"its {member} differs", before, now)
                 return
-        await self._compare_usage(status)
+        self._compare_usage(status)
 
-    async def _compare_usage(self, status: str) -> None:
+    def _compare_usage(self, status: str) -> None:
         """Compare what was used with what the journal says that each part used."""
         if status not in ("completed", "paused"):
             return
@@ -235,6 +339,9 @@ class Replay:
         self._differences.append(Difference(address, kind, message, recorded, now))
 
 
+_ON_THE_WAY = frozenset(
+    {"step.started", "step.attempt", "step.discarded", "request", "answer", "timer", "revised"}
+)
 _ENDING = (("output", "output"), ("output_ref", "output"), ("error", "status"), ("reason", "status"),
            ("pending", "pending"))  # fmt: skip
 _ANYTHING: Codec = codec_for(Any)

@@ -8,15 +8,15 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
-from flujo.engine.answers import choose, judged
+from flujo.engine.answers import note_answer
 from flujo.engine.build import Build, output_check, quotas_of
 from flujo.engine.carry import Carrier
 from flujo.engine.clock import Clock, SystemClock
 from flujo.engine.dispatch import Woken, deliver, due_of
 from flujo.engine.history import stored_result
 from flujo.engine.hooks import Hook, Hooks
-from flujo.engine.opened import Live, Opened, Opener, Stored, store_of
-from flujo.engine.record import Note, Recall
+from flujo.engine.identity import store_of
+from flujo.engine.opened import Live, Opener, Stored, not_kept
 from flujo.engine.requests import pending as pending_requests
 from flujo.engine.result import Context, PipelineResult, RunEvent
 from flujo.engine.supervise import blocking, streamed
@@ -28,7 +28,6 @@ from flujo.errors import (
     RunBusy,
     RunTaken,
     UnknownRequest,
-    UnknownRun,
 )
 from flujo.journal.store import ENDED, JournalStore, StatusChange
 from flujo.pipeline.context import PipelineContext
@@ -317,7 +316,7 @@ class Flujo(Generic[In, Out, Context]):
         known = await self._opener.find(run_id)
         await self._opener.check(known)
         opened = await self._opener.stored(known, None)
-        asked = self._note_answer(opened, known.recall, decision, request)
+        asked = note_answer(self.plan, opened.run, known.recall, decision, request)
         assert opened.run.recorder is not None
         opened.run.recorder.change(StatusChange("queued"))
         opened.run.recorder.ask_for(opened.job)
@@ -375,20 +374,26 @@ class Flujo(Generic[In, Out, Context]):
         await self._opener.check(known, take_over=True)
         return await stored_result(self.plan, self._opener, known)
 
-    async def replay(self, run_id: str) -> ReplayReport:
+    async def replay(self, run_id: str, *, live_after_divergence: bool = False) -> ReplayReport:
         """Let a recorded run go by again, every effect answered from its journal; compare what comes out.
 
-        No step and no hook is called, nobody waits, and nothing is written. The functions that decide
-        (``on``, ``until``, ``over``, the mappings of a sub-pipeline) are called again. A run that did not
-        complete is replayed as far as its journal goes.
+        No step and no hook is called, nobody waits, nothing is written. What decides is called again. A run
+        that did not complete is replayed as far as its journal goes. Where the code has changed, a step is
+        answered that is declared as it was and is given what it was given; all else is told.
+
+        Args:
+            run_id: The run.
+            live_after_divergence: Go on from where it differs, in a new run, the report's ``live``.
 
         Raises:
             UnknownRun: No run of the store has this id.
             ChainBroken: Its journal was changed.
+            PlanChanged: To go on: this pipeline cannot read the run's input or context.
         """
         from flujo.engine.replay import replay
 
-        return await replay(self._build, self._opener, self.store, run_id)
+        go_on = self.resume_async if live_after_divergence else None
+        return await replay(self._build, self._opener, self.store, run_id, go_on)
 
     async def fork(
         self,
@@ -556,7 +561,7 @@ class Flujo(Generic[In, Out, Context]):
             return await stored_result(self.plan, self._opener, known)
         opened = await self._opener.stored(known, observe)
         if human_input is not ...:
-            self._note_answer(opened, known.recall, _decision(human_input), request)
+            note_answer(self.plan, opened.run, known.recall, _decision(human_input), request)
         return await self._carrier.carry(opened)
 
     async def _go_on_live(
@@ -568,24 +573,11 @@ class Flujo(Generic[In, Out, Context]):
     ) -> PipelineResult[Any, Any]:
         live = None if isinstance(run, str) else run._live  # pyright: ignore[reportPrivateUsage]
         if isinstance(run, str) or not isinstance(live, Live):
-            raise UnknownRun(
-                f"{run if isinstance(run, str) else run.run_id} cannot be resumed: this runner has no store",
-                fix="pass the paused result itself, or make the runner with state='flujo_ops.db'",
-            )
+            raise not_kept(run if isinstance(run, str) else run.run_id)
         opened = self._opener.live(run.run_id, live.again(), observe)
         if human_input is not ...:
-            self._note_answer(opened, live.recall, _decision(human_input), request)
+            note_answer(self.plan, opened.run, live.recall, _decision(human_input), request)
         return await self._carrier.carry(opened)
-
-    def _note_answer(
-        self, opened: Opened, recall: Recall, decision: Decision, request: str | None
-    ) -> Approval:
-        run = opened.run
-        asked = choose(recall, run.id, request)
-        body = judged(self.plan, recall, asked, decision, self._clock.now())
-        run.note("answer", asked.address, body)
-        run.notes.setdefault(asked.address, []).append(Note("answer", body))
-        return asked
 
 
 def _decision(human_input: Value) -> Decision:
