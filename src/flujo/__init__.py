@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from flujo.engine.compare import RunComparison, compare_runs
     from flujo.engine.differences import Difference, ReplayReport
     from flujo.engine.hooks import Hook, Replace
+    from flujo.engine.prices import price
     from flujo.engine.result import PipelineResult, StepHistory, StepResult
     from flujo.engine.runner import Flujo
     from flujo.errors import FlujoError
@@ -78,6 +79,7 @@ _HOMES = {
     "Usage": "pipeline.info",
     "WaitForEvent": "pipeline.waits",
     "compare_runs": "engine.compare",
+    "price": "engine.prices",
     "step": "pipeline.step",
 }
 
@@ -125,6 +127,7 @@ __all__ = [
     "Usage",
     "WaitForEvent",
     "compare_runs",
+    "price",
     "step",
 ]
 

@@ -200,6 +200,8 @@ class QuotaExceeded(StepFailed):
         self.reserved = reserved
         self.asked = asked
         super().__init__(message, step=step, address=address, attempt=attempt, fix=fix)
+        if not address:  # a run that was not begun
+            FlujoError.__init__(self, message, fix=fix)
 
 
 class RecordError(StepFailed):

@@ -22,12 +22,13 @@ from flujo import (
     Step,
     StepInfo,
     Usage,
+    price,
     step,
 )
 from flujo.engine.record import read_usage
 from flujo.errors import ConfigError, PipelineError, QuotaExceeded, StepFailed
 from flujo.journal.ledger import Balance
-from flujo.journal.store import JournalStore
+from flujo.journal.store import JournalStore, RunQuery
 from flujo.pipeline.quota import amounts
 from flujo.testing import VirtualClock
 
@@ -559,3 +560,75 @@ class TestCounting:
         result = await runner.run_async(0, run_id="r")
         assert type(result.error) is StepFailed
         assert result.usage == (await runner.result("r")).usage == Usage(steps=2)
+
+
+def some(number: int) -> list[int]:
+    return [number]
+
+
+class TestRefusingRuns:
+    @staticmethod
+    async def refused(pipeline: Node[int, Any], *quotas: Quota, **settings: Any) -> str:
+        runner = Flujo(pipeline, quota=quotas, state=MemoryStore(), **settings)
+        with pytest.raises(QuotaExceeded) as found:
+            await runner.run_async(0, quota="refuse")
+        assert (await runner.store.runs(RunQuery())).runs == ()  # type: ignore[union-attr]
+        return found.value.message
+
+    async def test_what_could_exceed_is_not_begun(self) -> None:
+        steps = spending("a", "0.01", retry=3) >> Loop(
+            spending("b", "0.01"), until=lambda number: number > 1, max_turns=4
+        )
+        assert await self.refused(steps, Quota(usd="0.50")) == (
+            "the quota of 'run' has $0.50 left, and the worst case takes $0.70, $0.20 too much"
+        )
+        assert await self.refused(steps, Quota(requests=6)) == (
+            "the quota of 'run' has 6 requests left, and the worst case takes 7 requests, 1 request too much"
+        )
+        runner = Flujo(steps, quota=Quota(usd="0.70", requests=7, steps=7))
+        assert (await runner.run_async(0, quota="refuse")).success
+
+    async def test_what_has_no_bound_is_named(self) -> None:
+        async def talk(number: int, info: StepInfo) -> int:
+            return number
+
+        assert await self.refused(Step(talk), Quota(usd=5)) == (
+            "the quota of 'run' has $5.00 left, and the worst case takes without bound: "
+            "talk may report what it used, and declares no bound"
+        )
+        assert "talk has no timeout" in await self.refused(Step(talk), Quota(seconds=5))
+        assert "map has as many items as it is given" in await self.refused(
+            Map(add, over=some), Quota(steps=5)
+        )
+        timed = Step(talk, timeout=4, bound=Usage())
+        assert (await Flujo(timed, quota=Quota(seconds=5, usd=0)).run_async(0, quota="refuse")).success
+
+    async def test_parts_are_held_to_their_own(self) -> None:
+        body = spending("b", "0.01")
+        each = Loop(body.within(Quota(usd="0.10")), until=lambda number: number > 1, max_turns=4)
+        assert (await Flujo(each).run_async(0, quota="refuse")).success
+        every = Loop(body, until=lambda number: number > 1, max_turns=4).within(Quota(usd="0.30"))
+        assert "'loop' has $0.30 left, and the worst case takes $0.40" in await self.refused(every)
+
+    async def test_accounts_as_they_stand(self) -> None:
+        runner = Flujo(spending("a", "0.07"), quota=Quota(usd="0.20", of="tenant"), state=MemoryStore())
+        assert (await runner.run_async(0, tenant="x", quota="refuse")).success
+        assert (await runner.run_async(0, tenant="x", quota="refuse")).success
+        with pytest.raises(QuotaExceeded, match=r"'tenant:x' has \$0.06 left"):
+            await runner.run_async(0, tenant="x", quota="refuse")
+
+    async def test_another_word(self) -> None:
+        wrong: Any = "warn"
+        with pytest.raises(ConfigError, match="quota='warn'"):
+            await Flujo(add).run_async(0, quota=wrong)
+
+
+class TestPrices:
+    def test_a_model_s_upper_bound(self) -> None:
+        assert price("openai:gpt-4o", Usage(input_tokens=1000, output_tokens=100)) == Decimal("0.0035")
+        assert price("gpt-4o", Usage()) == 0
+
+    def test_an_unknown_model(self) -> None:
+        for unknown in ("openai:none-such", "nobody:gpt-4o"):
+            with pytest.raises(ConfigError, match="has no known price"):
+                price(unknown, Usage(input_tokens=1))

@@ -69,12 +69,14 @@ def run(
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Leave it to a worker, and print the run's id.")
     ] = False,
-    tenant: Annotated[
-        str, typer.Option("--tenant", metavar="TENANT", help="With --detach: on whose behalf.")
-    ] = "",
+    tenant: Annotated[str, typer.Option("--tenant", metavar="TENANT", help="On whose behalf it runs.")] = "",
     priority: Annotated[
         int, typer.Option("--priority", metavar="N", help="With --detach: higher goes first.")
     ] = 0,
+    quota: Annotated[
+        str | None,
+        typer.Option("--quota", metavar="refuse", help="Begin nothing that could exceed its quotas."),
+    ] = None,
     durability: Annotated[
         str | None,
         typer.Option(
@@ -94,7 +96,7 @@ def run(
 
     config = load_config(store=store, durability=durability, trace=trace or None)
     show = Show.of(config, as_json=as_json, stream=stream, quiet=quiet)
-    begun = Begun(target, Given(word, input, input_file), context, run_id, tenant, priority)
+    begun = Begun(target, Given(word, input, input_file), context, run_id, tenant, priority, quota)
     return begin(begun, config, show) if detach else run_target(begun, config, show)
 
 
@@ -229,5 +231,6 @@ app.add_typer(groups.approvals, name="approvals")
 app.add_typer(operations.worker, name="worker")
 app.add_typer(operations.schedule, name="schedule")
 app.add_typer(operations.store, name="store")
+app.add_typer(operations.budget, name="budget")
 app.add_typer(groups.audit, name="audit")
 app.add_typer(groups.config, name="config")

@@ -61,6 +61,7 @@ class Begun:
     run_id: str | None = None
     tenant: str = ""
     priority: int = 0
+    quota: str | None = None
 
 
 def begin(begun: Begun, config: Config, show: Show) -> int:
@@ -116,7 +117,14 @@ def run_target(begun: Begun, config: Config, show: Show) -> int:
         note("this runner has no store: nothing is recorded, and the run cannot be resumed")
     return carry(
         runner,
-        lambda runner: runner.stream_async(value, context=begun_with, run_id=name, labels=target.labels),
+        lambda runner: runner.stream_async(
+            value,
+            context=begun_with,
+            run_id=name,
+            labels=target.labels,
+            tenant=begun.tenant,
+            quota=cast("Literal['refuse'] | None", begun.quota),
+        ),
         name,
         show=show,
         tail=tail_of(runner, config),

@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 
 from flujo.cli.config import Config
-from flujo.cli.draw import as_json, draw, mermaid, tree
+from flujo.cli.draw import as_json, at_most, draw, mermaid, tree
 from flujo.cli.output import DONE, emit, emit_json, note, plain_json, speaks_unicode, stdout, user_code
 from flujo.cli.targets import load_target
 from flujo.cli.text import counted
@@ -34,6 +34,8 @@ def check(text: str, config: Config, *, machine: bool) -> int:
         f"ok: {plan.name} has {nodes}; at worst {counted(worst.steps, 'step')} and "
         f"{counted(worst.attempts, 'attempt')}{each}"
     )
+    for meter, most in at_most(plan).get("at_most", {}).items():
+        emit(f"    at most {meter} {'unbounded' if most is None else most}")
     emit(f"    context {plan.context_model.__name__}, fingerprint {plan.fingerprint[:16]}")
     return DONE
 

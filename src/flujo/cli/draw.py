@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flujo.cli.text import duration
+from flujo.pipeline.quota import in_units
 from flujo.plan.nodes import (
     PlanBranch,
     PlanEvent,
@@ -23,6 +24,7 @@ from flujo.plan.nodes import (
 )
 from flujo.plan.plan import Plan
 from flujo.plan.types import type_name
+from flujo.plan.worst import worst_cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +175,24 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "name": plan.name,
         "fingerprint": plan.fingerprint,
         "context": plan.context_model.__name__,
-        "worst_case": {"steps": worst.steps, "attempts": worst.attempts, "per_item": list(worst.per_item)},
+        "worst_case": {
+            "steps": worst.steps,
+            "attempts": worst.attempts,
+            "per_item": list(worst.per_item),
+            **at_most(plan),
+        },
         "root": _json_box(draw(plan)),
+    }
+
+
+def at_most(plan: Plan) -> dict[str, Any]:
+    """Return what a run may spend at most, by meter, where steps declare it; null for what has no bound."""
+    if not any(isinstance(node, PlanStep) and node.node.bound is not None for node in plan.nodes.values()):
+        return {}
+    cost = worst_cost(plan).at_most
+    spent = {meter: cost[meter] for meter in cost if meter not in ("steps", "seconds")}
+    return {
+        "at_most": {meter: None if most is None else in_units(meter, most) for meter, most in spent.items()}
     }
 
 

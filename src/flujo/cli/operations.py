@@ -67,6 +67,36 @@ store = typer.Typer(
 )
 
 
+budget = typer.Typer(
+    help="Look at what quotas count over runs.",
+    invoke_without_command=True,
+    callback=help_alone,
+    rich_markup_mode=None,
+)
+
+
+@budget.command("show")
+def budget_show(
+    tenant: Annotated[
+        str | None,
+        typer.Option("--tenant", metavar="TENANT", help="Only this tenant's accounts.", show_default=False),
+    ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", metavar="RUN", help="Only those that this run counts on.", show_default=False),
+    ] = None,
+    store: Store = None,
+    as_json: Json = False,
+    trace: Trace = False,
+) -> int:
+    """Show the accounts: what may be spent, what was, and what is reserved."""
+    from flujo.cli.budget import show_budget
+    from flujo.cli.config import load_config
+
+    config = load_config(store=store, trace=trace or None)
+    return show_budget(config, tenant=tenant, run=run, as_json=as_json)
+
+
 @worker.command("run")
 def worker_run(
     targets: Targets = None,

@@ -122,8 +122,8 @@ class SharedAccount:
 
     def stem(self, pipeline: str, tenant: str) -> str:
         """Return its name without the window."""
-        stem = f"tenant:{_plain(tenant)}" if self.of == "tenant" else f"pipeline:{_plain(pipeline)}"
-        return f"{stem}/in:{_plain(f'{pipeline}:{self.part}')}" if self.part else stem
+        stem = f"tenant:{plain(tenant)}" if self.of == "tenant" else f"pipeline:{plain(pipeline)}"
+        return f"{stem}/in:{plain(f'{pipeline}:{self.part}')}" if self.part else stem
 
     def name(self, stem: str, now: int) -> str:
         """Return its name, with the window that a time lies in (microseconds since the Unix epoch)."""
@@ -144,7 +144,7 @@ def window(per: Per, now: int) -> str:
             return f"{at:%Y-%m}"
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """Return a name without the characters that accounts are named with."""
     return quote(name, safe=" []:")
 

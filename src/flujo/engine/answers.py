@@ -147,3 +147,8 @@ def _asked_type(recall: Recall, request: Approval) -> list[Codec]:
 
 def _addresses(waiting: Sequence[Approval]) -> str:
     return ", ".join(repr(one.address) for one in waiting)
+
+
+def decision_of(human_input: Any) -> Decision:
+    """Return an answer as the decision that it stands for."""
+    return human_input if isinstance(human_input, Decision) else Decision("edit", human_input)

@@ -11,7 +11,7 @@ from typing_extensions import is_typeddict
 
 from flujo.engine.hooks import Hooks
 from flujo.engine.threads import settled
-from flujo.errors import RunError, text_of
+from flujo.errors import ConfigError, RunError, text_of
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.waits import StopPipeline
 from flujo.plan.codec import Codec, codec_for
@@ -21,7 +21,7 @@ from flujo.plan.types import Type, members, plain
 
 if TYPE_CHECKING:
     from flujo.engine.quota import Quotas
-    from flujo.engine.run import Frame, Walk
+    from flujo.engine.run import Frame, Run, Walk
     from flujo.pipeline.info import StepInfo
     from flujo.pipeline.quota import Quota
     from flujo.plan.nodes import PlanNode
@@ -66,6 +66,24 @@ def quotas_of(plan: Plan, quota: Quota | Sequence[Quota] | None, *, durable: boo
     from flujo.pipeline.quota import checked_quotas
 
     return Quotas(plan, checked_quotas(quota, "Flujo, quota"), durable=durable)
+
+
+async def refuse(quotas: Quotas | None, run: Run, asked: str | None) -> None:
+    """Refuse to begin a run whose worst case could exceed a quota, if that is asked.
+
+    Raises:
+        QuotaExceeded: It could.
+        ConfigError: Something else is asked.
+    """
+    if asked not in (None, "refuse"):
+        raise ConfigError(f"quota={asked!r}", fix='pass quota="refuse", or leave it out')
+    if asked is not None and quotas is not None:
+        await quotas.check(run)
+
+
+def is_context(model: object) -> bool:
+    """Say whether something is a class of contexts."""
+    return isinstance(model, type) and issubclass(model, PipelineContext)
 
 
 def bind(signature: Signature, sources: Mapping[str, str]) -> Call:

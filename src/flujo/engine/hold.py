@@ -129,7 +129,7 @@ class Hold:
             if out is None or out.watch is None:
                 raise
             missing = Shortfall(self.id, out.name, "seconds", out.watch.limit, out.watch.limit, 0, 0)
-            facts = _facts(missing)
+            facts = facts_of(missing)
             raise OutOfTime(_text(missing), facts) from error
 
     async def add(self, spending: Spending) -> None:
@@ -217,11 +217,12 @@ def exceeded(missing: Shortfall, label: str, address: str, attempt: int) -> Quot
         address=address,
         attempt=attempt,
         fix="raise the quota, wait for its next window, or give the step a fallback that costs less",
-        **_facts(missing),
+        **facts_of(missing),
     )
 
 
-def _facts(missing: Shortfall) -> dict[str, Any]:
+def facts_of(missing: Shortfall) -> dict[str, Any]:
+    """Return how an account stands, in the units of people."""
     _, account, meter, *counted = missing
     limit, spent, reserved, asked = (in_units(meter, amount) for amount in counted)
     return {

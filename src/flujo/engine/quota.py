@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from pydantic_core import from_json
 from typing_extensions import override
@@ -20,25 +20,29 @@ from flujo.engine.accounts import (
 )
 from flujo.engine.attempts import Attempted, Attempts, Direct
 from flujo.engine.failures import CutOff, OutOfTime, TimeLimit
-from flujo.engine.hold import Hold, exceeded
+from flujo.engine.hold import Hold, exceeded, facts_of
 from flujo.engine.record import read_usage, write_usage
 from flujo.engine.run import Frame, Run, Suspended, Walk
 from flujo.errors import ConfigError, QuotaExceeded
-from flujo.journal.ledger import Settle
+from flujo.journal.ledger import Settle, Shortfall
 from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
 from flujo.pipeline.quota import (
+    METERS,
     NOTHING,
     STEPS,
     TIME,
     Amounts,
+    Meter,
     Quota,
     amounts,
     by_meter,
+    shown,
     usage_from,
     usage_of,
 )
 from flujo.plan.nodes import PlanScope, PlanStep
 from flujo.plan.plan import NUMBER, Plan
+from flujo.plan.worst import Cost, worst_cost
 
 UNKNOWN = "its end is not known"
 _PARTS = ("step.attempt", "step.discarded")
@@ -76,6 +80,46 @@ class Quotas:
         """Return the attempts of a step under quotas; None where none holds."""
         scopes = self.scopes(plan.path)
         return LimitedAttempts(plan, fallback, self, scopes) if scopes else None
+
+    async def check(self, run: Run) -> None:
+        """Refuse to begin a run that could exceed a quota, as far as the accounts stand now.
+
+        Raises:
+            QuotaExceeded: It could; the error names the meter, and how much there could be too much.
+        """
+        scopes = {scope: None for path in self._plan.nodes for scope in self.scopes(path)}
+        for scope in scopes:
+            cost = worst_cost(self._plan, scope if scope.number else None)
+            name = scope.path or "run"
+            self._compare(cost, Account(name, local_limits(scope.quotas)))
+            for shared in shared_accounts([scope]):
+                name = shared.name(shared.stem(self.pipeline, run.tenant), run.clock.now())
+                account = Account(name, shared.limits)
+                assert run.recorder is not None
+                for one in await run.recorder.store.balances(name):
+                    if one.account == name:
+                        place = METERS.index(cast("Meter", one.meter))
+                        account.spent[place], account.reserved[place] = one.spent, one.reserved
+                self._compare(cost, account)
+
+    def _compare(self, cost: Cost, account: Account) -> None:
+        for place, limit in account.limits:
+            spent, reserved, most = account.spent[place], account.reserved[place], cost.counted[place]
+            meter, why = METERS[place], cost.unbounded.get(place)
+            over = spent + reserved + most - limit
+            if why is None and over <= 0:
+                continue
+            says = f"without bound: {why}" if why else f"{shown(meter, most)}, {shown(meter, over)} too much"
+            missing = Shortfall("", account.name, meter, limit, spent, reserved, most)
+            left = shown(meter, max(limit - spent - reserved, 0))
+            raise QuotaExceeded(
+                f"the quota of {account.name!r} has {left} left, and the worst case takes {says}",
+                step="",
+                address="",
+                fix="raise the quota; declare bound=Usage(…) and timeout= for its steps; or run it without "
+                'quota="refuse"',
+                **facts_of(missing),
+            )
 
     @property
     def pipeline(self) -> str:

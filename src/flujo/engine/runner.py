@@ -8,8 +8,8 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
-from flujo.engine.answers import note_answer
-from flujo.engine.build import Build, output_check, quotas_of
+from flujo.engine.answers import decision_of, note_answer
+from flujo.engine.build import Build, is_context, output_check, quotas_of, refuse
 from flujo.engine.carry import Carrier
 from flujo.engine.clock import Clock, SystemClock
 from flujo.engine.dispatch import Woken, deliver, due_of
@@ -105,7 +105,7 @@ class Flujo(Generic[In, Out, Context]):
     ) -> None:
         if durability not in ("sync", "async"):
             raise ConfigError(f"durability={durability!r}", fix='use "sync" or "async"')
-        if context_model is not None and not _is_context(context_model):
+        if context_model is not None and not is_context(context_model):
             raise ConfigError(
                 f"context_model={context_model!r}", fix="pass a class derived from PipelineContext"
             )
@@ -133,6 +133,7 @@ class Flujo(Generic[In, Out, Context]):
         run_id: str | None = None,
         labels: Mapping[str, str] = NO_LABELS,
         tenant: str = "",
+        quota: Literal["refuse"] | None = None,
     ) -> PipelineResult[Out, Context]:
         """Run the pipeline and return when it has ended or waits; for code that is not ``async``.
 
@@ -141,7 +142,9 @@ class Flujo(Generic[In, Out, Context]):
         """
         return blocking(
             "run",
-            lambda: self.run_async(input, context=context, run_id=run_id, labels=labels, tenant=tenant),
+            lambda: self.run_async(
+                input, context=context, run_id=run_id, labels=labels, tenant=tenant, quota=quota
+            ),
         )
 
     async def run_async(
@@ -152,6 +155,7 @@ class Flujo(Generic[In, Out, Context]):
         run_id: str | None = None,
         labels: Mapping[str, str] = NO_LABELS,
         tenant: str = "",
+        quota: Literal["refuse"] | None = None,
     ) -> PipelineResult[Out, Context]:
         """Run the pipeline and return when it has ended or waits for something.
 
@@ -164,14 +168,16 @@ class Flujo(Generic[In, Out, Context]):
                 on, or its result is returned.
             labels: Recorded with the run's beginning, for whoever looks for it later.
             tenant: On whose behalf it runs; quotas and limits may be set by it.
+            quota: ``"refuse"`` begins no run whose worst case could exceed a quota.
 
         Raises:
             InputError: The input or the context does not fit the pipeline.
             RunConflict: The name stands for a run with another input.
+            QuotaExceeded: The run was refused, for its worst case.
             RunBusy: The run is being carried on elsewhere.
             StoreError: The store failed; what was committed is kept, and the run can be resumed.
         """
-        return await self._begin(input, context, run_id, labels, None, tenant)
+        return await self._begin(input, context, run_id, labels, None, tenant, quota)
 
     async def start_async(
         self,
@@ -228,6 +234,7 @@ class Flujo(Generic[In, Out, Context]):
         run_id: str | None = None,
         labels: Mapping[str, str] = NO_LABELS,
         tenant: str = "",
+        quota: Literal["refuse"] | None = None,
     ) -> AsyncGenerator[RunEvent]:
         """Run the pipeline and yield what happens; the last event is :class:`Finished`, with the result.
 
@@ -237,7 +244,9 @@ class Flujo(Generic[In, Out, Context]):
         Raises:
             FlujoError: As :meth:`run_async`.
         """
-        carried = streamed(lambda observe: self._begin(input, context, run_id, labels, observe, tenant))
+        carried = streamed(
+            lambda observe: self._begin(input, context, run_id, labels, observe, tenant, quota)
+        )
         async with aclosing(carried) as events:
             async for event in events:
                 yield event
@@ -498,6 +507,7 @@ class Flujo(Generic[In, Out, Context]):
         labels: Mapping[str, str],
         observe: Callable[[RunEvent], None] | None,
         tenant: str,
+        quota: str | None,
     ) -> PipelineResult[Any, Any]:
         self._check_input(value)
         if run_id is not None:
@@ -506,6 +516,7 @@ class Flujo(Generic[In, Out, Context]):
                 self._opener.check_same_input(known, value)
                 return await self._go_on_stored(known, ..., None, False, observe)
         opened = self._opener.new(value, context, run_id, labels, observe, tenant=tenant)
+        await refuse(self._quotas, opened.run, quota)
         return await self._carrier.carry(opened)
 
     def _check_input(self, value: Any) -> None:
@@ -561,7 +572,7 @@ class Flujo(Generic[In, Out, Context]):
             return await stored_result(self.plan, self._opener, known)
         opened = await self._opener.stored(known, observe)
         if human_input is not ...:
-            note_answer(self.plan, opened.run, known.recall, _decision(human_input), request)
+            note_answer(self.plan, opened.run, known.recall, decision_of(human_input), request)
         return await self._carrier.carry(opened)
 
     async def _go_on_live(
@@ -576,13 +587,5 @@ class Flujo(Generic[In, Out, Context]):
             raise not_kept(run if isinstance(run, str) else run.run_id)
         opened = self._opener.live(run.run_id, live.again(), observe)
         if human_input is not ...:
-            note_answer(self.plan, opened.run, live.recall, _decision(human_input), request)
+            note_answer(self.plan, opened.run, live.recall, decision_of(human_input), request)
         return await self._carrier.carry(opened)
-
-
-def _decision(human_input: Value) -> Decision:
-    return human_input if isinstance(human_input, Decision) else Decision("edit", human_input)
-
-
-def _is_context(model: object) -> bool:
-    return isinstance(model, type) and issubclass(model, PipelineContext)

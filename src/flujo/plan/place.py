@@ -138,7 +138,8 @@ class Placement:
     ) -> PlanNode:
         """Place a node under quotas: where it would be without them."""
         outside = self._within
-        part = self._scope(node.scope, prefix, label or node.name, node.quotas)
+        known_as = label or node.name or _DEFAULT_LABELS.get(type(bare(node)), "")
+        part = self._scope(node.scope, prefix, known_as, node.quotas)
         self._within = (*outside, part)
         placed = self._place(node.node, prefix, label, given, scope, first=first)
         self._within = outside
