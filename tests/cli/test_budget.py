@@ -81,3 +81,12 @@ def test_checking_says_what_a_run_may_cost(quotes: Shell) -> None:
     assert "    at most usd 1.20\n    at most requests 3\n" in told.out
     facts = quotes("check", "quotes.py:often", "--json").json["worst_case"]
     assert facts["at_most"] == {"usd": "1.20", "requests": 3}
+
+
+def test_a_run_under_quotas_is_told_event_by_event(quotes: Shell) -> None:
+    told = quotes("runs", "show", "last", "--store", "quotes.db")
+    assert told.code == 0, told.err
+    line = next(line for line in told.out.splitlines() if "reserves" in line)
+    assert line.split()[2:6] == ["reserves", "quote", "attempt", "1"], line
+    assert "tenant:zeta%2F9/month:" in line
+    assert "$0.40" in told.out

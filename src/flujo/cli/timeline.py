@@ -89,7 +89,7 @@ def _usage(body: dict[str, Any]) -> str:
     usage = body.get("usage")
     if not usage:
         return ""
-    requests, sent, received, cost = usage
+    requests, sent, received, cost, *_ = usage
     return f"[{requests} requests, {sent}+{received} tokens, ${cost}]"
 
 
@@ -100,6 +100,7 @@ _WORDS: dict[str, str] = {
     "step.completed": "step",
     "step.attempt": "attempt failed",
     "step.started": "step begins",
+    "step.reserved": "reserves",
     "step.discarded": "given up",
     "node.completed": "all of it",
     "request": "asks",
@@ -113,7 +114,8 @@ _DETAILS: dict[str, Callable[[dict[str, Any]], str]] = {
     "step.completed": _step,
     "step.attempt": _failed_attempt,
     "step.started": lambda body: f"attempt {body.get('attempt', 1)}",
-    "step.discarded": lambda body: "the thread may go on; its result is discarded",
+    "step.reserved": lambda body: f"attempt {body['attempt']} on {', '.join(body['reserved'])}",
+    "step.discarded": lambda body: body.get("why", ""),
     "turn": lambda body: f"{_value(body)}{', the last' if body.get('last') else ''}",
     "request": lambda body: brief(body.get("prompt", "")),
     "answer": _decided,
