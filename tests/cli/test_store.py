@@ -74,7 +74,8 @@ def test_pruning_is_told_first_and_leaves_a_sound_store(flujo: Shell) -> None:
     assert flujo(*OLD, "--status", "failed", "--json").json["would_prune"] == 0
     done = flujo(*OLD, "--yes", "--json").json
     assert (done["pruned"], done["events"]) == (2, 8)
-    assert flujo("runs", "show", "one").code == 2
+    gone = flujo("runs", "show", "one")
+    assert (gone.code, "run one was pruned on" in gone.err, "backup" in gone.err) == (2, True, True)
     audit = flujo("audit", "verify")
     assert (audit.code, "the tombstones of 2 pruned runs" in audit.out) == (0, True)
     one = flujo("audit", "verify", "one")

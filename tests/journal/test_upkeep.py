@@ -2,24 +2,31 @@
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import asyncpg
 import pytest
+from typing_extensions import override
 
+from flujo import Flujo, step
 from flujo.errors import RunConflict, StoreUnavailable, StoreVersionError
 from flujo.journal import postgres_server, sqlite_file
+from flujo.journal.events import Event
 from flujo.journal.postgres import PostgresStore
 from flujo.journal.postgres_upkeep import PostgresUpkeep
 from flujo.journal.scripts import migrations
 from flujo.journal.sqlite import SQLiteStore
 from flujo.journal.sqlite_upkeep import SQLiteUpkeep
-from flujo.journal.store import JournalStore, RunQuery, StatusChange
+from flujo.journal.store import JournalStore, RunQuery, RunRecord, StatusChange
 from flujo.journal.upkeep import EndedRun, Retention, Upkeep
 from flujo.journal.verify import verify, verify_all, verify_tombstones
+from flujo.testing.mortal import Mortal
 from tests.journal.scribe import START, Scribe, payload
 from tests.postgres import execute, schema
 
@@ -341,6 +348,148 @@ class TestPruning:
         assert await sound(store) == 40
 
 
+PRUNING = """
+import asyncio, sys
+from pathlib import Path
+from flujo.journal.upkeep import Retention
+
+async def prune(place):
+    if "://" in place:
+        from flujo.journal.postgres_upkeep import PostgresUpkeep as Upkeep
+    else:
+        from flujo.journal.sqlite_upkeep import SQLiteUpkeep as Upkeep
+        place = Path(place)
+    upkeep = Upkeep(place)
+    names = [run.run_id async for run in upkeep.prunable(Retention(before=2**62))]
+    for at in range(0, len(names), 20):
+        await upkeep.prune(names[at : at + 20], 2**61)
+        print("pruned", flush=True)
+    await upkeep.sweep()
+
+asyncio.run(prune(sys.argv[1]))
+"""
+
+
+async def test_whoever_is_killed_while_pruning_leaves_a_sound_store(
+    place: str, store: JournalStore, upkeep: Upkeep
+) -> None:
+    await asyncio.gather(*(write(store, f"run-{number:03}", f"{number // 2}") for number in range(300)))
+    stones = 0
+    for turns in (1, 2, 1, 3):
+        with subprocess.Popen([sys.executable, "-c", PRUNING, place], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            for _ in range(turns):
+                assert process.stdout.readline() == b"pruned\n"
+            await asyncio.sleep(0.002 * turns)  # into the next transaction
+            process.kill()
+        assert process.returncode != 0
+        before, stones = stones, await sound(store)
+        assert before + 20 * turns <= stones == 300 - len(await names(upkeep, Retention(before=NOW)))
+    subprocess.run([sys.executable, "-c", PRUNING, place], check=True, capture_output=True)
+    assert await sound(store) == 300
+    assert (await upkeep.status()).payloads == 0
+
+
+class PrunedMeanwhile(Mortal):
+    """A store whose run `a` is pruned, with its payloads, just before it is read for the so-manieth time."""
+
+    def __init__(self, inner: JournalStore, upkeep: Upkeep, read: int) -> None:
+        super().__init__(inner)
+        self._upkeep = upkeep
+        self._reads_to_go = read
+
+    async def _look(self, run_id: str) -> None:
+        self._reads_to_go -= run_id == "a"
+        if self._reads_to_go == 0:
+            await self._upkeep.prune(["a"], NOW)
+            await self._upkeep.sweep()
+
+    @override
+    async def run(self, run_id: str) -> RunRecord | None:
+        await self._look(run_id)
+        return await super().run(run_id)
+
+    @override
+    async def events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Event]:
+        await self._look(run_id)
+        return await super().events(run_id, after=after, limit=limit)
+
+    @override
+    async def payload(self, digest: bytes) -> bytes:
+        await self._look("a")
+        return await super().payload(digest)
+
+
+class TestNothingIsMissing:
+    async def test_the_newest_tombstones_that_were_removed(
+        self, place: str, store: JournalStore, upkeep: Upkeep
+    ) -> None:
+        for name in ("a", "b", "c"):
+            await write(store, name)
+        await upkeep.prune(["a", "b", "c"], NOW)
+        await tamper(place, "DELETE FROM tombstones WHERE number > 1")
+        assert await verify_tombstones(store) == (1, "tombstone 2 is missing")
+
+    async def test_a_run_that_was_removed_without_a_tombstone(
+        self, place: str, store: JournalStore, upkeep: Upkeep
+    ) -> None:
+        for name in ("a", "b", "c"):
+            await write(store, name)
+        await upkeep.prune(["a"], NOW)
+        await tamper(place, "DELETE FROM runs WHERE run_id = 'b'")
+        assert await verify_tombstones(store) == (1, "")  # its events tell: the run itself is reported
+        assert [report.run_id async for report in verify_all(store) if not report.sound] == ["b"]
+        await tamper(place, "DELETE FROM events WHERE run_id = 'b'")
+        assert await verify_tombstones(store) == (1, "1 run is gone without a tombstone")
+
+    async def test_runs_are_counted_however_they_begin(
+        self, store: JournalStore, upkeep: Upkeep, tmp_path: Path
+    ) -> None:
+        """Together, one by one because another is refused, twice, and in a copy."""
+        await write(store, "old")
+        await upkeep.prune(["old"], NOW)
+        new = [Scribe(f"run-{number}") for number in range(20)]
+        both = [*(scribe.begin() for scribe in new), Scribe("old", "x").begin(), Scribe("run-1", "y").begin()]
+        results = await asyncio.gather(*(store.submit(batch) for batch in both), return_exceptions=True)
+        assert sum(isinstance(result, Exception) for result in results) == 2
+        assert (await store.census())[:3] == (21, 20, 1)
+        await upkeep.copy_to(tmp_path / "copy.db")
+        copy = SQLiteStore(tmp_path / "copy.db")
+        assert await copy.census() == await store.census()
+        await sound(copy)
+        await copy.close()
+
+    @pytest.mark.parametrize("read", range(1, 7))
+    async def test_an_audit_goes_on_while_runs_are_pruned(
+        self, store: JournalStore, upkeep: Upkeep, read: int
+    ) -> None:
+        for name in ("a", "b"):
+            await write(store, name, "large")
+        audited = PrunedMeanwhile(store, upkeep, read)
+        assert [report.finding async for report in verify_all(audited) if not report.sound] == []
+        assert await verify_tombstones(audited) == (int(await store.run("a") is None), "")
+
+    @pytest.mark.parametrize("durability", ["sync", "async"])
+    async def test_no_step_of_a_pruned_run_runs_again(
+        self, store: JournalStore, upkeep: Upkeep, durability: Literal["sync", "async"]
+    ) -> None:
+        ran: list[int] = []
+
+        @step
+        async def pay(amount: int) -> int:
+            ran.append(amount)
+            return amount
+
+        runner = Flujo(pay, state=store, durability=durability)
+        await runner.run_async(1, run_id="once")
+        await upkeep.prune(["once"], NOW)
+        with pytest.raises(RunConflict, match="was pruned"):
+            await runner.run_async(1, run_id="once")
+        with pytest.raises(RunConflict, match="was pruned"):
+            await runner.start_async(1, run_id="once")
+        assert ran == [1]
+
+
 async def tamper(place: str, statement: str) -> None:
     if "://" in place:
         await execute(place, statement)
@@ -357,7 +506,7 @@ def test_the_chain_of_tombstones_is_what_is_documented() -> None:
     from flujo.journal.upkeep import buried
 
     run = EndedRun("r", "p", "completed", 1, 2, 3, b"\x01" * 32)
-    stone = buried(None, run, 9)
+    stone = buried((0, bytes(32)), run, 9)
     facts = json.dumps([1, "r", "p", "completed", 1, 2, 3, "01" * 32, 9])
     assert stone.hash == sha256(bytes(32) + facts.encode()).digest()
     assert buried((1, stone.hash), run, 9).number == 2

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from flujo.cli.text import age, counted, moment
+from flujo.cli.text import age, counted, local, moment
 from flujo.engine import requests
 from flujo.errors import ConfigError, UnknownRequest, UnknownRun
 from flujo.journal.events import Event
@@ -65,6 +65,12 @@ async def find_run(store: JournalStore, typed: str) -> RunRecord:
     if page.runs:
         some = ", ".join(record.run_id for record in page.runs[:5]) + (", …" if len(page.runs) > 5 else "")
         raise UnknownRun(f"{typed!r} begins more than one run's id", fix=f"type more of it: {some}")
+    stone = await store.tombstone(typed)
+    if stone is not None:
+        raise UnknownRun(
+            f"run {typed} was pruned on {local(moment(stone.pruned_at))}; it was {stone.status}",
+            fix="look for its journal in a backup: --store FILE",
+        )
     raise UnknownRun(f"no run has the id {typed!r}", fix=await _near_run(store, typed))
 
 

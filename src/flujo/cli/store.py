@@ -18,7 +18,7 @@ from flujo.cli.reading import opened, since
 from flujo.cli.runs import statuses, terminal_width
 from flujo.cli.text import bytes_of, counted, local, moment, table
 from flujo.engine.identity import new_run_id
-from flujo.errors import ChainBroken, ConfigError, StoreCorrupt
+from flujo.errors import ChainBroken, ConfigError, StoreCorrupt, UnknownRun
 from flujo.journal.sqlite import SQLiteStore
 from flujo.journal.store import ENDED
 from flujo.journal.upkeep import PRUNED_AT_ONCE, EndedRun, Removed, Retention, StoreStatus, Upkeep
@@ -176,7 +176,10 @@ async def _sound(store: Path | str, found: Sequence[EndedRun]) -> list[EndedRun]
     sound: list[EndedRun] = []
     async with opened(store) as journal:
         for run in found:
-            finding = (await verify(journal, run.run_id)).finding
+            try:
+                finding = (await verify(journal, run.run_id)).finding
+            except UnknownRun:
+                continue  # another has pruned it meanwhile
             if finding is None:
                 sound.append(run)
             else:

@@ -29,6 +29,7 @@ from flujo.errors import (
     RunTaken,
     UnknownRequest,
 )
+from flujo.journal.rules import pruned
 from flujo.journal.store import ENDED, JournalStore, StatusChange
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.node import Node
@@ -535,7 +536,11 @@ class Flujo(Generic[In, Out, Context]):
         return known is not None
 
     async def _named(self, run_id: str) -> Stored | None:
-        if self.store is None or await self.store.run(run_id) is None:
+        if self.store is None:
+            return None
+        if await self.store.run(run_id) is None:
+            if await self.store.tombstone(run_id) is not None:
+                raise pruned(run_id)  # before anything runs; the store itself would refuse it, too
             return None
         return await self._opener.find(run_id)
 

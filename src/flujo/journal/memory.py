@@ -4,11 +4,11 @@ import asyncio
 from threading import Lock
 
 from flujo.errors import RunTaken, StoreUnavailable
-from flujo.journal.events import Event
+from flujo.journal.events import GENESIS, Event
 from flujo.journal.ledger import Balance, Held, MemoryLedger, Shortfall
 from flujo.journal.live import LivePart
 from flujo.journal.rules import changed, check, created, intact, page_of, taken
-from flujo.journal.store import Batch, Committed, RunPage, RunQuery, RunRecord, Signal, Tombstone
+from flujo.journal.store import Batch, Census, Committed, RunPage, RunQuery, RunRecord, Signal, Tombstone
 
 
 class MemoryStore:
@@ -134,6 +134,15 @@ class MemoryStore:
     async def tombstones(self, *, after: int = 0, limit: int = 1000) -> list[Tombstone]:
         """Return none: nothing is pruned from memory."""
         return []
+
+    async def tombstone(self, run_id: str) -> Tombstone | None:
+        """Return none: nothing is pruned from memory."""
+        return None
+
+    async def census(self) -> Census:
+        """Return how many runs there are."""
+        self._check_open()
+        return Census(len(self._runs), len(self._runs), 0, GENESIS)
 
     async def close(self) -> None:
         """Refuse further use; closing twice is allowed."""

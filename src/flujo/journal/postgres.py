@@ -20,7 +20,7 @@ from flujo.journal.postgres_server import LOST, connect, store_error
 from flujo.journal.postgres_writer import FIRST_PAUSE, LONGEST_PAUSE, Writer
 from flujo.journal.rules import FIRST, LAST, check, cut, intact, position
 from flujo.journal.scripts import queries
-from flujo.journal.store import Batch, Committed, RunPage, RunQuery, RunRecord, Signal, Tombstone
+from flujo.journal.store import Batch, Census, Committed, RunPage, RunQuery, RunRecord, Signal, Tombstone
 from flujo.journal.urls import place_of
 
 T = TypeVar("T")
@@ -155,6 +155,15 @@ class PostgresStore:
     async def tombstones(self, *, after: int = 0, limit: int = 1000) -> list[Tombstone]:
         """Return what is kept of pruned runs, in order."""
         return [Tombstone(*row) for row in await self.rows("tombstones", after, limit)]
+
+    async def tombstone(self, run_id: str) -> Tombstone | None:
+        """Return what is kept of one pruned run, or None."""
+        rows = await self.rows("tombstone", run_id)
+        return Tombstone(*rows[0]) if rows else None
+
+    async def census(self) -> Census:
+        """Return how many runs there were, and which tombstone is the last."""
+        return Census(*(await self.rows("census"))[0])
 
     async def close(self) -> None:
         """Commit what is queued and release the connections; closing twice is allowed."""

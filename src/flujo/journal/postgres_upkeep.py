@@ -36,6 +36,9 @@ COPIED = {
     "all_payloads": "keep_payload",
     "all_cached": "keep_cached",
     "all_signals": "keep_signal",
+    "all_schedules": "copy_schedule",
+    "all_accounts": "copy_account",
+    "all_reservations": "hold",
     "all_tombstones": "bury",
 }
 """What a copy holds: the query that reads it here, and the one that writes it there."""
@@ -95,6 +98,8 @@ class PostgresUpkeep(Upkeep):
             ):
                 for read, written in COPIED.items():
                     await self._copy(connection, target, self._sql[read], queries("sqlite")[written])
+                [(begun, _, number, digest)] = await connection.fetch(self._sql["census"])
+                target.execute(queries("sqlite")["set_census"], (begun, number, digest))
             await asyncio.to_thread(target.execute, "PRAGMA journal_mode = DELETE")  # the copy is one file
 
     async def _copy(
@@ -129,8 +134,8 @@ class PostgresUpkeep(Upkeep):
         async with self._ready() as connection, connection.transaction():
             await connection.execute(self._sql["lock_pruning"])
             found = [EndedRun(*row) for row in await connection.fetch(self._sql["ended_runs"], list(run_ids))]
-            row = await connection.fetchrow(self._sql["last_tombstone"])
-            previous = None if row is None else (row["number"], row["hash"])
+            ((number, digest),) = await connection.fetch(self._sql["last_tombstone"])
+            previous: tuple[int, bytes] = (number, digest)
             gone: list[str] = []
             events = 0
             for run in found:
@@ -141,6 +146,7 @@ class PostgresUpkeep(Upkeep):
                 previous = (stone.number, stone.hash)
                 gone.append(run.run_id)
                 events += run.events
+            await connection.execute(self._sql["note_last_tombstone"], *previous)
             for query in ("prune_events", "prune_runs", "prune_signals"):
                 await connection.execute(self._sql[query], gone)
             return Removed(runs=len(gone), events=events)

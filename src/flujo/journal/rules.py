@@ -123,6 +123,11 @@ def _unsound(batch: Batch, what: str) -> StoreError:
     return StoreError(f"a batch of run {batch.run_id!r} {what}", fix="report this: it is a defect of Flujo")
 
 
+def pruned(run_id: str) -> RunConflict:
+    """Return what is told to who begins a run under the name of a pruned one."""
+    return RunConflict(f"run {run_id!r} was pruned: its name stands for what it did", fix="use a new run id")
+
+
 class Fence:
     """What a writer knows of the runs it writes, and of the tokens whose batches it turned away.
 
@@ -169,9 +174,7 @@ class Fence:
         """Return what the writer of a batch is told that the store does not take."""
         error: FlujoError = StoreError(f"a batch of run {batch.run_id!r} cannot be stored: {reason}")
         if PRUNED in str(reason):
-            error = RunConflict(
-                f"run {batch.run_id!r} was pruned: its name stands for what it did", fix="use a new run id"
-            )
+            error = pruned(batch.run_id)
         error.__cause__ = reason
         self._failed[batch.token] = error
         return error

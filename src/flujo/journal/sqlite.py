@@ -19,7 +19,7 @@ from flujo.journal.rules import FIRST, LAST, check, cut, intact, position
 from flujo.journal.scripts import queries
 from flujo.journal.sqlite_file import Synchronous, is_busy, open_file, store_error
 from flujo.journal.sqlite_writer import Writer, closed
-from flujo.journal.store import Batch, Committed, RunPage, RunQuery, RunRecord, Signal, Tombstone
+from flujo.journal.store import Batch, Census, Committed, RunPage, RunQuery, RunRecord, Signal, Tombstone
 
 # How many events are read at a time: the longest that a read holds the event loop, about a millisecond.
 CHUNK = 500
@@ -169,6 +169,15 @@ class SQLiteStore:
     async def tombstones(self, *, after: int = 0, limit: int = 1000) -> list[Tombstone]:
         """Return what is kept of pruned runs, in order."""
         return [Tombstone(*row) for row in await self._rows("tombstones", (after, limit))]
+
+    async def tombstone(self, run_id: str) -> Tombstone | None:
+        """Return what is kept of one pruned run, or None."""
+        rows = await self._rows("tombstone", (run_id,))
+        return Tombstone(*rows[0]) if rows else None
+
+    async def census(self) -> Census:
+        """Return how many runs there were, and which tombstone is the last."""
+        return Census(*(await asyncio.to_thread(self._aside, [("census", ())]))[0])
 
     async def close(self) -> None:
         """Commit what is queued and release the file; closing twice is allowed."""

@@ -117,7 +117,7 @@ class SQLiteUpkeep(Upkeep):
     def _prune(self, connection: sqlite3.Connection, run_ids: Sequence[str], now: int) -> Removed:
         runs = events = 0
         with transaction(connection):
-            previous = connection.execute(self._sql["last_tombstone"]).fetchone()
+            previous: tuple[int, bytes] = connection.execute(self._sql["last_tombstone"]).fetchone()
             for run_id in run_ids:
                 found = connection.execute(self._sql["ended_run"], (run_id,)).fetchone()
                 if found is None or found[2] not in ENDED:
@@ -129,6 +129,7 @@ class SQLiteUpkeep(Upkeep):
                 for query in ("prune_run", "prune_signals", "prune_jobs"):
                     connection.execute(self._sql[query], (run_id,))
                 runs += 1
+            connection.execute(self._sql["note_last_tombstone"], previous)
         return Removed(runs=runs, events=events)
 
     async def sweep(self) -> Removed:

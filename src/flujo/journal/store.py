@@ -100,6 +100,22 @@ class Tombstone(NamedTuple):
     hash: bytes
 
 
+class Census(NamedTuple):
+    """How many runs there were, at one moment: none that was begun is missing unless it was pruned.
+
+    Attributes:
+        begun: How many runs were ever begun.
+        kept: How many records of runs there are.
+        number: The number of the last tombstone; 0 without one.
+        hash: Its hash.
+    """
+
+    begun: int
+    kept: int
+    number: int
+    hash: bytes
+
+
 class Batch(NamedTuple):
     """Events of one run that are committed together, or not at all.
 
@@ -260,6 +276,14 @@ class JournalStore(Protocol):
 
     async def tombstones(self, *, after: int = 0, limit: int = 1000) -> list[Tombstone]:
         """Return what is kept of pruned runs, in order, from the one numbered after ``after`` on."""
+        ...
+
+    async def tombstone(self, run_id: str) -> Tombstone | None:
+        """Return what is kept of one pruned run, or None."""
+        ...
+
+    async def census(self) -> Census:
+        """Return how many runs there were, and which tombstone is the last."""
         ...
 
     async def close(self) -> None:

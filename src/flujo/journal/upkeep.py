@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from flujo.journal.events import GENESIS
 from flujo.journal.store import ENDED, RunStatus, Tombstone
 from flujo.journal.verify import references, tombstone_hash
 
@@ -128,9 +127,9 @@ class Upkeep(Protocol):
         ...
 
 
-def buried(previous: tuple[int, bytes] | None, run: EndedRun, now: int) -> Tombstone:
-    """Return the tombstone of a run, after the one with this number and hash."""
-    number, before = previous or (0, GENESIS)
+def buried(previous: tuple[int, bytes], run: EndedRun, now: int) -> Tombstone:
+    """Return the tombstone of a run, after the one with this number and hash (0 and zeros for none)."""
+    number, before = previous
     bare = Tombstone(number + 1, *run[:7], now, b"")
     return bare._replace(hash=tombstone_hash(before, bare))
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast, get_args
 
 from flujo.errors import ChainBroken, StoreCorrupt, UnknownRun
 from flujo.journal.events import GENESIS, Event, follows
-from flujo.journal.store import ENDED, JournalStore, RunQuery, RunRecord, RunStatus, Tombstone
+from flujo.journal.store import ENDED, Census, JournalStore, RunQuery, RunRecord, RunStatus, Tombstone
 
 PAGE = 1000
 
@@ -56,8 +56,22 @@ async def verify(store: JournalStore, run_id: str) -> Report:
     status leave no trace.
 
     Raises:
-        UnknownRun: Nothing is stored under this id.
+        UnknownRun: Nothing is stored under this id; or it was pruned, even if only just now.
     """
+    report = await _verified(store, run_id)
+    if report.finding is not None and await was_pruned(store, run_id):
+        raise UnknownRun(f"run {run_id!r} was pruned meanwhile")
+    return report
+
+
+async def was_pruned(store: JournalStore, run_id: str) -> bool:
+    """Tell whether a tombstone is all there is of a run."""
+    if await store.tombstone(run_id) is None:
+        return False
+    return await store.run(run_id) is None and not await store.events(run_id, limit=1)
+
+
+async def _verified(store: JournalStore, run_id: str) -> Report:
     audit = _Audit(store, run_id)
     try:
         record = await store.run(run_id)
@@ -89,20 +103,23 @@ async def verify_all(store: JournalStore, query: RunQuery | None = None) -> Asyn
     while True:
         page = await store.runs(query)
         for record in page.runs:
-            yield await _named(store, record.run_id)
+            if report := await _named(store, record.run_id):
+                yield report
         if not page.next:
             break
         query = replace(query, after=page.next)
     for run_id in await store.orphans() if by_id_only else ():
-        if run_id.startswith(prefix):
-            yield await _named(store, run_id)
+        if run_id.startswith(prefix) and (report := await _named(store, run_id)):
+            yield report
 
 
-async def _named(store: JournalStore, run_id: str) -> Report:
-    """Verify a run that a list names, which may not be the name in the file."""
+async def _named(store: JournalStore, run_id: str) -> Report | None:
+    """Verify a run that a list names, which may not be the name in the file; None if it was just pruned."""
     try:
         return await verify(store, run_id)
     except UnknownRun:
+        if await was_pruned(store, run_id):
+            return None
         nameless = Finding(1, "", "unreadable", "the name in the run's record cannot be read")
         return Report(run_id, 0, nameless)
 
@@ -159,7 +176,10 @@ class _Audit:
         if first is None or last is None or last.seq < record.seq:
             missing = f"events {self.seq + 1} to {record.seq} are missing: the journal was cut off"
             return Finding(self.seq + 1, "", "truncated", missing)
-        named = (await self._store.events(self._run_id, after=record.seq - 1, limit=1))[0]
+        found = await self._store.events(self._run_id, after=record.seq - 1, limit=1)
+        if not found:
+            return Finding(record.seq, "", "truncated", f"event {record.seq} went while it was looked at")
+        named = found[0]
         if (named.seq, named.hash) != (record.seq, record.hash):
             return _at(named, "record", f"the run's record names another event {record.seq} than the journal")
         if (first.at, named.at) != (record.created_at, record.updated_at):
@@ -225,7 +245,7 @@ def _at(event: Event, fault: Fault, message: str) -> Finding:
 
 
 async def verify_tombstones(store: JournalStore) -> tuple[int, str]:
-    """Recompute the chain of what is kept of pruned runs.
+    """Recompute the chain of what is kept of pruned runs, and count: no run is gone without a tombstone.
 
     Returns:
         How many are sound, and what is wrong with the next; empty where nothing is.
@@ -239,8 +259,26 @@ async def verify_tombstones(store: JournalStore) -> tuple[int, str]:
             if wrong:
                 return count, wrong
             last, count = stone, stone.number
-        if len(page) < PAGE:
-            return count, ""
+        census = await store.census()
+        if census.number > count and await store.tombstones(after=count, limit=1):
+            continue  # some were pruned just now
+        return count, await _missing(store, census, last)
+
+
+async def _missing(store: JournalStore, census: Census, last: Tombstone | None) -> str:
+    """Tell whether a census names another last tombstone, or more runs than there are."""
+    number, head = (0, GENESIS) if last is None else (last.number, last.hash)
+    if census.number > number:
+        return f"tombstone {number + 1} is missing"
+    if (census.number, census.hash) != (number, head):
+        return f"tombstone {number} is not the one that was written last"
+    gone = census.begun - census.kept - census.number
+    if gone > 0:
+        gone -= len(await store.orphans())  # whose events are still there: they are reported by themselves
+    if gone == 0:
+        return ""
+    what = "run is" if abs(gone) == 1 else "runs are"
+    return f"{gone} {what} gone without a tombstone" if gone > 0 else f"{-gone} {what} there that never began"
 
 
 def _broken_tombstone(previous: Tombstone | None, stone: Tombstone) -> str:

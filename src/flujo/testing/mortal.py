@@ -10,6 +10,7 @@ from flujo.journal.events import Event
 from flujo.journal.ledger import Balance, Held
 from flujo.journal.store import (
     Batch,
+    Census,
     Committed,
     JournalStore,
     RunPage,
@@ -139,6 +140,14 @@ class Mortal:
     async def tombstones(self, *, after: int = 0, limit: int = 1000) -> list[Tombstone]:
         """See :meth:`JournalStore.tombstones`."""
         return await self._inner.tombstones(after=after, limit=limit)
+
+    async def tombstone(self, run_id: str) -> Tombstone | None:
+        """See :meth:`JournalStore.tombstone`."""
+        return await self._inner.tombstone(run_id)
+
+    async def census(self) -> Census:
+        """See :meth:`JournalStore.census`."""
+        return await self._inner.census()
 
     async def close(self) -> None:
         """See :meth:`JournalStore.close`."""

@@ -261,7 +261,18 @@ SELECT run_id, pipeline, status, created_at, updated_at, seq, hash FROM runs
 WHERE run_id = ANY ($1::text[]) ORDER BY updated_at, run_id FOR UPDATE
 
 -- name: last_tombstone
-SELECT number, hash FROM tombstones ORDER BY number DESC LIMIT 1
+SELECT number, hash FROM last_tombstone
+
+-- name: note_last_tombstone
+UPDATE last_tombstone SET number = $1, hash = $2
+
+-- name: census
+SELECT (SELECT coalesce(sum(begun), 0)::bigint FROM census), (SELECT count(*) FROM runs), number, hash
+FROM last_tombstone
+
+-- name: tombstone
+SELECT number, run_id, pipeline, status, created_at, ended_at, events, last_hash, pruned_at, hash
+FROM tombstones WHERE run_id = $1
 
 -- name: bury
 INSERT INTO tombstones
@@ -320,6 +331,15 @@ SELECT key, value FROM cache
 
 -- name: all_signals
 SELECT id, run_id, name, at, payload FROM signals
+
+-- name: all_schedules
+SELECT name, pipeline, next, spec FROM schedules
+
+-- name: all_accounts
+SELECT account, meter, at_most, spent, reserved FROM accounts
+
+-- name: all_reservations
+SELECT run_id, id, account, meter, amount FROM reservations
 
 -- name: all_tombstones
 SELECT number, run_id, pipeline, status, created_at, ended_at, events, last_hash, pruned_at, hash

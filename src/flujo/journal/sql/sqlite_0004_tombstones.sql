@@ -22,6 +22,21 @@ BEGIN
     SELECT RAISE(ABORT, 'the run was pruned');
 END;
 
+-- One row: how many runs were ever begun, and the last tombstone, so that neither a run nor the newest tombstones
+-- can be taken away unnoticed.
+CREATE TABLE census (
+    begun  INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    hash   BLOB    NOT NULL
+);
+
+INSERT INTO census (begun, number, hash) SELECT count(*), 0, zeroblob(32) FROM runs;
+
+CREATE TRIGGER runs_counted AFTER INSERT ON runs
+BEGIN
+    UPDATE census SET begun = begun + 1;
+END;
+
 -- For each version of the schema since this one, the oldest version whose code may still write here.
 CREATE TABLE compatibility (
     version INTEGER NOT NULL PRIMARY KEY,

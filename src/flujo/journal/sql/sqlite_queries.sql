@@ -233,7 +233,26 @@ ORDER BY updated_at, run_id LIMIT :limit
 SELECT run_id, pipeline, status, created_at, updated_at, seq, hash FROM runs WHERE run_id = ?
 
 -- name: last_tombstone
-SELECT number, hash FROM tombstones ORDER BY number DESC LIMIT 1
+SELECT number, hash FROM census
+
+-- name: note_last_tombstone
+UPDATE census SET number = ?, hash = ?
+
+-- name: copy_schedule
+INSERT INTO schedules (name, pipeline, next, spec) VALUES (?, ?, ?, ?)
+
+-- name: copy_account
+INSERT INTO accounts (account, meter, at_most, spent, reserved) VALUES (?, ?, ?, ?, ?)
+
+-- name: census
+SELECT begun, (SELECT count(*) FROM runs), number, hash FROM census
+
+-- name: set_census
+UPDATE census SET begun = ?, number = ?, hash = ?
+
+-- name: tombstone
+SELECT number, run_id, pipeline, status, created_at, ended_at, events, last_hash, pruned_at, hash
+FROM tombstones WHERE run_id = ?
 
 -- name: bury
 INSERT INTO tombstones
