@@ -469,6 +469,32 @@ class TestNothingIsMissing:
         assert [report.finding async for report in verify_all(audited) if not report.sound] == []
         assert await verify_tombstones(audited) == (int(await store.run("a") is None), "")
 
+    async def test_a_fork_keeps_what_its_origin_stood_on(self, store: JournalStore, upkeep: Upkeep) -> None:
+        """Also if that run is pruned after its journal was read, and before the fork is there."""
+
+        class PrunedThen(Mortal):
+            @override
+            async def run(self, run_id: str) -> RunRecord | None:
+                if run_id == "fork":
+                    await upkeep.prune(["origin"], NOW)
+                    await upkeep.sweep()
+                return await super().run(run_id)
+
+        @step
+        async def large(text: str) -> str:
+            return text * 5000
+
+        @step
+        async def count(text: str) -> int:
+            return len(text)
+
+        runner = Flujo(large >> count, state=PrunedThen(store))
+        await runner.run_async("ab", run_id="origin")
+        await runner.fork("origin", at="count", run_id="fork")
+        assert await store.run("origin") is None
+        assert (await verify(store, "fork")).sound
+        assert (await runner.resume_async("fork")).output == 10_000
+
     @pytest.mark.parametrize("durability", ["sync", "async"])
     async def test_no_step_of_a_pruned_run_runs_again(
         self, store: JournalStore, upkeep: Upkeep, durability: Literal["sync", "async"]

@@ -23,6 +23,7 @@ from flujo.engine.side_by_side import needs_views
 from flujo.errors import AnswerRejected, InputError, ResumeError, RunConflict, UnknownAddress
 from flujo.journal.events import Event
 from flujo.journal.store import JournalStore, StatusChange
+from flujo.journal.verify import references
 from flujo.pipeline.context import PipelineContext
 from flujo.plan.codec import Codec, codec_for
 from flujo.plan.fields import field_codecs
@@ -75,12 +76,16 @@ async def fork(
     kept = list(_kept(plan, past.events, cut, revision.at))
     _check_undone(past, kept)
     revised = _revised(build, revision)
+    shared = past.events[cut - 2]
+    started = _started(past, shared, revision)
+    large = await _payloads(store, [started, *(event.body for event in kept)])
     name = new_run_id() if run_id is None else checked_id(run_id)
     if await store.run(name) is not None:
         raise RunConflict(f"a run is called {name!r} already", fix="give the fork another name, or none")
     recorder = Recorder(store, name, new_token(), clock.now)
-    shared = past.events[cut - 2]
-    recorder.append("run.started", "", _started(past, shared, revision))
+    for payload in large:  # stored already, unless the first run is pruned just now
+        recorder.keep(payload)
+    recorder.append("run.started", "", started)
     for event in kept:
         recorder.append(event.kind, event.address, _copied(event))
     if revised is not None:
@@ -119,12 +124,22 @@ async def record_anew(
         "plan_ref": recorder.keep(to_json(plan.digests)),
         "forked_from": origin,
     }
-    recorder.append("run.started", "", to_json(facts, inf_nan_mode="constants"))
-    for address, event in kept:
+    started = to_json(facts, inf_nan_mode="constants")
+    shared = list(kept)
+    for payload in await _payloads(store, [to_json(past.facts), *(event.body for _, event in shared)]):
+        recorder.keep(payload)
+    recorder.append("run.started", "", started)
+    for address, event in shared:
         recorder.append(event.kind, address, _copied(event))
     recorder.change(StatusChange("queued", "", plan.name, plan.fingerprint))
     await recorder.commit(sure=True)
     return recorder.run_id
+
+
+async def _payloads(store: JournalStore, bodies: Iterable[bytes]) -> list[bytes]:
+    """Return the large values that events stand on."""
+    digests = dict.fromkeys(digest for body in bodies for digest in references(body))
+    return [await store.payload(bytes.fromhex(digest)) for digest in digests]
 
 
 def revising(node: PlanNode, walk: Walk) -> Walk:

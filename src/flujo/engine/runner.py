@@ -29,7 +29,7 @@ from flujo.errors import (
     RunTaken,
     UnknownRequest,
 )
-from flujo.journal.rules import pruned
+from flujo.journal.rules import refuse_pruned
 from flujo.journal.store import ENDED, JournalStore, StatusChange
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.node import Node
@@ -539,8 +539,7 @@ class Flujo(Generic[In, Out, Context]):
         if self.store is None:
             return None
         if await self.store.run(run_id) is None:
-            if await self.store.tombstone(run_id) is not None:
-                raise pruned(run_id)  # before anything runs; the store itself would refuse it, too
+            await refuse_pruned(self.store, run_id)
             return None
         return await self._opener.find(run_id)
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from flujo.errors import ChainBroken, ConfigError, FlujoError, RunConflict, RunTaken, StoreError
 from flujo.journal.ledger import Shortfall
-from flujo.journal.store import Batch, Committed, RunPage, RunQuery, RunRecord
+from flujo.journal.store import Batch, Committed, JournalStore, RunPage, RunQuery, RunRecord
 
 PRUNED = "the run was pruned"
 """What a database says of a run that would begin under the name of a pruned one."""
@@ -126,6 +126,15 @@ def _unsound(batch: Batch, what: str) -> StoreError:
 def pruned(run_id: str) -> RunConflict:
     """Return what is told to who begins a run under the name of a pruned one."""
     return RunConflict(f"run {run_id!r} was pruned: its name stands for what it did", fix="use a new run id")
+
+
+async def refuse_pruned(store: JournalStore, run_id: str) -> None:
+    """Raise ``RunConflict`` if a name is that of a pruned run.
+
+    The store refuses its record, too; that may be told after the first step has begun.
+    """
+    if await store.tombstone(run_id) is not None:
+        raise pruned(run_id)
 
 
 class Fence:
