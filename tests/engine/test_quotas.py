@@ -8,6 +8,7 @@ import pytest
 from pydantic_core import from_json
 
 from flujo import (
+    Decision,
     Flujo,
     HumanInput,
     Loop,
@@ -491,6 +492,44 @@ class TestOverRuns:
         assert result.status == "failed"
         assert (await store.balances())[0][3:] == (10**10, 0)
         assert (await sums(store, "r"))[0] == 10**10
+
+    @pytest.mark.parametrize("how", ["crash", "time"])
+    @pytest.mark.parametrize("says", ["edit", "approve"])
+    async def test_an_attempt_in_doubt(self, store: MemoryStore, how: str, says: str) -> None:
+        hangs = True
+
+        async def charge(number: int, info: StepInfo) -> int:
+            await asyncio.sleep(60 if hangs else 0)
+            info.report(Usage(cost=Decimal("0.03")))
+            return number
+
+        once = Step(
+            charge,
+            effects="at_most_once",
+            bound=Usage(cost=Decimal("0.10")),
+            timeout=0.01 if how == "time" else None,
+        )
+        runner = Flujo(once, quota=Quota(usd=1, of="tenant"), state=store)
+        going = asyncio.create_task(runner.run_async(0, run_id="r"))
+        if how == "crash":
+            while not await store.reservations():
+                await asyncio.sleep(0)
+            going.cancel()
+        await asyncio.wait({going})
+        hangs = False
+        paused = await runner.resume_async("r")
+        assert [request.kind for request in paused.pending] == ["in_doubt"]
+        result = await runner.resume_async(
+            "r", Decision("edit", 7) if says == "edit" else Decision("approve")
+        )
+        assert result.output == (7 if says == "edit" else 0)
+        (account,) = await store.balances()
+        assert account.reserved == 0
+        lost = Decimal("0.10") if how == "time" or says == "edit" else Decimal(0)
+        assert result.usage.cost == lost + (Decimal("0.03") if says == "approve" else 0)
+        assert account.spent == amounts(result.usage)[0]
+        assert (await sums(store, "r"))[0] == account.spent
+        assert (await runner.result("r")).usage == result.usage
 
 
 class TestSettings:

@@ -114,7 +114,9 @@ class Attempts:
         if isinstance(before, Attempted):
             tried = await self._tried_before(run, address)
             frame.used(tried.usage)
-            return before._replace(attempts=tried.failed + 1, usage=tried.usage, paid=tried.usage)
+            return before._replace(
+                attempts=tried.failed + 1, usage=tried.usage + before.usage, paid=tried.usage
+            )
         if before is not None:
             return before
         if self._cache is None:

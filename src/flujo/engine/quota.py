@@ -19,6 +19,7 @@ from flujo.engine.accounts import (
     shared_accounts,
 )
 from flujo.engine.attempts import Attempted, Attempts, Direct
+from flujo.engine.effects import StepEffects
 from flujo.engine.failures import CutOff, OutOfTime, TimeLimit
 from flujo.engine.hold import Hold, exceeded, facts_of
 from flujo.engine.record import read_usage, write_usage
@@ -278,7 +279,41 @@ class LimitedAttempts(Attempts):
     def _failed(self, frame: Frame, info: StepInfo, error: Exception) -> float | Suspended:
         broken_off = isinstance(error, TimeLimit | CutOff) and not self._never_began(error)
         self._settle(frame.run, info, unknown=broken_off)
+        if self._once and broken_off and info.usage:  # nothing else tells of an attempt that is in doubt
+            body = {
+                "attempt": info.attempt,
+                "why": self.GIVEN_UP,
+                "usage": from_json(write_usage(info.usage)),
+            }
+            frame.run.note("step.discarded", info.address, body)
         return super()._failed(frame, info, error)
+
+    @override
+    def _asked_before(self, run: Run, address: str) -> Attempted | Suspended | None:
+        before = super()._asked_before(run, address)
+        left = self._left_in_doubt(run, address) if isinstance(before, Attempted) and self._shared else None
+        if left is None or not isinstance(before, Attempted):
+            return before
+        # A person said that it took effect, in a process that died: it has cost what was set aside.
+        info = StepInfo(run.id, address, left, (), StepEffects(run))
+        hold = Hold(run, info, self._label, (), self._named(run, info), self._bound)
+        hold.used = self._bound
+        run.holds[address] = hold
+        for account in self._accounts(run, address):
+            account.settle(NOTHING, self._bound)
+        return before._replace(usage=usage_from(self._bound))
+
+    @staticmethod
+    def _left_in_doubt(run: Run, address: str) -> int | None:
+        """Return the attempt that is in doubt and was never settled; None where there is none."""
+        notes, left = run.noted(address), None
+        for note in notes:
+            if note.kind == "step.reserved":
+                left = note.body["attempt"]
+            elif note.kind in _PARTS and "usage" in note.body:
+                left = None
+        doubted = any(note.kind == "request" and note.body["kind"] == "in_doubt" for note in notes)
+        return left if doubted else None
 
     @override
     def _wait(self, run: Run, attempt: int, error: Exception) -> float | None:
