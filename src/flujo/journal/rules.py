@@ -1,5 +1,7 @@
 """What every store does alike: sound batches, run records, pages of runs, whole payloads, telling."""
 
+from __future__ import annotations
+
 import asyncio
 import heapq
 from collections import defaultdict
@@ -7,18 +9,21 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
+from typing import TYPE_CHECKING, TypeAlias
 
 from flujo.errors import ChainBroken, ConfigError, FlujoError, RunConflict, RunTaken, StoreError
-from flujo.journal.ledger import Shortfall
 from flujo.journal.store import Batch, Committed, JournalStore, RunPage, RunQuery, RunRecord
 
 PRUNED = "the run was pruned"
 """What a database says of a run that would begin under the name of a pruned one."""
 
+if TYPE_CHECKING:
+    from flujo.journal.ledger import Shortfall
+
 FIRST, LAST = -(2**63), 2**63 - 1
 
-Submission = tuple[Batch, Committed]
-Answers = dict[Committed, FlujoError | tuple[Shortfall, ...]]
+Submission: TypeAlias = "tuple[Batch, Committed]"
+Answers: TypeAlias = "dict[Committed, FlujoError | tuple[Shortfall, ...]]"
 """Why batches were not committed, or what was missing for their reservations, by what is awaited."""
 
 
