@@ -15,7 +15,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from flujo import Flujo, Pipeline, SQLiteStore, Step
+from flujo import Flujo, Pipeline, Quota, SQLiteStore, Step
 
 PACKAGE = Path(__file__).parents[2] / "src" / "flujo"
 
@@ -62,7 +62,12 @@ class Count:
 
 
 def count(
-    steps: int, *, store: Path | None = None, work: Callable[[int], int] = int, package: Path = PACKAGE
+    steps: int,
+    *,
+    store: Path | None = None,
+    work: Callable[[int], int] = int,
+    package: Path = PACKAGE,
+    quota: Quota | None = None,
 ) -> Count:
     """Run a chain that is longer than `steps`, and count what lies between so many of its steps.
 
@@ -71,6 +76,7 @@ def count(
         store: The SQLite file of a durable run; in memory without it.
         work: What each step does.
         package: The folder of the functions that are ours.
+        quota: What holds for the run.
     """
     seen = Count(package)
     first, last = 20, 20 + steps
@@ -86,7 +92,7 @@ def count(
 
     async def run() -> Any:
         recorded = None if store is None else SQLiteStore(store)
-        async with Flujo(chain, state=recorded) as runner:
+        async with Flujo(chain, state=recorded, quota=quota) as runner:
             return (await runner.run_async(0)).unwrap()
 
     before, before_threads = sys.getprofile(), threading.getprofile()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flujo import Quota
 from tests.shape.calls import count
 
 STRETCH = 100
@@ -14,6 +15,12 @@ STRETCH = 100
 
 def test_a_step_in_memory_makes_few_calls() -> None:
     assert count(STRETCH).calls / STRETCH <= 40
+
+
+def test_a_quota_adds_few_calls() -> None:
+    without = count(STRETCH).calls / STRETCH
+    assert count(STRETCH, quota=Quota(usd=1)).calls / STRETCH <= without + 10
+    assert count(STRETCH, quota=Quota(steps=10_000)).calls / STRETCH <= without + 25
 
 
 def test_a_durable_step_makes_few_calls(tmp_path: Path) -> None:
