@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -56,11 +57,15 @@ def mounted(folder: Path, size: str) -> Generator[Path]:
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Generator[Path]:
+def disk() -> Generator[Path]:
     if shutil.which("mount") is None or os.name != "posix" or os.geteuid() != 0:
         pytest.skip("only the superuser may mount a disk")
-    with mounted(tmp_path / "disk", "1m") as folder:
-        yield folder
+    above = Path(mkdtemp(prefix="flujo-disk-"))  # not pytest's folder, which it keeps from other users
+    try:
+        with mounted(above / "disk", "1m") as folder:
+            yield folder
+    finally:
+        shutil.rmtree(above, ignore_errors=True)
 
 
 async def fill(runner: Flujo[int, int]) -> tuple[list[str], FlujoError]:

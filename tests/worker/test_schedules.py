@@ -92,7 +92,8 @@ async def test_a_keeper_that_died_before_it_noted_the_time_repeats_nothing(desk:
     desk.now("2030-01-01T01:00:00")
     [row] = await desk.board.schedules(desk.clock.now())
     await desk.keeper().begin_due()
-    assert await desk.board.move_schedule(row, at("2030-01-01T02:00:00"))  # as if it had not got so far
+    [after] = await desk.board.schedules()
+    assert await desk.board.move_schedule(row, after)  # as if it had not got so far
     assert await desk.keeper().begin_due() == 1
     assert await desk.runs() == ["hourly@2030-01-01T01:00:00Z"]
     assert schedule.after(desk.clock.now()) == at("2030-01-01T02:00:00")
@@ -118,10 +119,40 @@ async def test_times_when_no_worker_was_there(desk: Desk, missed: str, late: str
 async def test_a_schedule_that_rests_begins_nothing_and_makes_up_for_nothing(desk: Desk) -> None:
     schedule = await desk.add(missed="all")
     [row] = await desk.board.schedules()
-    await desk.board.move_schedule(schedule.with_paused(True).row(row.next), row.next)
+    await desk.board.move_schedule(schedule.with_paused(True).row(row.next), row)
     desk.now("2030-01-01T04:30:00")
     assert await desk.keeper().begin_due() == 0
     assert await desk.runs() == []
+
+
+async def test_no_second_is_left_out_by_a_look_that_came_late(desk: Desk) -> None:
+    await desk.add("* * * * * *")
+    desk.now("2030-01-01T00:30:03")
+    assert await desk.keeper().begin_due() == 3
+    assert await desk.runs() == [f"hourly@2030-01-01T00:30:0{second}Z" for second in (1, 2, 3)]
+
+
+async def test_a_pause_is_not_undone_by_a_keeper_that_was_looking(desk: Desk) -> None:
+    schedule = await desk.add()
+    [seen] = await desk.board.schedules()
+    paused = schedule.with_paused(True).row(seen.next)
+    assert await desk.board.move_schedule(paused, seen)
+    assert not await desk.board.move_schedule(seen._replace(next=seen.next + 1), seen)
+    assert Schedule.of((await desk.board.schedules())[0]).paused
+
+
+async def test_a_schedule_that_cannot_be_read_keeps_no_other_from_beginning(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    schedule = await desk.add()
+    row = schedule.row(0)
+    odd = row._replace(name="odd", spec=row.spec.replace('"UTC"', '"Europe/Nowhere"'))
+    newer = row._replace(name="newer", spec=row.spec.replace('"cron"', '"jitter": 5, "cron"'))
+    assert await desk.board.put_schedule(odd)
+    assert await desk.board.put_schedule(newer)
+    desk.now("2030-01-01T01:00:00")
+    assert await desk.keeper().begin_due() == 2
+    assert "Europe/Nowhere" in caplog.text
 
 
 async def test_a_pipeline_that_this_worker_does_not_have_is_left_to_others(desk: Desk) -> None:

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from flujo import Decision, Flujo, HumanInput, Sleep, WaitForEvent, step
-from flujo.engine.dispatch import Woken
 from flujo.errors import ConfigError, InputError, ResumeError, RunConflict
+from flujo.journal.scripts import queries
+from flujo.journal.store import Batch
 from flujo.testing import VirtualClock
 from flujo.worker import Worker, board_of
 from tests.worker.conftest import at_work, until
@@ -146,30 +148,151 @@ class TestDying:
         waits: list[float] = []
         async with Flujo(deadly, state=place, clock=clock) as first:
             await first.start_async(1, run_id="run-1")
-        for _ in range(7):
-            reached.clear()
-            runner = Flujo(deadly, state=place, clock=clock)
-            woken = await _until_reached_or_told(runner, reached)
-            if woken is not None and woken.due is not None:
-                waits.append((woken.due - clock.now()) / 1e6)
-                clock.advance(waits[-1])
-                reached.clear()
-                assert await _until_reached_or_told(runner, reached) is None
-            await runner.close()
+        runner = Flujo(deadly, state=place, clock=clock)
+        for _ in range(3):
+            await _die(runner, reached)
+        for _ in range(4):
+            woken = await runner.carry_on("run-1", take_over=True)
+            assert woken.due is not None
+            waits.append((woken.due - clock.now()) / 1e6)
+            clock.advance(waits[-1])
+            await _die(runner, reached)
+        await runner.close()
         assert waits == [1.0, 2.0, 4.0, 8.0]
 
 
-async def _until_reached_or_told(runner: Flujo[Any, Any], reached: asyncio.Event) -> Woken | None:
-    """Carry a run on until its step has begun, and die there; or return what it was told."""
-    carrying = asyncio.create_task(runner.carry_on("run-1", take_over=True))
-    begun = asyncio.create_task(reached.wait())
-    await asyncio.wait({carrying, begun}, return_when=asyncio.FIRST_COMPLETED)
-    begun.cancel()
-    if carrying.done():
-        return carrying.result()
+async def _die(runner: Flujo[Any, Any], reached: asyncio.Event) -> None:
+    """Carry a run on until its step has begun, and leave it there, as a process does that is killed."""
+    reached.clear()
+    carrying = asyncio.create_task(runner.resume_async("run-1", take_over=True))
+    await reached.wait()
     carrying.cancel()
     await asyncio.wait({carrying})
-    return None
+
+
+def _seems_alive(owner: str) -> bool:
+    return True
+
+
+class TestWakeUps:
+    """None is lost, whatever else is asked of the run at the same moment."""
+
+    async def test_an_event_that_is_not_awaited_yet_hides_no_later_one(self, runner_of: Make) -> None:
+        first = WaitForEvent("first", schema=int, timeout=timedelta(hours=1))
+        runner = runner_of(double >> first >> WaitForEvent("second", schema=int) >> say)
+        run_id = await runner.start_async(1)
+        async with at_work(runner) as worker:
+            await until(runner, run_id, "paused")
+            await runner.signal(run_id, "second", 2)
+            async with asyncio.timeout(20):
+                while not worker.tally.outcomes.get((runner.plan.name, "nothing")):
+                    await asyncio.sleep(0.01)
+            await runner.signal(run_id, "first", 1)
+            await until(runner, run_id)
+        assert (await runner.result(run_id)).output == "it is 2"
+
+    async def test_events_that_come_while_there_is_no_room_are_not_lost(self, runner_of: Make) -> None:
+        go = asyncio.Event()
+
+        @step
+        async def slow(number: int) -> int:
+            if number == 0:
+                await go.wait()
+            return number
+
+        runner = runner_of(slow >> WaitForEvent("paid", schema=int) >> say)
+        async with at_work(runner, each_tenant=1, concurrency=4):
+            waiting = await runner.start_async(1, tenant="acme")
+            await until(runner, waiting, "paused")
+            await runner.start_async(0, tenant="acme")
+            await asyncio.sleep(0.3)  # it holds the only slot
+            for number in range(3):
+                await runner.signal(waiting, "paid", number)
+                await asyncio.sleep(0.4)
+            go.set()
+            await until(runner, waiting)
+
+    async def test_a_run_without_a_job_is_asked_for_by_its_name(self, runner_of: Make) -> None:
+        reached = asyncio.Event()
+
+        @step
+        async def slow(number: int) -> int:
+            if not reached.is_set():
+                reached.set()
+                await asyncio.Event().wait()
+            return number
+
+        runner = runner_of(slow)
+        carrying = asyncio.create_task(runner.run_async(1, run_id="one"))
+        await reached.wait()
+        carrying.cancel()
+        await asyncio.wait({carrying})
+        assert await runner.start_async(1, run_id="one") == "one"
+        async with at_work(runner):
+            await until(runner, "one")
+
+    async def test_a_run_that_is_handed_back_goes_on_on_another_machine(
+        self, runner_of: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        reached = asyncio.Event()
+
+        @step
+        async def slow(number: int) -> int:
+            if not reached.is_set():
+                reached.set()
+                await asyncio.Event().wait()
+            return number
+
+        runner = runner_of(slow)
+        run_id = await runner.start_async(1)
+        async with at_work(runner, grace=0.05) as worker:
+            await reached.wait()
+            worker.stop()
+        assert await until(runner, run_id, "queued") == "queued"
+        monkeypatch.setattr("flujo.engine.opened.is_alive", _seems_alive)  # as one does on another host
+        async with at_work(runner_of(slow)):
+            await until(runner, run_id)
+
+    async def test_a_store_that_refuses_for_a_moment_costs_no_run(self, place: str, runner_of: Make) -> None:
+        if "://" not in place:
+            pytest.skip("a file is waited for by SQLite itself")
+        runner = runner_of(double >> say)
+        run_id = await runner.start_async(1)
+        impatient = Flujo(double >> say, state=f"{place}&lock_timeout=300")
+        locking = await asyncpg.connect(place)
+        async with locking.transaction():
+            await locking.execute("LOCK TABLE events")
+            async with at_work(impatient):
+                await asyncio.sleep(1.0)
+        await locking.close()
+        async with at_work(impatient):
+            await until(runner, run_id)
+        await impatient.close()
+
+    async def test_a_signal_is_not_lost_between_its_job_and_its_commit(
+        self, place: str, runner_of: Make
+    ) -> None:
+        """A worker that is done with a job before the signal is committed looks again afterwards."""
+        if "://" not in place:
+            pytest.skip("in a file one writes at a time")
+        runner = runner_of(double >> WaitForEvent("paid", schema=int) >> say)
+        run_id = await runner.start_async(1)
+        async with at_work(runner):
+            await until(runner, run_id, "paused")
+        known = await runner._opener.find(run_id)
+        sql = queries("postgres")
+        job = known.job
+        assert runner.store is not None
+        await runner.store.submit(Batch(run_id, "earlier", (), jobs=[job]))  # nobody has taken it yet
+        late = await asyncpg.connect(place)
+        async with late.transaction():
+            await late.execute(sql["enqueue"], [run_id], [job.queue], [0], [0], [""])
+            await late.execute(sql["keep_signals"], ["s1"], [run_id], ["paid"], [1], [b"7"])
+            async with at_work(runner):
+                await asyncio.sleep(0.5)
+        await late.close()
+        async with at_work(runner):
+            await until(runner, run_id)
 
 
 class TestSharing:

@@ -115,7 +115,7 @@ def set_paused(config: Config, name: str, *, paused: bool, as_json: bool) -> int
             row = await _named(board, name)
             schedule = Schedule.of(row).with_paused(paused)
             changed = schedule.row(schedule.after(_now()))
-            if await board.move_schedule(changed, row.next):
+            if await board.move_schedule(changed, row):
                 return changed
 
     row = _on_board(config, change)

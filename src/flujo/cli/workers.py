@@ -18,7 +18,7 @@ from flujo.cli.output import DONE, emit, emit_json, note, user_code
 from flujo.cli.reading import opened
 from flujo.cli.runs import terminal_width
 from flujo.cli.targets import load_target
-from flujo.cli.text import age, counted, moment, table
+from flujo.cli.text import age, counted, table
 from flujo.engine.identity import is_alive
 from flujo.engine.runner import Flujo
 from flujo.errors import ConfigError
@@ -28,6 +28,10 @@ from flujo.worker import Worker, board_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+
+SILENT_SECONDS = 60.0
+"""How long a worker may not have been heard of and is still called alive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +148,7 @@ def show_status(config: Config, *, as_json: bool) -> int:
         emit_json(
             {
                 "workers": [{**one._asdict(), "alive": _lives(one)} for one in workers],
-                "queues": [
-                    {**one._asdict(), "oldest": moment(one.oldest).isoformat() if one.oldest else None}
-                    for one in queues
-                ],
+                "queues": [one._asdict() for one in queues],
             }
         )
         return DONE

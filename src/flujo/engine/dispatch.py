@@ -79,6 +79,12 @@ def _waiting(notes: Mapping[str, Sequence[Note]]) -> list[Note]:
     return found
 
 
+async def ask_for(store: JournalStore, known: Stored) -> None:
+    """Ask workers to carry a run on that has not ended, should nobody have asked them yet."""
+    if known.record.status not in ENDED:
+        await store.submit(Batch(known.record.run_id, new_token(), (), jobs=[known.job]))
+
+
 async def deliver(
     store: JournalStore, plan: Plan, known: Stored, event: str, payload: Any, *, clock: Clock
 ) -> None:

@@ -61,6 +61,9 @@ class Opened:
         self.run.given_up = True
         if self.run.recorder is not None:
             rest = self.run.recorder.detach()
+            if self.run.parks:  # a worker hands it back: any other may go on with it, wherever it is
+                rest.append("run.paused", "", b'{"handed_back":true}')
+                rest.change(StatusChange("queued"))
             if rest.pending:
                 rest.submit()
 

@@ -12,7 +12,7 @@ from flujo.engine.answers import decision_of, note_answer
 from flujo.engine.build import Build, is_context, output_check, quotas_of, refuse
 from flujo.engine.carry import Carrier
 from flujo.engine.clock import Clock, SystemClock
-from flujo.engine.dispatch import Woken, deliver, due_of
+from flujo.engine.dispatch import Woken, ask_for, deliver, due_of
 from flujo.engine.history import stored_result
 from flujo.engine.hooks import Hook, Hooks
 from flujo.engine.identity import store_of
@@ -531,8 +531,9 @@ class Flujo(Generic[In, Out, Context]):
     async def _is_same(self, run_id: str, value: Any) -> bool:
         """Say whether a run of this name exists; raise RunConflict where it began with another input."""
         known = await self._named(run_id)
-        if known is not None:
+        if known is not None and self.store is not None:
             self._opener.check_same_input(known, value)
+            await ask_for(self.store, known)
         return known is not None
 
     async def _named(self, run_id: str) -> Stored | None:

@@ -1,6 +1,7 @@
 """The port of the small job table: who may take which run, where no queue's own server hands them out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -12,12 +13,12 @@ class Limits:
     """How many runs may be carried on at once, over all workers.
 
     Attributes:
-        queues: By queue; a queue that is not named has no limit.
+        pipelines: By pipeline, of whatever plan; one that is not named has no limit.
         tenants: By tenant; a tenant that is not named has the limit of all.
         each_tenant: Of every tenant that is not named; None for no limit. Runs without a tenant have none.
     """
 
-    queues: Mapping[str, int] = field(default_factory=dict[str, int])
+    pipelines: Mapping[str, int] = field(default_factory=dict[str, int])
     tenants: Mapping[str, int] = field(default_factory=dict[str, int])
     each_tenant: int | None = None
 
@@ -26,7 +27,7 @@ class Limits:
         return self.tenants.get(tenant, self.each_tenant if tenant else None)
 
     def __bool__(self) -> bool:
-        return bool(self.queues or self.tenants or self.each_tenant is not None)
+        return bool(self.pipelines or self.tenants or self.each_tenant is not None)
 
 
 class Taken(NamedTuple):
@@ -44,13 +45,12 @@ class Postponed(NamedTuple):
 
 
 class QueueCount(NamedTuple):
-    """How a queue stands: jobs due now, due later, in hand; and when the first was due, if known."""
+    """How a queue stands: jobs due now, due later, and in hand."""
 
     queue: str
     due: int
     later: int
     in_hand: int
-    oldest: int | None
 
 
 class WorkerRecord(NamedTuple):
@@ -106,8 +106,8 @@ class Board(Protocol):
         """Return the schedules by name, or those whose next time is not after ``due``."""
         ...
 
-    async def move_schedule(self, row: ScheduleRow, seen: int) -> bool:
-        """Change a schedule's next time and the rest, if its next time is ``seen``; return whether it was."""
+    async def move_schedule(self, row: ScheduleRow, seen: ScheduleRow) -> bool:
+        """Change a schedule, if it is as it was seen; return whether it was."""
         ...
 
     async def drop_schedule(self, name: str) -> bool:
@@ -157,35 +157,54 @@ class JobTable(Board, Protocol):
         ...
 
 
-def chosen(
-    due: Sequence[Taken], in_hand: Sequence[tuple[str, str, int]], wanted: int, limits: Limits
-) -> list[Taken]:
-    """Return those of the due jobs, in order, that may be taken within the limits.
+def pipeline_of(queue: str) -> str:
+    """Return the pipeline whose runs, of one plan, a queue holds."""
+    return queue.rpartition("@")[0]
+
+
+class InHand:
+    """How many jobs workers hold, by pipeline and by tenant, against the limits.
 
     Args:
-        due: What is due, in the order it is to be taken.
-        in_hand: How many jobs are in hand, by queue and tenant.
-        wanted: How many to take at most.
+        held: How many jobs are in hand, by queue and tenant.
         limits: The limits.
     """
-    queues: dict[str, int] = {}
-    tenants: dict[str, int] = {}
-    for queue, tenant, count in in_hand:
-        queues[queue] = queues.get(queue, 0) + count
-        tenants[tenant] = tenants.get(tenant, 0) + count
-    found: list[Taken] = []
-    runs: set[str] = set()
-    for taken in due:
-        job = taken.job
-        if len(found) == wanted:
-            break
-        most, of_tenant = limits.queues.get(job.queue), limits.of_tenant(job.tenant)
-        if job.run_id in runs or (most is not None and queues.get(job.queue, 0) >= most):
-            continue
-        if of_tenant is not None and tenants.get(job.tenant, 0) >= of_tenant:
-            continue
-        queues[job.queue] = queues.get(job.queue, 0) + 1
-        tenants[job.tenant] = tenants.get(job.tenant, 0) + 1
-        runs.add(job.run_id)
-        found.append(taken)
-    return found
+
+    def __init__(self, held: Iterable[tuple[str, str, int]], limits: Limits) -> None:
+        self._limits = limits
+        self._pipelines: Counter[str] = Counter()
+        self._tenants: Counter[str] = Counter()
+        for queue, tenant, count in held:
+            self._pipelines[pipeline_of(queue)] += count
+            self._tenants[tenant] += count
+
+    def has_room(self, queue: str) -> bool:
+        """Say whether another run of a queue's pipeline may be taken."""
+        most = self._limits.pipelines.get(pipeline_of(queue))
+        return most is None or self._pipelines[pipeline_of(queue)] < most
+
+    def is_full(self, tenant: str) -> bool:
+        """Say whether no other run of a tenant may be taken."""
+        most = self._limits.of_tenant(tenant)
+        return most is not None and self._tenants[tenant] >= most
+
+    @property
+    def full_tenants(self) -> list[str]:
+        """The tenants of which no other run may be taken."""
+        return [tenant for tenant in self._tenants if self.is_full(tenant)]
+
+    def choose(self, due: Iterable[Taken], wanted: int) -> list[Taken]:
+        """Return those of the due jobs, in order, that may be taken; they count as in hand then."""
+        found: list[Taken] = []
+        runs: set[str] = set()
+        for taken in due:
+            job = taken.job
+            if len(found) == wanted:
+                break
+            if job.run_id in runs or not self.has_room(job.queue) or self.is_full(job.tenant):
+                continue
+            self._pipelines[pipeline_of(job.queue)] += 1
+            self._tenants[job.tenant] += 1
+            runs.add(job.run_id)
+            found.append(taken)
+        return found

@@ -34,9 +34,10 @@ class PostgresBoard(Board):
         )
         return [ScheduleRow(*row) for row in rows]
 
-    async def move_schedule(self, row: ScheduleRow, seen: int) -> bool:
-        """Change a schedule's next time and the rest, if its next time is ``seen``; return whether it was."""
-        return bool(await self._store.rows("move_schedule", row.next, row.spec, row.name, seen))
+    async def move_schedule(self, row: ScheduleRow, seen: ScheduleRow) -> bool:
+        """Change a schedule, if it is as it was seen; return whether it was."""
+        values = (row.next, row.spec, row.name, seen.next, seen.spec)
+        return bool(await self._store.rows("move_schedule", *values))
 
     async def drop_schedule(self, name: str) -> bool:
         """Remove a schedule; return whether there was one."""

@@ -30,6 +30,7 @@ LOST: tuple[type[Exception], ...] = (
     asyncpg.TooManyConnectionsError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
 )
 """What tells nothing about a statement's outcome, or passes: look again."""
 

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from flujo.journal.jobs import (
+    InHand,
     JobTable,
     Limits,
     Postponed,
@@ -16,7 +17,6 @@ from flujo.journal.jobs import (
     ScheduleRow,
     Taken,
     WorkerRecord,
-    chosen,
 )
 from flujo.journal.scripts import queries
 from flujo.journal.sqlite_file import open_file, store_error, transaction
@@ -62,17 +62,16 @@ class SQLiteJobs(JobTable):
                 for job_id, due in postponed:
                     connection.execute(self._sql["postpone_job"], (due, job_id))
                     connection.execute(self._sql["drop_taken_job"], (job_id,))
+                held = connection.execute(self._sql["taken_jobs"]).fetchall() if limits else ()
+                in_hand = InHand(((queue, tenant, count) for _, queue, tenant, count in held), limits)
                 parameters = {
                     "now": now,
-                    "queues": json.dumps(list(queues)),
+                    "queues": json.dumps([queue for queue in queues if in_hand.has_room(queue)]),
+                    "full": json.dumps(in_hand.full_tenants),
                     "limit": SEEN if limits else wanted,
                 }
                 rows = connection.execute(self._sql["due_jobs"], parameters).fetchall() if wanted else ()
-                in_hand = connection.execute(self._sql["taken_jobs"]).fetchall() if rows and limits else ()
-                due = [Taken(job_id, Job(*job)) for job_id, *job in rows]
-                found = chosen(
-                    due, [(queue, tenant, count) for _, queue, tenant, count in in_hand], wanted, limits
-                )
+                found = in_hand.choose((Taken(job_id, Job(*job)) for job_id, *job in rows), wanted)
                 connection.executemany(self._sql["take_job"], [(worker, taken.id) for taken in found])
             return found
 
@@ -81,7 +80,7 @@ class SQLiteJobs(JobTable):
         return await self._do(work)
 
     async def _any_due(self, queues: Sequence[str], now: int) -> bool:
-        parameters = {"now": now, "queues": json.dumps(list(queues)), "limit": 1}
+        parameters = {"now": now, "queues": json.dumps(list(queues)), "full": "[]", "limit": 1}
         return bool(
             await self._do(
                 lambda connection: connection.execute(self._sql["due_jobs"], parameters).fetchall()
@@ -155,9 +154,9 @@ class SQLiteJobs(JobTable):
         rows = await (self._rows("schedules") if due is None else self._rows("due_schedules", (due,)))
         return [ScheduleRow(*row) for row in rows]
 
-    async def move_schedule(self, row: ScheduleRow, seen: int) -> bool:
-        """Change a schedule's next time and the rest, if its next time is ``seen``; return whether it was."""
-        return bool(await self._rows("move_schedule", (row.next, row.spec, row.name, seen)))
+    async def move_schedule(self, row: ScheduleRow, seen: ScheduleRow) -> bool:
+        """Change a schedule, if it is as it was seen; return whether it was."""
+        return bool(await self._rows("move_schedule", (row.next, row.spec, row.name, seen.next, seen.spec)))
 
     async def drop_schedule(self, name: str) -> bool:
         """Remove a schedule; return whether there was one."""

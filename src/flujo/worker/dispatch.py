@@ -9,9 +9,10 @@ from typing import Protocol
 
 from flujo.journal.store import Job
 
-Carry = Callable[[Job, bool], Awaitable[int | None]]
+Carry = Callable[[Job, str], Awaitable[int | None]]
 """Carries a job out; gives when it is to come again (microseconds since 1970), or None when it is done.
-The flag says that the worker which had it before is known to be gone."""
+
+The text names the owner of its run that is known to be gone, if one is."""
 
 
 @dataclass(frozen=True, slots=True)

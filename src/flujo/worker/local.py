@@ -9,7 +9,7 @@ from time import monotonic
 from flujo.engine.clock import Clock
 from flujo.engine.identity import begins, ends, is_alive, new_token, owner_of
 from flujo.errors import StoreUnavailable, text_of
-from flujo.journal.jobs import JobTable, Limits, Postponed, Taken
+from flujo.journal.jobs import JobTable, Limits, Postponed, Taken, pipeline_of
 from flujo.worker.dispatch import Carry, Dispatch, Terms
 
 logger = logging.getLogger("flujo.worker")
@@ -35,11 +35,10 @@ class LocalDispatch(Dispatch):
         self._table = table
         self._terms = terms
         self._clock = clock
+        named = {pipeline_of(queue): name for queue, name in terms.queues.items()}
         self._limits = Limits(
-            queues={
-                queue: terms.pipelines[name]
-                for queue, name in terms.queues.items()
-                if name in terms.pipelines
+            pipelines={
+                short: terms.pipelines[name] for short, name in named.items() if name in terms.pipelines
             },
             tenants=terms.tenants,
             each_tenant=terms.each_tenant,
@@ -60,8 +59,10 @@ class LocalDispatch(Dispatch):
             await self._serve(name, carry, stop)
         finally:
             stopped.cancel()
-            await self._wind_up(name)
-            ends(token)
+            try:
+                await self._wind_up(name)
+            finally:
+                ends(token)  # what could not be handed back is a dead worker's now
 
     async def _serve(self, name: str, carry: Carry, stop: asyncio.Event) -> None:
         queues, looked = list(self._terms.queues), 0.0
@@ -81,7 +82,7 @@ class LocalDispatch(Dispatch):
                 await self._rest(AWAY_SECONDS)
                 continue
             for one in taken:
-                task = asyncio.ensure_future(carry(one.job, False))
+                task = asyncio.ensure_future(carry(one.job, ""))
                 self._in_hand[task] = one
                 task.add_done_callback(self._done)
             if not taken:

@@ -9,7 +9,8 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+from math import ceil
+from time import time
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
@@ -21,17 +22,19 @@ from psycopg import OperationalError, pq
 from psycopg_pool import PoolTimeout
 from typing_extensions import override
 
-from flujo.engine.requests import moment
+from flujo.engine.identity import new_token
 from flujo.engine.supervise import beside
 from flujo.journal.postgres import PostgresStore
 from flujo.journal.postgres_server import LOST, connect
 from flujo.journal.scripts import queries
-from flujo.journal.store import Job
+from flujo.journal.store import Batch, Job
 from flujo.worker.dispatch import Carry, Dispatch, Terms
 
 logger = logging.getLogger("flujo.worker")
 
 TASK = "flujo.carry_on"
+ODD_SECONDS = 300.0
+"""After how long a run is asked for again that failed in a way nobody thought of."""
 FULL_SECONDS = 1.0
 """After how long a job comes again whose pipeline or tenant has as many runs in hand as it may."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
@@ -39,23 +42,13 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
 _AWAY = (ConnectorException, OperationalError, PoolTimeout, *LOST)
 
 
-class Later(Exception):
-    """A job is to come again, and when."""
-
-    def __init__(self, due: int) -> None:
-        super().__init__(f"again at {moment(due):%H:%M:%S}")
-        self.due = due
-
-
 class _Again(BaseRetryStrategy):
-    """What becomes of a job that raised: it comes again."""
+    """What becomes of a job whose run could not be asked for anew: it comes again itself."""
 
     @override
     def get_retry_decision(self, *, exception: BaseException, job: QueuedJob) -> RetryDecision | None:
-        if isinstance(exception, Later):
-            return RetryDecision(retry_at=moment(exception.due))
-        if isinstance(exception, asyncio.CancelledError):  # handed back
-            return RetryDecision(retry_at=datetime.now(UTC))
+        if isinstance(exception, asyncio.CancelledError):  # handed back, and asked for anew
+            return None
         return RetryDecision(retry_in={"seconds": min(2 ** min(job.attempts + 1, 9), 300)})
 
 
@@ -93,9 +86,9 @@ class ProcrastinateDispatch(Dispatch):
         app = App(connector=PsycopgConnector(conninfo=url, min_size=1, max_size=4, timeout=10.0))
 
         @app.task(name=TASK, pass_context=True, retry=_Again())
-        async def carry_on(context: JobContext, run_id: str, tenant: str = "", stalled: bool = False) -> None:
+        async def carry_on(context: JobContext, run_id: str, tenant: str = "", gone: str = "") -> None:
             job = context.job
-            await self._carried(carry, Job(run_id, job.queue, 0, job.priority, tenant), stalled)
+            await self._carried(carry, Job(run_id, job.queue, 0, job.priority, tenant), gone)
 
         async with app.open_async(), beside(self._recover(app)):
             serving = asyncio.ensure_future(
@@ -120,11 +113,22 @@ class ProcrastinateDispatch(Dispatch):
             if not serving.cancelled():
                 serving.result()
 
-    async def _carried(self, carry: Carry, job: Job, stalled: bool) -> None:
-        async with self._slots.taken(job) as free:
-            again = await carry(job, stalled) if free else _soon()
-        if again is not None:
-            raise Later(again)
+    async def _carried(self, carry: Carry, job: Job, gone: str) -> None:
+        """Carry a job out; where it is to come again, ask for its run anew, and let this one end.
+
+        A job that is put off would keep its locks: it would stand in the way of those that come meanwhile.
+        """
+        again: int | None = _in(ODD_SECONDS)
+        try:
+            async with self._slots.taken(job) as free:
+                again = await carry(job, gone) if free else _in(FULL_SECONDS)
+        except asyncio.CancelledError:
+            again = 0
+            raise
+        finally:
+            if again is not None:
+                anew = Batch(job.run_id, new_token(), (), jobs=[job._replace(due=again)])
+                await asyncio.shield(self._store.submit(anew))
 
     async def _recover(self, app: App) -> None:
         """Hand out again, now and then, what workers held that are not heard of any more."""
@@ -137,8 +141,10 @@ class ProcrastinateDispatch(Dispatch):
             await asyncio.sleep(self._terms.stalled_after / 3)
 
     async def _hand_out_again(self, app: App, job: QueuedJob) -> None:
-        """Ask for a stalled job's run anew, saying that its worker is gone; then strike the stalled one."""
+        """Ask for a stalled job's run anew, saying which owner is gone; then strike the stalled one."""
         run_id = str(job.task_kwargs["run_id"])
+        record = await self._store.run(run_id)
+        gone = "" if record is None else record.owner
         with suppress(AlreadyEnqueued):  # another worker was first
             await app.configure_task(
                 TASK,
@@ -146,7 +152,7 @@ class ProcrastinateDispatch(Dispatch):
                 priority=job.priority,
                 lock=run_id,
                 queueing_lock=f"{run_id}!",
-                task_kwargs={**job.task_kwargs, "stalled": True},
+                task_kwargs={**job.task_kwargs, "gone": gone},
             ).defer_async()
         with suppress(ConnectorException):  # likewise
             await app.job_manager.finish_job(job=job, status=Status.FAILED, delete_job=True)
@@ -220,7 +226,9 @@ class Slots:
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._store.url, self._store.place)
+            self._connection = connection = await connect(self._store.url, self._store.place)
+            for slot in self._held:  # the server gave them back with the session that held them
+                await connection.fetchval(self._sql["try_slot"], slot)
         return self._connection
 
     async def close(self) -> None:
@@ -246,5 +254,6 @@ def conninfo(url: str) -> str:
     return urlunsplit(parts._replace(query=urlencode(known, quote_via=quote)))
 
 
-def _soon() -> int:
-    return int((datetime.now(UTC).timestamp() + FULL_SECONDS) * 1e6)
+def _in(seconds: float) -> int:
+    """Return a time from now, in microseconds, to the full second: those put off together are one job."""
+    return ceil(time() + seconds) * 1_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -88,15 +88,17 @@ class Schedule:
 
     def times(self, first: int, now: int) -> list[int]:
         """Return those of its times, from one of them up to now, at which a run is to begin now."""
+        late = now - round(LATE.total_seconds() * 1e6)
         if self.missed == "skip":
-            first = max(first, now - round(LATE.total_seconds() * 1e6))
+            first = max(first, late)
         found: list[int] = []
         at = self.after(first - 1)
         while at <= now:
             found.append(at)
             found = found[-MOST:]
             at = self.after(at)
-        return found if self.missed == "all" else found[-1:]
+        in_time = [at for at in found if at >= late]
+        return found if self.missed == "all" else in_time or found[-1:]
 
     def row(self, next_: int) -> ScheduleRow:
         """Return it as it is stored."""
@@ -107,7 +109,9 @@ class Schedule:
     @classmethod
     def of(cls, row: ScheduleRow) -> Self:
         """Return a stored schedule."""
-        return cls(row.name, row.pipeline, **json.loads(row.spec))
+        known = {one.name for one in fields(cls)}
+        facts = {name: value for name, value in json.loads(row.spec).items() if name in known}
+        return cls(row.name, row.pipeline, **facts)
 
     def with_paused(self, paused: bool) -> Self:
         """Return it put to rest, or taken up again."""
@@ -145,9 +149,20 @@ class Keeper:
         """Begin what is due; return how many runs that were."""
         now, begun = self._clock.now(), 0
         for row in await self._board.schedules(now):
-            if row.pipeline in self._runners:
+            if row.pipeline not in self._runners:
+                continue
+            try:
                 begun += await self._begin(row, now)
+            except StoreUnavailable:
+                raise
+            except FlujoError as error:  # one that cannot be read must not keep the others from beginning
+                self._tell(row.name, error)
         return begun
+
+    def _tell(self, name: str, error: FlujoError) -> None:
+        if name not in self._told:
+            self._told.add(name)
+            logger.error("the schedule %r cannot begin a run: %s", name, error.message)
 
     async def _begin(self, row: ScheduleRow, now: int) -> int:
         schedule = Schedule.of(row)
@@ -160,10 +175,8 @@ class Keeper:
             except StoreUnavailable:
                 raise
             except FlujoError as error:
-                if row.name not in self._told:
-                    self._told.add(row.name)
-                    logger.error("the schedule %r cannot begin a run: %s", row.name, error.message)
-        await self._board.move_schedule(row._replace(next=schedule.after(now)), row.next)
+                self._tell(row.name, error)
+        await self._board.move_schedule(row._replace(next=schedule.after(now)), row)
         return begun
 
     async def _start(self, schedule: Schedule, at: int) -> None:

@@ -16,10 +16,9 @@ from flujo.engine.supervise import beside
 from flujo.errors import (
     ConfigError,
     FlujoError,
-    PlanChanged,
     RunBusy,
     RunTaken,
-    StoreUnavailable,
+    UnknownRun,
 )
 from flujo.journal.jobs import Board
 from flujo.journal.sqlite import SQLiteStore
@@ -131,13 +130,13 @@ class Worker:
         finally:
             await board.close()
 
-    async def carry(self, job: Job, take_over: bool) -> int | None:
+    async def carry(self, job: Job, gone: str) -> int | None:
         """Carry a job's run on; return when it is to be tried again, or None when the job is done."""
         pipeline, begun = self.terms.queues[job.queue], perf_counter()
         self.tally.in_hand += 1
         outcome = "error"
         try:
-            outcome, again = await self._carried(job, take_over)
+            outcome, again = await self._carried(job, gone)
         except asyncio.CancelledError:
             outcome = "handed back"
             raise
@@ -146,19 +145,21 @@ class Worker:
             self.tally.count(pipeline, outcome, perf_counter() - begun)
         return again
 
-    async def _carried(self, job: Job, take_over: bool) -> tuple[str, int | None]:
+    async def _carried(self, job: Job, gone: str) -> tuple[str, int | None]:
         run_id = job.run_id
         try:
+            record = await self.store.run(run_id) if gone else None
+            take_over = record is not None and record.owner == gone
             woken = await self._runners[job.queue].carry_on(run_id, take_over=take_over)
         except RunBusy:
             return "busy", self._later(BUSY_SECONDS)
         except RunTaken:
             return "busy", None  # who took it over carries it on
-        except (StoreUnavailable, PlanChanged) as error:
-            return self._failed(run_id, error)
-        except FlujoError as error:
+        except UnknownRun as error:
             logger.error("run %s cannot be carried on: %s", run_id, error.message)
             return "error", None
+        except FlujoError as error:  # it may pass: the only job of a run is not dropped
+            return self._failed(run_id, error)
         self._failures.pop(run_id, None)
         if woken.result is None:
             return "nothing", woken.due

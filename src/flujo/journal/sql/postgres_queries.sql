@@ -123,7 +123,8 @@ SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = current_schema() AND tab
 
 -- name: enqueue
 -- One job carries one run on. Those for now hold the run's lock, so that one worker has it at a time; one that
--- is for later must not keep others waiting, and holds none. Who waits already, for the same run and time, is enough.
+-- is for later must not keep others waiting, and holds none. Who waits already, for the same run and time, is enough;
+-- it is touched, so that no worker takes it before this transaction, and what it tells of, is committed.
 INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at)
 SELECT
     queue,
@@ -134,7 +135,7 @@ SELECT
     jsonb_build_object('run_id', run_id, 'tenant', tenant),
     CASE WHEN due > 0 THEN timestamptz 'epoch' + due * interval '1 microsecond' END
 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::int[], $5::text[]) AS job (run_id, queue, due, priority, tenant)
-ON CONFLICT (queueing_lock) WHERE status = 'todo' DO NOTHING
+ON CONFLICT (queueing_lock) WHERE status = 'todo' DO UPDATE SET args = procrastinate_jobs.args
 
 -- name: keep_signals
 INSERT INTO signals (id, run_id, name, at, payload)
@@ -148,13 +149,12 @@ DELETE FROM signals WHERE id = ANY ($1::text[])
 SELECT id, run_id, name, at, payload FROM signals WHERE run_id = $1 ORDER BY at, id
 
 -- name: job_counts
--- By queue: due, for later, in hand, and when the first one was due.
+-- By queue: due, for later, in hand.
 SELECT
     queue_name,
     count(*) FILTER (WHERE status = 'todo' AND coalesce(scheduled_at, now()) <= now()),
     count(*) FILTER (WHERE status = 'todo' AND scheduled_at > now()),
-    count(*) FILTER (WHERE status = 'doing'),
-    (extract(epoch FROM min(scheduled_at) FILTER (WHERE status = 'todo')) * 1000000)::bigint
+    count(*) FILTER (WHERE status = 'doing')
 FROM procrastinate_jobs WHERE task_name = 'flujo.carry_on' GROUP BY queue_name ORDER BY queue_name
 
 -- name: workers
@@ -175,8 +175,8 @@ SELECT name, pipeline, next, spec FROM schedules ORDER BY name
 SELECT name, pipeline, next, spec FROM schedules WHERE next <= $1 ORDER BY next, name
 
 -- name: move_schedule
--- Only the one who saw to the times up to `next` moves it.
-UPDATE schedules SET next = $1, spec = $2 WHERE name = $3 AND next = $4 RETURNING name
+-- Only the one who saw it as it is moves it.
+UPDATE schedules SET next = $1, spec = $2 WHERE name = $3 AND next = $4 AND spec = $5 RETURNING name
 
 -- name: drop_schedule
 DELETE FROM schedules WHERE name = $1 RETURNING name

@@ -103,6 +103,7 @@ SELECT id, run_id, name, at, payload FROM signals WHERE run_id = ? ORDER BY at, 
 -- Those that may be taken now. One run is in one worker's hands at a time.
 SELECT id, run_id, queue, due, priority, tenant FROM jobs AS job
 WHERE worker = '' AND due <= :now AND queue IN (SELECT value FROM json_each(:queues))
+  AND tenant NOT IN (SELECT value FROM json_each(:full))
   AND NOT EXISTS (SELECT 1 FROM jobs AS taken WHERE taken.run_id = job.run_id AND taken.worker <> '')
 ORDER BY priority DESC, due, id LIMIT :limit
 
@@ -130,9 +131,8 @@ SELECT worker, queue, tenant, count(*) FROM jobs WHERE worker <> '' GROUP BY wor
 SELECT id FROM jobs WHERE worker = ?
 
 -- name: job_counts
--- By queue: due, for later, in hand, and when the first one was due.
-SELECT queue, sum(worker = '' AND due <= :now), sum(worker = '' AND due > :now), sum(worker <> ''),
-    min(CASE WHEN worker = '' AND due > 0 THEN due END)
+-- By queue: due, for later, in hand.
+SELECT queue, sum(worker = '' AND due <= :now), sum(worker = '' AND due > :now), sum(worker <> '')
 FROM jobs GROUP BY queue ORDER BY queue
 
 -- name: note_worker
@@ -155,8 +155,8 @@ SELECT name, pipeline, next, spec FROM schedules ORDER BY name
 SELECT name, pipeline, next, spec FROM schedules WHERE next <= ? ORDER BY next, name
 
 -- name: move_schedule
--- Only the one who saw to the times up to `next` moves it.
-UPDATE schedules SET next = ?, spec = ? WHERE name = ? AND next = ? RETURNING name
+-- Only the one who saw it as it is moves it.
+UPDATE schedules SET next = ?, spec = ? WHERE name = ? AND next = ? AND spec = ? RETURNING name
 
 -- name: drop_schedule
 DELETE FROM schedules WHERE name = ? RETURNING name
