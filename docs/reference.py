@@ -27,7 +27,7 @@ GROUPS = {
     "Context": ["PipelineContext", "Add", "Append", "Last", "Max", "Merge", "Min"],
     "Running": ["Flujo", "Hook", "Replace", "PipelineResult", "StepHistory", "StepResult",
                 "ReplayReport", "Difference",
-                "compare_runs", "RunComparison"],
+                "compare_runs", "RunComparison", "UpgradeReport"],
     "Stores and errors": ["SQLiteStore", "PostgresStore", "MemoryStore", "FlujoError"],
 }  # fmt: skip
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from flujo.engine.prices import price
     from flujo.engine.result import PipelineResult, StepHistory, StepResult
     from flujo.engine.runner import Flujo
+    from flujo.engine.upgrade import UpgradeReport
     from flujo.errors import FlujoError
     from flujo.journal.memory import MemoryStore
     from flujo.journal.postgres import PostgresStore
@@ -76,6 +77,7 @@ _HOMES = {
     "StepResult": "engine.result",
     "StopPipeline": "pipeline.waits",
     "SubPipeline": "pipeline.flow",
+    "UpgradeReport": "engine.upgrade",
     "Usage": "pipeline.info",
     "WaitForEvent": "pipeline.waits",
     "compare_runs": "engine.compare",
@@ -124,6 +126,7 @@ __all__ = [
     "StepResult",
     "StopPipeline",
     "SubPipeline",
+    "UpgradeReport",
     "Usage",
     "WaitForEvent",
     "compare_runs",

@@ -357,6 +357,16 @@ async def takes_agent(number: int, first: Annotated[int, From("a")]) -> int:
 takes = Step(takes_agent, name="takes")
 
 
+@step
+async def zero() -> int:
+    return 0
+
+
+@step
+async def named_loop(number: int, rounds: Annotated[int, From("loop")]) -> int:
+    return number + rounds
+
+
 def same(number: int, context: Score) -> int:
     return number
 
@@ -439,6 +449,14 @@ CHANGED: dict[str, tuple[Any, Any, Found]] = {
         named("a") >> named("b") >> takes.named("sum"),
         named("a") >> named("b") >> named("c") >> takes.named("sum"),
         ([("c", "new")], ["sum"]),
+    ),
+    "a value that is named, and nothing else": (
+        Loop(named("a"), until=never, max_turns=9) >> zero >> named_loop.named("sum"),
+        Loop(named("a"), until=at_once, max_turns=9) >> zero >> named_loop.named("sum"),
+        (
+            [("loop[1]", "turn"), ("loop", "output"), ("sum", "input")],
+            [f"loop[{turn}]{inside}" for turn in (2, 3, 4, 5) for inside in ("/a", "")],
+        ),
     ),
     "what a function changes in the context": (
         SubPipeline(named("a"), input=noted, name="sub") >> named("b") >> scored,

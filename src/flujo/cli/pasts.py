@@ -108,3 +108,37 @@ def runs_diff(
     from flujo.cli.diff import diff_runs
 
     return diff_runs(load_config(store=store), run, other, as_json=as_json)
+
+
+@runs.command("upgrade")
+def runs_upgrade(
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RUN", help="A run; with --check all open ones when left out.", show_default=False
+        ),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only say whether it may go on.")] = False,
+    allow: Annotated[bool, typer.Option("--allow", help="Also where that needs a decision.")] = False,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            metavar="TARGET",
+            help="The pipeline as it is now, once or more; otherwise what each run was begun with.",
+            show_default=False,
+        ),
+    ] = None,
+    store: Store = None,
+    as_json: Json = False,
+    trace: Trace = False,
+) -> int:
+    """Let an open run go on with changed code.
+
+    If what it did holds there, too. Exits with 1 where a run is not safe to go on.
+    """
+    from flujo.cli.config import load_config
+    from flujo.cli.upgrade import upgrade_runs
+
+    config = load_config(store=store)
+    return upgrade_runs(config, run, targets=target or (), check=check, allow=allow, as_json=as_json)

@@ -95,6 +95,7 @@ def _usage(body: dict[str, Any]) -> str:
 
 _WORDS: dict[str, str] = {
     "run.started": "run begins",
+    "run.upgraded": "run carried over",
     "run.resumed": "run goes on",
     "run.paused": "run waits",
     "step.completed": "step",
@@ -109,6 +110,7 @@ _WORDS: dict[str, str] = {
     "signal": "event",
 }
 _DETAILS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "run.upgraded": lambda body: f"to the plan {body.get('fingerprint', '')[:12]}",
     "run.resumed": lambda body: body.get("owner", ""),
     "run.paused": lambda body: "",
     "step.completed": _step,

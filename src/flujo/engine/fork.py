@@ -13,9 +13,8 @@ from pydantic_core import from_json, to_json
 
 from flujo.engine.answers import fitting
 from flujo.engine.build import Build
-from flujo.engine.clock import Clock
 from flujo.engine.identity import new_run_id, new_token
-from flujo.engine.opened import checked_id
+from flujo.engine.opened import Opener, checked_id
 from flujo.engine.past import Past
 from flujo.engine.record import Recorder
 from flujo.engine.run import Frame, Walk
@@ -32,7 +31,7 @@ from flujo.plan.plan import NUMBER, Plan
 from flujo.plan.types import recorded_input
 
 UNCHANGED: Mapping[str, Any] = MappingProxyType({})
-_OF_THE_RUN = frozenset({"run.started", "run.resumed", "run.paused", "run.ended", "undone"})
+_OF_THE_RUN = frozenset({"run.started", "run.upgraded", "run.resumed", "run.paused", "run.ended", "undone"})
 _COPIED = re.compile(rb',?"copied":\d+\}\Z')
 
 
@@ -56,20 +55,11 @@ class Revision:
         return self.input is not ... or bool(self.context)
 
 
-async def fork(
-    build: Build,
-    store: JournalStore | None,
-    origin: str,
-    revision: Revision,
-    *,
-    run_id: str | None,
-    clock: Clock,
-) -> str:
+async def fork(build: Build, opener: Opener, origin: str, revision: Revision, *, run_id: str | None) -> str:
     """Record a fork of a run, ready to be carried on, and return its id; see :meth:`flujo.Flujo.fork`."""
-    if store is None:
-        raise ResumeError(
-            f"{origin} cannot be forked: this runner has no store", fix="make the runner with a store"
-        )
+    await opener.check(await opener.find(origin), take_over=True)
+    store = opener.store
+    assert store is not None  # or the run would not have been found
     past = await Past.of(store, origin)
     plan = build.plan
     cut = _cut(plan, past, revision.at)
@@ -82,7 +72,7 @@ async def fork(
     name = new_run_id() if run_id is None else checked_id(run_id)
     if await store.run(name) is not None:
         raise RunConflict(f"a run is called {name!r} already", fix="give the fork another name, or none")
-    recorder = Recorder(store, name, new_token(), clock.now)
+    recorder = Recorder(store, name, new_token(), opener.now)
     for payload in large:  # stored already, unless the first run is pruned just now
         recorder.keep(payload)
     recorder.append("run.started", "", started)
@@ -90,7 +80,7 @@ async def fork(
         recorder.append(event.kind, event.address, _copied(event))
     if revised is not None:
         recorder.append("revised", revision.at, _body(recorder, revised))
-    recorder.change(StatusChange("queued", "", past.record.pipeline, past.record.fingerprint))
+    recorder.change(StatusChange("queued", "", past.record.pipeline, past.made_by["fingerprint"]))
     await recorder.commit(sure=True)
     return name
 
@@ -259,7 +249,8 @@ def _started(past: Past, shared: Event, revision: Revision) -> bytes:
         "address": revision.at,
     }
     facts = {name: value for name, value in past.facts.items() if name not in ("forked_from", "revised")}
-    more = {"forked_from": origin, **({"revised": True} if revision.changes else {})}
+    more = {name: past.made_by[name] for name in ("fingerprint", "plan_ref")}
+    more |= {"forked_from": origin, **({"revised": True} if revision.changes else {})}
     return to_json({**facts, **more}, inf_nan_mode="constants")
 
 

@@ -119,10 +119,15 @@ class Stored:
         return self.recall.notes[""][0].body
 
     @property
+    def made_by(self) -> Mapping[str, Any]:
+        """The event that names the plan it goes by: how it began, or when it was carried over to another."""
+        return [note.body for note in self.recall.notes[""] if "plan_ref" in note.body][-1]
+
+    @property
     def job(self) -> Job:
         """What workers are asked for this run to go on now."""
         record, facts = self.record, self.facts
-        queue = queue_of(record.pipeline, record.fingerprint)
+        queue = queue_of(record.pipeline, self.made_by["fingerprint"])
         return Job(record.run_id, queue, 0, facts.get("priority", 0), facts.get("tenant", ""))
 
 
@@ -143,7 +148,7 @@ class Opener:
         durability: str,
     ) -> None:
         self._plan = plan
-        self._store = store
+        self.store = store
         self._clock = clock
         self._waits = durability == "sync"
         self._threads = Threads()
@@ -173,8 +178,8 @@ class Opener:
         value = self.given(value)
         started = self._context(context)
         recorder = None
-        if self._store is not None:
-            recorder = Recorder(self._store, run_id, new_token(), self._clock.now, wait=self._waits)
+        if self.store is not None:
+            recorder = Recorder(self.store, run_id, new_token(), self._clock.now, wait=self._waits)
         run = self._run(run_id, Recall({}, {}), recorder, observe, tenant)
         if recorder is not None:
             self._dumped(value)
@@ -209,7 +214,7 @@ class Opener:
 
     async def stored(self, known: Stored, observe: Observe) -> Opened:
         """Open a run that is in the store."""
-        recorder = self._writer(known)
+        recorder = self.writer(known)
         run = self._run(known.record.run_id, known.recall, recorder, observe, known.job.tenant)
         context = restore(self._plan.context_model, known.facts["context"])
         value = await self._value(recorder, known.facts)
@@ -217,7 +222,7 @@ class Opener:
 
     def blind(self, known: Stored) -> Opened:
         """Open a run whose input and context this plan cannot read, only for it to be ended."""
-        run = self._run(known.record.run_id, known.recall, self._writer(known), None)
+        run = self._run(known.record.run_id, known.recall, self.writer(known), None)
         context = self._plan.context_model.model_construct()
         return Opened(run, Frame(run, "", context, None, {}), None, True, known.job)
 
@@ -228,10 +233,10 @@ class Opener:
             UnknownRun: The store has none of this id.
             ChainBroken: Its journal was changed.
         """
-        found = None if self._store is None else await self._store.run(run_id)
-        if found is None or self._store is None:
+        found = None if self.store is None else await self.store.run(run_id)
+        if found is None or self.store is None:
             raise UnknownRun(f"no run has the id {run_id!r}")
-        events = await self._store.live_events(run_id)
+        events = await self.store.live_events(run_id)
         return Stored(found, events, Recall.of(events))
 
     async def check(self, known: Stored, *, take_over: bool = False) -> None:
@@ -241,15 +246,19 @@ class Opener:
             RunBusy: Another process carries it on.
             PlanChanged: It was made by another plan; the error lists the addresses that differ.
         """
-        record = known.record
-        owner = record.owner
-        if record.status == "running" and not take_over and is_alive(owner):
+        if not take_over:
+            self.check_owner(known)
+        if known.made_by["fingerprint"] != self._fingerprint:
+            raise await self._changed(known)
+
+    def check_owner(self, known: Stored) -> None:
+        """Raise RunBusy where another process carries a run on."""
+        record, owner = known.record, known.record.owner
+        if record.status == "running" and is_alive(owner):
             raise RunBusy(
                 f"run {record.run_id} is being carried on elsewhere (by {owner.rpartition(':')[0]})",
                 fix="wait for it to end, or stop that process; if it is gone, pass take_over=True",
             )
-        if record.fingerprint != self._fingerprint:
-            raise await self._changed(known)
 
     def check_same_input(self, known: Stored, value: Any) -> None:
         """Check that a run that is named again is given the input that it began with.
@@ -267,12 +276,12 @@ class Opener:
         if not same:
             raise RunConflict(f"run {known.record.run_id} began with another input")
 
-    def _writer(self, known: Stored) -> Recorder:
+    def writer(self, known: Stored) -> Recorder:
         """Return the next writer of a run's journal."""
-        assert self._store is not None
+        assert self.store is not None
         last = known.events[-1]
         return Recorder(
-            self._store,
+            self.store,
             known.record.run_id,
             new_token(),
             self._clock.now,
@@ -357,10 +366,10 @@ class Opener:
         return await recorder.value(facts, self._input, "")
 
     async def _changed(self, known: Stored) -> PlanChanged:
-        assert self._store is not None
-        before: dict[str, str] = from_json(await self._store.payload(bytes.fromhex(known.facts["plan_ref"])))
-        now = self._plan.digests
-        differing = [path for path in {**before, **now} if before.get(path) != now.get(path)]
+        assert self.store is not None
+        facts = await self.store.payload(bytes.fromhex(known.made_by["plan_ref"]))
+        before, now = from_json(facts), self._plan.digests
+        differing = differing_paths(before, now)
         what = {True: "changed", False: "removed"}
         listed = ", ".join(
             f"{path} ({'added' if path not in before else what[path in now]})" for path in differing
@@ -369,16 +378,13 @@ class Opener:
             f"run {known.record.run_id} was made by another plan of {known.record.pipeline!r}: "
             f"{listed or 'their order'}",
             addresses=differing,
-            fix="resume it with the code that it began with, or cancel it and start a new run",
+            fix="resume it with the code that it began with, ask `flujo runs upgrade --check`, or cancel it",
         )
 
 
-def not_kept(run_id: str) -> UnknownRun:
-    """Return the error that a runner without a store raises for a run that it does not hold."""
-    return UnknownRun(
-        f"{run_id} cannot be resumed: this runner has no store",
-        fix="pass the paused result itself, or make the runner with state='flujo_ops.db'",
-    )
+def differing_paths(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return the paths at which two plans differ, given their digests."""
+    return [path for path in {**before, **now} if before.get(path) != now.get(path)]
 
 
 def _cloned(memo: Memo | bytes) -> Memo | bytes:

@@ -66,6 +66,12 @@ class Past:
         return from_json(self.events[0].body)
 
     @cached_property
+    def made_by(self) -> Mapping[str, Any]:
+        """The body of the event that names the plan the run goes by: its first, or its last upgrade."""
+        upgrades = [event for event in self.events if event.kind == "run.upgraded"]
+        return from_json(upgrades[-1].body) if upgrades else self.facts
+
+    @cached_property
     def ending(self) -> Mapping[str, Any]:
         """The body of the event that the run ended with; empty while it has not."""
         last = self.events[-1]

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pydantic_core import from_json
 
-from flujo.engine.build import Build
+from flujo.engine.build import Around, Build
 from flujo.engine.carry import facts_of
 from flujo.engine.differences import Difference, ReplayReport, compared
 from flujo.engine.fork import record_anew, revising
@@ -35,19 +35,17 @@ GoOn = Callable[[str], Awaitable[Any]]
 _CUT_OFF = frozenset({"failed", "stopped", "cancelled"})
 
 
-async def replay(
-    build: Build, opener: Opener, store: JournalStore | None, run_id: str, go_on: GoOn | None = None
-) -> ReplayReport:
+async def replay(build: Build, opener: Opener, run_id: str, go_on: GoOn | None = None) -> ReplayReport:
     """Let a recorded run go by again; see :meth:`flujo.Flujo.replay`.
 
     Args:
         build: What the runner's walks are compiled with.
         opener: Finds the run.
-        store: Where it is recorded.
         run_id: The run.
         go_on: Carries a new run on from where something differs; None where none is asked for.
     """
     await opener.find(run_id)
+    store = opener.store
     assert store is not None  # or the run would not have been found
     past = await Past.of(store, run_id)
     replaying = Replay(build, store, past)
@@ -85,12 +83,10 @@ class Replay:
         self._answered: set[str] = set()
         self._unreached: list[str] = []
         self._gone_by: set[str] = set()  # nodes that came to an end
+        self._entered: set[str] = set()
         self.lost = False
         self._equal: set[str] = set()  # what was decided anew as it was recorded
-        quiet = Hooks(*((_look_away,) if one else () for one in _moments(build.hooks)))
-        self._walk = compile_walk(
-            build.plan.root, replace(build, hooks=quiet, quotas=None, around=self._around)
-        )
+        self._walk = compile_walk(build.plan.root, quiet(build, self._around))
         self._run = Run(
             past.record.run_id,
             clock=PastClock(past),
@@ -104,7 +100,7 @@ class Replay:
 
     async def report(self) -> ReplayReport:
         """Let the run go by, and return what came of it."""
-        before = from_json(await self._store.payload(bytes.fromhex(self._past.facts["plan_ref"])))
+        before = from_json(await self._store.payload(bytes.fromhex(self._past.made_by["plan_ref"])))
         self._matching = Matching(self._plan, self._past, self._store, before)
         came, cut_off = await self._walked()
         left = [] if cut_off else self._left_out()
@@ -118,7 +114,7 @@ class Replay:
             run_id=past.record.run_id,
             pipeline=past.record.pipeline,
             status=past.record.status,
-            same_plan=past.record.fingerprint == self._plan.fingerprint,
+            same_plan=past.made_by["fingerprint"] == self._plan.fingerprint,
             differences=tuple(self._differences),
             unanswered=tuple(self._unanswered),
             unreached=tuple(self._unreached),
@@ -171,11 +167,12 @@ class Replay:
     def _around(self, node: PlanNode, compiled: Callable[[PlanNode], Walk]) -> Walk:
         if not node.path:
             return compiled(node)
-        stands_in = self._standing_in(node) if isinstance(node, PlanStep) else node
+        stands_in = standing_in(node, self._reached) if isinstance(node, PlanStep) else node
         walk, label = compiled(stands_in), node.label
 
         async def answered(frame: Frame, value: Any) -> Any:
             address = frame.prefix + label
+            self._entered.add(address)
             if asks(node) and not await self._answers(node, address, frame, value):
                 return Suspended()
             try:
@@ -231,19 +228,11 @@ class Replay:
         self._differences.append(difference)
         self._unanswered.append(difference.address)
 
-    def _standing_in(self, node: PlanStep) -> PlanStep:
-        """Return a step whose agent is never called: what stands in its place tells that nothing answers."""
-        signature = node.signature
-        info = signature.info or "info"
-
-        async def absent(*args: Any, **more: Any) -> Any:
-            told: StepInfo = more[info]
-            self._denied(told.address)
-            if told.address not in self._unanswered:
-                self._unanswered.append(told.address)
-            raise Asked(Suspended())
-
-        return replace(node, signature=replace(signature, call=absent, is_async=True, info=info))
+    def _reached(self, address: str) -> None:
+        """Note that a step would run now."""
+        self._denied(address)
+        if address not in self._unanswered:
+            self._unanswered.append(address)
 
     def _denied(self, address: str) -> None:
         """Raise what a step raised that asked a person who denied: that leaves no event of its own."""
@@ -286,6 +275,7 @@ class Replay:
             for event in past.events
             if (event.kind in DECIDED and event.address not in made)
             or (event.kind == "step.completed" and event.address not in come_by)
+            or (event.kind == "request" and event.address.partition("#")[0] not in self._entered)
         ]
 
     def _tell_left_out(self, left: list[str]) -> None:
@@ -339,6 +329,24 @@ class Replay:
         self._differences.append(Difference(address, kind, message, recorded, now))
 
 
+def standing_in(node: PlanStep, reached: Callable[[str], None]) -> PlanStep:
+    """Return a step whose agent is never called: where it would be, the step is as good as waiting.
+
+    Args:
+        node: The step.
+        reached: Is told the address.
+    """
+    signature = node.signature
+    info = signature.info or "info"
+
+    async def absent(*args: Any, **more: Any) -> Any:
+        told: StepInfo = more[info]
+        reached(told.address)
+        raise Asked(Suspended())
+
+    return replace(node, signature=replace(signature, call=absent, is_async=True, info=info))
+
+
 _ON_THE_WAY = frozenset(
     {"step.started", "step.attempt", "step.discarded", "request", "answer", "timer", "revised"}
 )
@@ -354,6 +362,12 @@ def _told(facts: Any) -> Any:
             return cast("dict[str, Any]", told)
         case _:
             return facts
+
+
+def quiet(build: Build, around: Around) -> Build:
+    """Return what a walk is compiled with that shows nothing to hooks, and counts on no quota."""
+    hooks = Hooks(*((_look_away,) if one else () for one in _moments(build.hooks)))
+    return replace(build, hooks=hooks, quotas=None, around=around)
 
 
 def _look_away(*shown: Any) -> None:

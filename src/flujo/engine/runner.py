@@ -16,10 +16,10 @@ from flujo.engine.dispatch import Woken, ask_for, deliver, due_of
 from flujo.engine.history import stored_result
 from flujo.engine.hooks import Hook, Hooks
 from flujo.engine.identity import store_of
-from flujo.engine.opened import Live, Opener, Stored, not_kept
+from flujo.engine.opened import Opener, Stored
 from flujo.engine.requests import pending as pending_requests
 from flujo.engine.result import Context, PipelineResult, RunEvent
-from flujo.engine.supervise import blocking, streamed
+from flujo.engine.supervise import blocking, live_of, streamed
 from flujo.errors import (
     ConfigError,
     InputError,
@@ -40,6 +40,7 @@ from flujo.plan.types import type_name
 
 if TYPE_CHECKING:
     from flujo.engine.differences import ReplayReport
+    from flujo.engine.upgrade import UpgradeReport
     from flujo.pipeline.quota import Quota
 
 In = TypeVar("In", contravariant=True)
@@ -120,8 +121,7 @@ class Flujo(Generic[In, Out, Context]):
         self._quotas = quotas_of(self.plan, quota, durable=durable)
         build = Build(self.plan, Hooks.of(hooks, callbacks), durable=durable, quotas=self._quotas)
         self._opener = Opener(self.plan, self.store, clock=self._clock, durability=durability)
-        self._build = build
-        self._carrier = Carrier(build, self._opener)
+        self._build, self._carrier = build, Carrier(build, self._opener)
         self._input_check = output_check(self.plan.root.input_type)
 
     # Running
@@ -385,25 +385,36 @@ class Flujo(Generic[In, Out, Context]):
         return await stored_result(self.plan, self._opener, known)
 
     async def replay(self, run_id: str, *, live_after_divergence: bool = False) -> ReplayReport:
-        """Let a recorded run go by again, every effect answered from its journal; compare what comes out.
+        """Let a recorded run go by again, answered from its journal alone; compare what comes out.
 
-        No step and no hook is called, nobody waits, nothing is written. What decides is called again. A run
-        that did not complete is replayed as far as its journal goes. Where the code has changed, a step is
-        answered that is declared as it was and is given what it was given; all else is told.
+        No step and no hook is called, nobody waits, nothing is written. What decides is called again. Of
+        changed code, a step is answered that is declared as it was and is given what it was given.
 
         Args:
-            run_id: The run.
+            run_id: A run of the store.
             live_after_divergence: Go on from where it differs, in a new run, the report's ``live``.
 
         Raises:
-            UnknownRun: No run of the store has this id.
-            ChainBroken: Its journal was changed.
+            UnknownRun, ChainBroken: There is no such run, or its journal was changed.
             PlanChanged: To go on: this pipeline cannot read the run's input or context.
         """
         from flujo.engine.replay import replay
 
         go_on = self.resume_async if live_after_divergence else None
-        return await replay(self._build, self._opener, self.store, run_id, go_on)
+        return await replay(self._build, self._opener, run_id, go_on)
+
+    async def upgrade(self, run_id: str, *, check: bool = False, allow: bool = False) -> UpgradeReport:
+        """Carry an open run over to this runner's plan, where it was made by another.
+
+        With ``check``, only say whether it may be. With ``allow``, do so also where that needs a decision:
+        something that it did would be done otherwise now.
+
+        Raises:
+            PlanChanged: It cannot be carried over, or not without a decision; ResumeError: it has ended.
+        """
+        from flujo.engine.upgrade import upgrade
+
+        return await upgrade(self._build, self._opener, run_id, check=check, allow=allow)
 
     async def fork(
         self,
@@ -427,11 +438,9 @@ class Flujo(Generic[In, Out, Context]):
             run_id: The new run's name.
 
         Raises:
-            UnknownRun: No run of the store has this id.
-            UnknownAddress: The run never came to this address.
+            UnknownAddress, UnknownRun: The run never came to this address, or there is no such run.
             PlanChanged: The run was made by another plan.
-            InputError: The new input, or a new value of the context, does not fit.
-            RunConflict: The new run's name is taken.
+            InputError: The new input or context does not fit; RunConflict: the new run's name is taken.
         """
         name = await self.start_fork(origin, at=at, input=input, context=context, run_id=run_id)
         return await self.resume_async(name)
@@ -448,9 +457,7 @@ class Flujo(Generic[In, Out, Context]):
         """Record a fork, and return its id: whoever resumes it carries it on. See :meth:`fork`."""
         from flujo.engine.fork import Revision, fork
 
-        await self._opener.check(await self._opener.find(origin), take_over=True)
-        revision = Revision(at, input, context)
-        return await fork(self._build, self.store, origin, revision, run_id=run_id, clock=self._clock)
+        return await fork(self._build, self._opener, origin, Revision(at, input, context), run_id=run_id)
 
     # Ending
 
@@ -552,12 +559,10 @@ class Flujo(Generic[In, Out, Context]):
         take_over: bool,
         observe: Callable[[RunEvent], None] | None,
     ) -> PipelineResult[Any, Any]:
-        run_id = run if isinstance(run, str) else run.run_id
         if self.store is None:
             return await self._go_on_live(run, human_input, request, observe)
-        return await self._go_on_stored(
-            await self._opener.find(run_id), human_input, request, take_over, observe
-        )
+        known = await self._opener.find(run if isinstance(run, str) else run.run_id)
+        return await self._go_on_stored(known, human_input, request, take_over, observe)
 
     async def _go_on_stored(
         self,
@@ -587,10 +592,8 @@ class Flujo(Generic[In, Out, Context]):
         request: str | None,
         observe: Callable[[RunEvent], None] | None,
     ) -> PipelineResult[Any, Any]:
-        live = None if isinstance(run, str) else run._live  # pyright: ignore[reportPrivateUsage]
-        if isinstance(run, str) or not isinstance(live, Live):
-            raise not_kept(run if isinstance(run, str) else run.run_id)
-        opened = self._opener.live(run.run_id, live.again(), observe)
+        run_id, live = live_of(run)
+        opened = self._opener.live(run_id, live.again(), observe)
         if human_input is not ...:
             note_answer(self.plan, opened.run, live.recall, decision_of(human_input), request)
         return await self._carrier.carry(opened)

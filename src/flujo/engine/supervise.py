@@ -7,8 +7,9 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from flujo.engine.opened import Live
 from flujo.engine.result import Finished, PipelineResult, RunEvent
-from flujo.errors import ConfigError
+from flujo.errors import ConfigError, UnknownRun
 
 T = TypeVar("T")
 
@@ -136,3 +137,19 @@ async def streamed(
             await asyncio.wait({task})
         if not task.cancelled():
             task.exception()  # whoever closed the stream does not ask why the run failed
+
+
+def live_of(run: str | PipelineResult[Any]) -> tuple[str, Live]:
+    """Return what a paused run without a store goes on from: only its result holds that.
+
+    Raises:
+        UnknownRun: A mere name, or a result that holds nothing.
+    """
+    live = None if isinstance(run, str) else run._live  # pyright: ignore[reportPrivateUsage]
+    run_id = run if isinstance(run, str) else run.run_id
+    if not isinstance(live, Live):
+        raise UnknownRun(
+            f"{run_id} cannot be resumed: this runner has no store",
+            fix="pass the paused result itself, or make the runner with state='flujo_ops.db'",
+        )
+    return run_id, live

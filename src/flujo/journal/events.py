@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 EventKind = Literal[
     "run.started",
+    "run.upgraded",
     "run.resumed",
     "run.paused",
     "run.ended",
