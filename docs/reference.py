@@ -57,7 +57,9 @@ def entry(name: str) -> Iterator[str]:
     yield f"\n### `{name}`\n\n{told(thing, name)}"
     if name not in METHODS:
         return
-    for method, function in vars(thing).items():
+    hidden = [base for base in thing.__mro__[1:] if base.__module__.startswith("flujo.")]
+    owners = [thing, *(base for base in hidden if base.__name__ not in flujo.__all__)]
+    for method, function in (pair for owner in owners for pair in vars(owner).items()):
         if method.startswith("_") or not inspect.isfunction(function):
             continue
         word = "await " if inspect.iscoroutinefunction(function) else ""

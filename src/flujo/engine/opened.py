@@ -18,12 +18,12 @@ from flujo.engine.record import Memo, Recall, Recorder
 from flujo.engine.result import RunEvent, StepResult
 from flujo.engine.run import Frame, Run
 from flujo.engine.threads import Threads
-from flujo.errors import InputError, PlanChanged, RunBusy, RunConflict, UnknownRun
+from flujo.errors import ChainBroken, InputError, PlanChanged, RunBusy, RunConflict, UnknownRun
 from flujo.journal.events import Event
 from flujo.journal.store import Job, JournalStore, RunRecord, StatusChange
 from flujo.pipeline.context import PipelineContext, clone
 from flujo.plan.codec import Unrecordable, codec_for
-from flujo.plan.plan import Plan
+from flujo.plan.plan import Plan, differing_paths
 from flujo.plan.types import recorded_input
 
 if TYPE_CHECKING:
@@ -244,10 +244,16 @@ class Opener:
 
         Raises:
             RunBusy: Another process carries it on.
+            ChainBroken: Its record names another plan than the one that its journal began with.
             PlanChanged: It was made by another plan; the error lists the addresses that differ.
         """
         if not take_over:
             self.check_owner(known)
+        named = known.record.fingerprint
+        if named != known.facts["fingerprint"]:
+            raise ChainBroken(
+                f"run {known.record.run_id}: its record names a plan {named!r}, its journal another"
+            )
         if known.made_by["fingerprint"] != self._fingerprint:
             raise await self._changed(known)
 
@@ -380,11 +386,6 @@ class Opener:
             addresses=differing,
             fix="resume it with the code that it began with, ask `flujo runs upgrade --check`, or cancel it",
         )
-
-
-def differing_paths(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return the paths at which two plans differ, given their digests."""
-    return [path for path in {**before, **now} if before.get(path) != now.get(path)]
 
 
 def _cloned(memo: Memo | bytes) -> Memo | bytes:

@@ -12,48 +12,35 @@ from flujo.engine.answers import decision_of, note_answer
 from flujo.engine.build import Build, is_context, output_check, quotas_of, refuse
 from flujo.engine.carry import Carrier
 from flujo.engine.clock import Clock, SystemClock
-from flujo.engine.dispatch import Woken, ask_for, deliver, due_of
-from flujo.engine.history import stored_result
+from flujo.engine.dispatch import ask_for
 from flujo.engine.hooks import Hook, Hooks
 from flujo.engine.identity import store_of
-from flujo.engine.opened import Opener, Stored
-from flujo.engine.requests import pending as pending_requests
+from flujo.engine.opened import Opener
+from flujo.engine.recorded import Out, RecordedRuns, Value
 from flujo.engine.result import Context, PipelineResult, RunEvent
 from flujo.engine.supervise import blocking, live_of, streamed
 from flujo.errors import (
     ConfigError,
     InputError,
-    PlanChanged,
-    ResumeError,
-    RunBusy,
     RunTaken,
-    UnknownRequest,
 )
-from flujo.journal.rules import refuse_pruned
-from flujo.journal.store import ENDED, JournalStore, StatusChange
+from flujo.journal.store import JournalStore
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.node import Node
-from flujo.pipeline.waits import Approval, Decision
 from flujo.plan.compile import compile_plan
 from flujo.plan.plan import Plan
 from flujo.plan.types import type_name
 
 if TYPE_CHECKING:
-    from flujo.engine.differences import ReplayReport
-    from flujo.engine.upgrade import UpgradeReport
     from flujo.pipeline.quota import Quota
 
 In = TypeVar("In", contravariant=True)
-Out = TypeVar("Out", covariant=True)
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
-NO_CHANGES: Mapping[str, Any] = MappingProxyType({})
 Durability = Literal["sync", "async"]
-Value = Any
-"""An answer as a person gives it: JSON, or a value of the type that is asked for."""
 
 
-class Flujo(Generic[In, Out, Context]):
+class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
     """Runs a pipeline.
 
     The pipeline is checked when the runner is made; a runner may then carry on any number of runs at
@@ -313,184 +300,7 @@ class Flujo(Generic[In, Out, Context]):
             async for event in events:
                 yield event
 
-    async def answer(self, run_id: str, decision: Decision, *, request: str | None = None) -> Approval:
-        """Record a decision without going on with the run; return the request that it answers.
-
-        The run is queued for a worker; where there is none, whoever resumes it goes on.
-
-        Raises:
-            UnknownRun: No run of the store has this id.
-            UnknownRequest: It waits for no such request.
-            AnswerRejected: The decision does not fit; the request stays open.
-        """
-        known = await self._opener.find(run_id)
-        await self._opener.check(known)
-        opened = await self._opener.stored(known, None)
-        asked = note_answer(self.plan, opened.run, known.recall, decision, request)
-        assert opened.run.recorder is not None
-        opened.run.recorder.change(StatusChange("queued"))
-        opened.run.recorder.ask_for(opened.job)
-        await opened.run.recorder.commit(sure=True)
-        return asked
-
-    async def signal(self, run_id: str, event: str, payload: Value = None) -> None:
-        """Deliver an event to a run; it is kept until the run comes to where it waits for it.
-
-        A worker then goes on with the run; where there is none, whoever resumes it. Of several events of
-        one name, each :class:`WaitForEvent` takes the earliest that is left and came before its deadline.
-
-        Raises:
-            UnknownRun: No run of the store has this id.
-            ResumeError: It has ended.
-            UnknownRequest: The pipeline waits for no such event.
-            AnswerRejected: The payload does not fit what is awaited.
-        """
-        known = await self._opener.find(run_id)
-        assert self.store is not None
-        await deliver(self.store, self.plan, known, event, payload, clock=self._clock)
-
-    async def carry_on(self, run_id: str, *, take_over: bool = False) -> Woken:
-        """Go on with a run as a worker does: if there is something to go on with, and as long as that lasts.
-
-        Unlike :meth:`resume_async`, it does not wait for a :class:`Sleep` to end: the run is paused, and a
-        job is left for when it is due.
-
-        Args:
-            run_id: The run.
-            take_over: See :meth:`resume_async`.
-
-        Raises:
-            FlujoError: As :meth:`resume_async`.
-        """
-        known = await self._opener.find(run_id)
-        assert self.store is not None
-        due = due_of(known, await self.store.signals(run_id))
-        if due is None or due > self._clock.now():
-            return Woken(None, due)
-        if self._carrier.carries(run_id):
-            raise RunBusy(f"run {run_id} is being carried on in this process", fix="await it, or cancel it")
-        await self._opener.check(known, take_over=take_over)
-        opened = await self._opener.stored(known, None)
-        opened.run.parks = True
-        return Woken(await self._carrier.carry(opened))
-
-    async def pending(self, run_id: str) -> tuple[Approval, ...]:
-        """Return what a run of the store waits for, in the order it was asked."""
-        return tuple(pending_requests((await self._opener.find(run_id)).recall.notes, run_id))
-
-    async def result(self, run_id: str) -> PipelineResult[Out, Context]:
-        """Return how a run of the store stands, from its journal alone; nothing runs."""
-        known = await self._opener.find(run_id)
-        await self._opener.check(known, take_over=True)
-        return await stored_result(self.plan, self._opener, known)
-
-    async def replay(self, run_id: str, *, live_after_divergence: bool = False) -> ReplayReport:
-        """Let a recorded run go by again, answered from its journal alone; compare what comes out.
-
-        No step and no hook is called, nobody waits, nothing is written. What decides is called again. Of
-        changed code, a step is answered that is declared as it was and is given what it was given.
-
-        Args:
-            run_id: A run of the store.
-            live_after_divergence: Go on from where it differs, in a new run, the report's ``live``.
-
-        Raises:
-            UnknownRun, ChainBroken: There is no such run, or its journal was changed.
-            PlanChanged: To go on: this pipeline cannot read the run's input or context.
-        """
-        from flujo.engine.replay import replay
-
-        go_on = self.resume_async if live_after_divergence else None
-        return await replay(self._build, self._opener, run_id, go_on)
-
-    async def upgrade(self, run_id: str, *, check: bool = False, allow: bool = False) -> UpgradeReport:
-        """Carry an open run over to this runner's plan, where it was made by another.
-
-        With ``check``, only say whether it may be. With ``allow``, do so also where that needs a decision:
-        something that it did would be done otherwise now.
-
-        Raises:
-            PlanChanged: It cannot be carried over, or not without a decision; ResumeError: it has ended.
-        """
-        from flujo.engine.upgrade import upgrade
-
-        return await upgrade(self._build, self._opener, run_id, check=check, allow=allow)
-
-    async def fork(
-        self,
-        origin: str,
-        *,
-        at: str,
-        input: Value = ...,
-        context: Mapping[str, Value] = NO_CHANGES,
-        run_id: str | None = None,
-    ) -> PipelineResult[Out, Context]:
-        """Begin a run that shares a recorded run's past before an address, and carry it on from there.
-
-        The execution at the address and everything after it runs anew; what had ended beside it by then is
-        shared. The first run stays as it is.
-
-        Args:
-            origin: The run that is forked.
-            at: The address; of a composite, a turn (``loop[2]``) or an item (``map[0]``), all of it.
-            input: What the execution at the address is given instead.
-            context: New values of fields of the context, from there on.
-            run_id: The new run's name.
-
-        Raises:
-            UnknownAddress, UnknownRun: The run never came to this address, or there is no such run.
-            PlanChanged: The run was made by another plan.
-            InputError: The new input or context does not fit; RunConflict: the new run's name is taken.
-        """
-        name = await self.start_fork(origin, at=at, input=input, context=context, run_id=run_id)
-        return await self.resume_async(name)
-
-    async def start_fork(
-        self,
-        origin: str,
-        *,
-        at: str,
-        input: Value = ...,
-        context: Mapping[str, Value] = NO_CHANGES,
-        run_id: str | None = None,
-    ) -> str:
-        """Record a fork, and return its id: whoever resumes it carries it on. See :meth:`fork`."""
-        from flujo.engine.fork import Revision, fork
-
-        return await fork(self._build, self._opener, origin, Revision(at, input, context), run_id=run_id)
-
     # Ending
-
-    async def cancel(
-        self, run_id: str, reason: str = "", *, take_over: bool = False
-    ) -> PipelineResult[Out, Context]:
-        """Cancel a run for good, undo what its steps declare to be undone, and return its result.
-
-        Steps in progress are cancelled; those that do not end within a moment are given up: what they
-        still do is not recorded. A paused run, or one whose process died, is ended where it stands.
-
-        A run that was made by another plan can be ended as well. What this one still finds by its address
-        is undone; what it does not find, or cannot read, is told in the notes of the result's error, and
-        in the journal.
-
-        Raises:
-            UnknownRun: No run has this id.
-            ResumeError: The run has ended already.
-            RunBusy: Another process carries the run on.
-        """
-        ended = await self._carrier.cancel(run_id, reason)
-        if ended is not None:
-            return ended
-        known = await self._opener.find(run_id)
-        if known.record.status in ENDED:
-            raise ResumeError(
-                f"run {run_id} has ended already: {known.record.status}", fix="nothing is left to cancel"
-            )
-        try:
-            await self._opener.check(known, take_over=take_over)
-            return await self._carrier.end_cancelled(await self._opener.stored(known, None), reason)
-        except PlanChanged:
-            return await self._carrier.end_changed(known, reason)
 
     async def close(self) -> None:
         """Commit what is queued and release the store; the runner cannot be used afterwards."""
@@ -543,14 +353,6 @@ class Flujo(Generic[In, Out, Context]):
             await ask_for(self.store, known)
         return known is not None
 
-    async def _named(self, run_id: str) -> Stored | None:
-        if self.store is None:
-            return None
-        if await self.store.run(run_id) is None:
-            await refuse_pruned(self.store, run_id)
-            return None
-        return await self._opener.find(run_id)
-
     async def _go_on(
         self,
         run: str | PipelineResult[Any],
@@ -563,27 +365,6 @@ class Flujo(Generic[In, Out, Context]):
             return await self._go_on_live(run, human_input, request, observe)
         known = await self._opener.find(run if isinstance(run, str) else run.run_id)
         return await self._go_on_stored(known, human_input, request, take_over, observe)
-
-    async def _go_on_stored(
-        self,
-        known: Stored,
-        human_input: Value,
-        request: str | None,
-        take_over: bool,
-        observe: Callable[[RunEvent], None] | None,
-    ) -> PipelineResult[Any, Any]:
-        run_id = known.record.run_id
-        if self._carrier.carries(run_id):
-            raise RunBusy(f"run {run_id} is being carried on in this process", fix="await it, or cancel it")
-        await self._opener.check(known, take_over=take_over)
-        if known.record.status in ENDED:
-            if human_input is not ...:
-                raise UnknownRequest(f"run {run_id} waits for no answer: it is {known.record.status}")
-            return await stored_result(self.plan, self._opener, known)
-        opened = await self._opener.stored(known, observe)
-        if human_input is not ...:
-            note_answer(self.plan, opened.run, known.recall, decision_of(human_input), request)
-        return await self._carrier.carry(opened)
 
     async def _go_on_live(
         self,

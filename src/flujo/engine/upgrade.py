@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 
 from flujo.engine.build import Build
 from flujo.engine.differences import ReplayReport
-from flujo.engine.opened import Opener, Stored, differing_paths, queue_of
+from flujo.engine.opened import Opener, Stored, queue_of
 from flujo.engine.past import Past, PastClock, Remake
 from flujo.engine.patch import Tracker, restore
 from flujo.engine.record import Recall
@@ -24,7 +24,7 @@ from flujo.journal.store import ENDED, JournalStore, StatusChange
 from flujo.pipeline.waits import StopPipeline
 from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanBranch, PlanNode, PlanStep
-from flujo.plan.plan import NUMBER, Plan
+from flujo.plan.plan import NUMBER, Plan, differing_paths
 from flujo.plan.types import recorded_input
 
 Verdict = Literal["safe", "needs a decision", "impossible"]

@@ -115,3 +115,8 @@ def _worst(node: PlanNode) -> WorstCase:
             )
         case _:
             return WorstCase(steps, attempts, per_item)
+
+
+def differing_paths(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return the paths at which two plans differ, given their digests."""
+    return [path for path in {**before, **now} if before.get(path) != now.get(path)]
