@@ -1,0 +1,224 @@
+"""Policies: what a step may be given, what it may do, what it may give; and on whose behalf.
+
+The core declares what a policy is and asks it; the policies themselves stand in ``flujo.governance``, or in
+users' code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast, final
+
+from flujo.errors import PipelineError
+
+if TYPE_CHECKING:
+    from flujo.pipeline.context import PipelineContext
+
+Point = Literal[
+    "agent_start", "input", "before_model", "after_model", "before_tool", "after_tool", "output", "agent_end"
+]
+"""Where a policy judges: the eight points of the Agent Control Specification."""
+
+Mode = Literal["enforce", "observe"]
+
+OBLIGATIONS = frozenset({"approve", "approve_by_two", "no_cache"})
+"""What a decision may oblige the engine to: to ask a person first, or two; not to remember the output."""
+
+
+@final
+class Verdict(Enum):
+    """What a policy may say, from the mildest to the strictest."""
+
+    ALLOW = "allow"
+    WARN = "warn"
+    REDACT = "redact"
+    ESCALATE = "escalate"
+    DENY = "deny"
+
+
+@final
+class Nothing(Enum):
+    """Stands where no data is given, since None may be data."""
+
+    NOTHING = "nothing"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class PolicyDecision:
+    """What a policy decided.
+
+    ``PolicyDecision.ALLOW`` and its kin are decisions that say nothing more; ``deny("…")``, ``redact(data)``
+    and the others make one that does. A bare :class:`Verdict` is understood as well.
+
+    Attributes:
+        verdict: What it decided; a text such as ``"deny"`` is taken, too.
+        reason: Why, in words: it is told to whoever is denied, so it should quote no personal data.
+        rule: The id of the rule that decided.
+        data: For ``REDACT``: what takes the place of what was judged.
+        obligations: What the engine must do besides; one that it does not know denies.
+        approvals: For ``ESCALATE``: how many people must approve.
+        version: The hash of the policies that decided; the policy's own when left out.
+        mode: ``"observe"``: it is recorded and has no force; None: as the policy is set.
+        errors: What went wrong while it was decided: where there is anything, it denies.
+    """
+
+    ALLOW: ClassVar[PolicyDecision]
+    WARN: ClassVar[PolicyDecision]
+    REDACT: ClassVar[PolicyDecision]
+    ESCALATE: ClassVar[PolicyDecision]
+    DENY: ClassVar[PolicyDecision]
+
+    verdict: Verdict
+    reason: str = ""
+    rule: str = ""
+    data: Any = Nothing.NOTHING
+    obligations: tuple[str, ...] = ()
+    approvals: int = 1
+    version: str = ""
+    mode: Mode | None = None
+    errors: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        verdict = cast("object", self.verdict)
+        if isinstance(verdict, Verdict):
+            return
+        named = verdict.lower() if isinstance(verdict, str) else verdict
+        try:
+            object.__setattr__(self, "verdict", Verdict(named))
+        except ValueError:
+            words = ", ".join(repr(one.value) for one in Verdict)
+            raise PipelineError(f"PolicyDecision({verdict!r})", fix=f"use one of {words}") from None
+
+    @staticmethod
+    def warn(reason: str, *, rule: str = "") -> PolicyDecision:
+        """Let it go on, and record why somebody should look at it."""
+        return PolicyDecision(Verdict.WARN, reason, rule)
+
+    @staticmethod
+    def redact(data: Any, reason: str = "", *, rule: str = "") -> PolicyDecision:
+        """Go on with other data in the place of what was judged."""
+        return PolicyDecision(Verdict.REDACT, reason, rule, data)
+
+    @staticmethod
+    def escalate(reason: str, *, rule: str = "", approvals: int = 1) -> PolicyDecision:
+        """Ask a person, or several, who may approve it, edit it or deny it."""
+        return PolicyDecision(Verdict.ESCALATE, reason, rule, approvals=approvals)
+
+    @staticmethod
+    def deny(reason: str, *, rule: str = "") -> PolicyDecision:
+        """Refuse it."""
+        return PolicyDecision(Verdict.DENY, reason, rule)
+
+
+PolicyDecision.ALLOW = PolicyDecision(Verdict.ALLOW)
+PolicyDecision.WARN = PolicyDecision(Verdict.WARN)
+PolicyDecision.REDACT = PolicyDecision(Verdict.REDACT)
+PolicyDecision.ESCALATE = PolicyDecision(Verdict.ESCALATE)
+PolicyDecision.DENY = PolicyDecision(Verdict.DENY)
+
+NO_ATTRIBUTES: Mapping[str, Any] = MappingProxyType({})
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """On whose behalf a run goes: it is recorded with the run, and policies judge it.
+
+    Attributes:
+        id: Who: an account's name, a service.
+        roles: What they are.
+        tenant: Which customer or department they belong to.
+        attributes: What else is known of them, as JSON values.
+    """
+
+    id: str
+    roles: tuple[str, ...] = ()
+    tenant: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=lambda: NO_ATTRIBUTES)
+
+    def __post_init__(self) -> None:
+        if not isinstance(cast("object", self.id), str):
+            raise PipelineError(f"Principal(id={self.id!r}) is no text", fix="pass a name")
+        if isinstance(self.roles, str):
+            raise PipelineError(f"Principal(roles={self.roles!r})", fix=f"pass roles=({self.roles!r},)")
+        object.__setattr__(self, "roles", tuple(self.roles))
+        object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
+
+
+NOBODY = Principal("")
+"""The principal of a run that was given none."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class PolicyContext:
+    """What a policy may know of what it judges.
+
+    Attributes:
+        point: Where in the course of an agent.
+        run_id: The run.
+        pipeline: The pipeline's name.
+        step: The step's name.
+        address: Where in the run: of the step, or of the tool's call.
+        tool: The tool that is called; empty where none is.
+        principal: On whose behalf the run goes.
+        tenant: Likewise, the tenant.
+        at: The time, by the run's clock.
+        labels: What the data is known to hold: ``pii.email``, ``phi``, ``untrusted``.
+        facts: What else is known: of a model's request, ``model`` and ``region``.
+        view: Gives a copy of the run's context; see :attr:`context`.
+    """
+
+    point: Point
+    run_id: str
+    pipeline: str
+    step: str
+    address: str
+    tool: str
+    principal: Principal
+    tenant: str
+    at: datetime
+    labels: frozenset[str]
+    facts: Mapping[str, Any]
+    view: Callable[[], PipelineContext]
+
+    @property
+    def context(self) -> PipelineContext:
+        """A copy of the run's context as it stands: what a policy changes there is lost."""
+        return self.view()
+
+
+Answer = PolicyDecision | Verdict
+"""What a check gives: a decision, or only its verdict."""
+
+
+class GovernancePolicy(Protocol):
+    """Judges what goes into steps, the tools that they call, and what comes out of them.
+
+    Derive from it and override what it judges, or write a class of your own with any of these methods; each
+    may be ``async`` or not, and may leave out parameters from the end. What a policy is given is a copy:
+    one that changes it has failed. **A policy that fails denies:** that raises, gives something else than a
+    decision, or takes longer than its ``timeout`` (seconds, 5 when left out).
+
+    A policy may have an ``id`` and a ``version`` (else its class's name, and a digest of its source), a
+    ``timeout``, and a ``mode``: with ``"observe"`` its decisions are recorded and have no force.
+    """
+
+    def check_input(self, context: PolicyContext, input_data: Any) -> Answer | Awaitable[Answer]:
+        """Judge what a step is given, before it runs; and what a model is asked."""
+        return PolicyDecision.ALLOW
+
+    def check_tool(
+        self, tool_name: str, arguments: Mapping[str, Any], context: PolicyContext
+    ) -> Answer | Awaitable[Answer]:
+        """Judge a call of a tool, or an effect of a step (``info.do``), before it begins."""
+        return PolicyDecision.ALLOW
+
+    def check_output(self, context: PolicyContext, output: Any) -> Answer | Awaitable[Answer]:
+        """Judge what a step gives, before anything is recorded or told; and what tools and models give."""
+        return PolicyDecision.ALLOW
