@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flujo.testing.carrying import Answer
     from flujo.testing.clock import VirtualClock
     from flujo.testing.crash import Lives
+    from flujo.testing.model import ScriptedModel
     from flujo.testing.scripted import Scripted
 
 A = TypeVar("A")
@@ -29,7 +30,7 @@ B = TypeVar("B")
 
 LIVES = pytest.StashKey["Lives"]()
 EVERYWHERE = pytest.StashKey[bool]()
-SCRIPTS = pytest.StashKey["list[Scripted[Any]]"]()
+SCRIPTS = pytest.StashKey["list[Scripted[Any] | ScriptedModel]"]()
 
 
 class MakeRunner(Protocol):
@@ -62,6 +63,14 @@ class MakeScripted(Protocol):
 
     def __call__(self, *answers: Any, gives: Any = None) -> Scripted[Any]:
         """Return a :class:`flujo.testing.Scripted` agent on the test's clock."""
+        ...
+
+
+class MakeScriptedModel(Protocol):
+    """What the fixture ``scripted_model`` gives."""
+
+    def __call__(self, *turns: Any, **settings: Any) -> ScriptedModel:
+        """Return a :class:`flujo.testing.ScriptedModel` on the test's clock; settings are those it takes."""
         ...
 
 
@@ -127,6 +136,21 @@ def scripted(request: pytest.FixtureRequest, flujo_clock: VirtualClock) -> MakeS
         agent = Scripted(*answers, gives=gives, clock=flujo_clock)
         made.append(agent)
         return agent
+
+    return make
+
+
+@pytest.fixture
+def scripted_model(request: pytest.FixtureRequest, flujo_clock: VirtualClock) -> MakeScriptedModel:
+    """Makes models that answer from a list: ``scripted_model("Hello")``; each must be asked it all."""
+    from flujo.testing.model import ScriptedModel
+
+    made = request.node.stash.setdefault(SCRIPTS, [])
+
+    def make(*turns: Any, **settings: Any) -> ScriptedModel:
+        model = ScriptedModel(*turns, clock=flujo_clock, **settings)
+        made.append(model)
+        return model
 
     return make
 
