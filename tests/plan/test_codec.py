@@ -541,3 +541,12 @@ def test_raw_pieces_are_joined() -> None:
 )
 def test_sameness_is_stricter_than_equality(one: object, other: object, same: bool) -> None:
     assert alike(one, other) is same
+
+
+def test_the_schema_names_fields_as_they_are_read() -> None:
+    class Aliased(BaseModel):
+        amount: int = Field(alias="howMany")
+
+    codec = codec_for(Aliased)
+    (name,) = codec.schema()["properties"]
+    assert codec.load(b'{"%s": 3}' % name.encode()) == Aliased(howMany=3)

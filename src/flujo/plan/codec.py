@@ -14,7 +14,7 @@ A value without a declared type must be JSON through and through, because nothin
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Never, NoReturn
 
 from pydantic import ConfigDict, JsonValue, PydanticUserError, TypeAdapter
@@ -66,7 +66,7 @@ class Codec:
         self._schema = schema
 
     def schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of the type; it is empty where any JSON value will do."""
+        """Return the JSON Schema of what ``load`` reads; it is empty where any JSON value will do."""
         return self._schema()
 
     def __repr__(self) -> str:
@@ -126,7 +126,7 @@ def _compile(annotation: object) -> Codec:
         mark=dump if hides(adapter.core_schema) else write,
         load=load,
         load_parsed=adapter.validator.validate_python if plain else _parsed_loader(load),
-        schema=adapter.json_schema,
+        schema=partial(adapter.json_schema, by_alias=False),
     )
 
 
