@@ -22,7 +22,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = "".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "guide").glob("*.md")))
 
 
-ROOMS = ("errors", "pipeline", "plan", "journal", "engine", "testing", "worker", "governance")
+ROOMS = ("errors", "pipeline", "plan", "journal", "engine", "testing", "worker", "server", "governance")
 PUBLIC = {"flujo", *(f"flujo.{room}" for room in ROOMS)}
 
 

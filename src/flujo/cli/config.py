@@ -11,6 +11,8 @@ from typing import cast
 from flujo.errors import ConfigError
 
 FILE, PROJECT = "flujo.toml", "pyproject.toml"
+MCP_VARIABLE = "FLUJO_MCP_TOKEN"
+"""Where `flujo mcp serve` finds its token: no setting, so that no file holds it and nothing prints it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,7 @@ def read_table(path: Path) -> dict[str, object]:
 
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return variables that look like settings and are none, each with the one that was probably meant."""
-    known = {setting.variable for setting in SETTINGS}
+    known = {MCP_VARIABLE, *(setting.variable for setting in SETTINGS)}
     odd = sorted(name for name in environment if name.startswith("FLUJO_") and name not in known)
     return {name: next(iter(difflib.get_close_matches(name, known, n=1)), "") for name in odd}
 

@@ -43,11 +43,13 @@ class Target:
         name: The target so that any folder finds it again: a file by its whole path.
         folder: The folder that modules were looked for in.
         found: The pipeline, or the runner with its own settings.
+        about: What the docstring of the function says that made it; empty without one.
     """
 
     name: str
     folder: str
     found: "Node[Any, Any] | Flujo[Any, Any]"
+    about: str = ""
 
     @property
     def labels(self) -> dict[str, str]:
@@ -91,7 +93,9 @@ def load_target(text: str, *, names: Mapping[str, str], folder: Path) -> Target:
         module, name = _import_module(place, path, folder, names), place
     if not path:
         raise TargetError(f"{given!r} does not say which object of it to run", fix=_choices(module, place))
-    return Target(f"{name}:{path}", str(folder), _pipeline(_object(module, place, path), given))
+    named = _object(module, place, path)
+    about = inspect.getdoc(named) if inspect.isfunction(named) else None
+    return Target(f"{name}:{path}", str(folder), _pipeline(named, given), about or "")
 
 
 def _import_file(file: Path, given: str) -> ModuleType:
