@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from flujo.pipeline.quota import Quota
     from flujo.pipeline.reducers import Add, Append, Last, Max, Merge, Min
     from flujo.pipeline.step import From, ResourceHints, Retry, Step, step
+    from flujo.pipeline.tools import FlujoTool
     from flujo.pipeline.waits import (
         Approval,
         Decision,
@@ -67,6 +68,7 @@ _HOMES = {
     "Quota": "pipeline.quota",
     "ReplayReport": "engine.differences",
     "ResourceHints": "pipeline.step",
+    "FlujoTool": "pipeline.tools",
     "Retry": "pipeline.step",
     "RunComparison": "engine.compare",
     "SQLiteStore": "journal.sqlite",
@@ -95,6 +97,7 @@ __all__ = [
     "Failure",
     "Flujo",
     "FlujoError",
+    "FlujoTool",
     "From",
     "Hook",
     "HumanInput",

@@ -17,6 +17,7 @@
     │   │   └── ReducerError               a field's reducer cannot combine what they wrote
     │   ├── RequestDenied              a person denied what was asked
     │   ├── WaitTimedOut              an awaited event did not come in time
+    │   ├── ProviderUnavailable        a provider of models failed again and again; nothing is sent for now
     │   ├── EffectDiverged             the code no longer asks for the recorded effect
     │   ├── HookFailed                 a hook raised
     │   └── RunCancelled               the run was cancelled
@@ -238,6 +239,12 @@ class WaitTimedOut(RunError):
     """An awaited event, or a person's answer, did not come in time."""
 
     code = "wait_timeout"
+
+
+class ProviderUnavailable(RunError):
+    """A provider of models failed again and again: for a while nothing is sent to it."""
+
+    code = "provider_unavailable"
 
 
 class EffectDiverged(RunError):

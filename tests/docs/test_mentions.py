@@ -22,7 +22,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = "".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "guide").glob("*.md")))
 
 
-ROOMS = ("errors", "pipeline", "plan", "journal", "engine", "testing", "worker", "server", "governance")
+CORE = ("errors", "pipeline", "plan", "journal", "engine")
+ROOMS = (*CORE, "testing", "worker", "server", "governance", "agents")
 PUBLIC = {"flujo", *(f"flujo.{room}" for room in ROOMS)}
 
 

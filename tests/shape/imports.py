@@ -101,5 +101,13 @@ def _ours(name: str) -> bool:
 
 
 def _docstrings(tree: ast.Module) -> set[int]:
-    """Find the strings that stand alone as statements: they are prose and import nothing."""
-    return {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    """Find the strings that import nothing: statements of their own, and groups of entry points."""
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    groups = {
+        id(keyword.value)
+        for call in calls
+        if isinstance(call.func, ast.Name) and call.func.id == "entry_points"
+        for keyword in call.keywords
+    }
+    return alone | groups

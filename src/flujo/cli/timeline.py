@@ -101,6 +101,7 @@ _WORDS: dict[str, str] = {
     "step.completed": "step",
     "step.attempt": "attempt failed",
     "step.started": "step begins",
+    "effect.started": "effect begins",
     "step.reserved": "reserves",
     "step.discarded": "given up",
     "node.completed": "all of it",

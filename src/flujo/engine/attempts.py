@@ -334,10 +334,9 @@ class Attempts:
 
     def _asked_before(self, run: Run, address: str) -> Attempted | Suspended | None:
         """Return what an earlier pause, or a doubt about an earlier start, means for this step."""
-        if address in run.waiting_inside:
-            inside = run.waiting_inside[address]
-            if answer_to(run, inside) is None:
-                return asked(run, inside)
+        inside = [asked(run, one) for one in run.waiting_inside.get(address, ()) if not answer_to(run, one)]
+        if inside:
+            return Suspended.together([one for one in inside if one is not None])
         notes = [note for note in run.noted(address) if note.kind in _SETTLES]
         if not notes:
             return None

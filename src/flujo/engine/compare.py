@@ -16,6 +16,7 @@ from flujo.journal.store import JournalStore
 from flujo.pipeline.info import NO_USAGE, Usage
 
 _ENDS = frozenset({"step.completed", "node.completed", "turn", "choice", "effect"})
+_PASSING = frozenset({"step.started", "step.discarded", "effect.started", "timer", "undone"})
 _TOLD = ("output", "usage", "attempts", "patch", "cached", "last", "answers", "waits", "error", "revised")
 """What of an execution is compared; how long it took is told, and is no difference."""
 _OF_AN_END = ("usage", "attempts", "patch", "cached", "last")
@@ -179,7 +180,7 @@ async def _executions(store: JournalStore, past: Past) -> dict[str, dict[str, An
     """Return what happened at each address, in the order it first did."""
     found: dict[str, dict[str, Any]] = {}
     for event in past.events:
-        if event.address and event.kind not in ("step.started", "step.discarded", "timer", "undone"):
+        if event.address and event.kind not in _PASSING:
             await _add(store, found.setdefault(event.address, {}), event)
     return found
 

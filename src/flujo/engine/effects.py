@@ -10,15 +10,16 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from hashlib import sha256
 from typing import Any, cast
 
-from pydantic_core import to_json, to_jsonable_python
+from pydantic_core import from_json, to_json, to_jsonable_python
 
-from flujo.engine.record import Note
-from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, ask, asked, misfit
+from flujo.engine.record import Note, read_output, read_usage, write_usage
+from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, ask, asked, misfit, moment
 from flujo.engine.run import Run
 from flujo.engine.threads import settled
 from flujo.errors import EffectDiverged, RecordError, RunError, RunTaken
-from flujo.pipeline.info import Spending, StepInfo, Usage
+from flujo.pipeline.info import Effect, Question, Spending, StepInfo, Usage
 from flujo.pipeline.node import check_name
+from flujo.pipeline.waits import Decision
 from flujo.plan.codec import Codec, Unrecordable, codec_for
 from flujo.plan.signature import SignatureProblem, returned_type
 
@@ -38,42 +39,116 @@ class StepEffects:
         self, info: StepInfo, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> Any:
         """Run a function once in the life of the run; see :meth:`StepInfo.do`."""
-        run = self._run
         address = _next_address(info, name)
-        call = _call_facts(run.id, fn, args, kwargs)
+        call = _call_facts(self._run.id, fn, args, kwargs)
         codec = _result_codec(fn, info, address)
+
+        async def act(_: StepInfo) -> Any:
+            threads = self._run.threads
+            return await settled(
+                fn(*args, **kwargs) if _is_async(fn) else await threads.call(fn, *args, **kwargs)
+            )
+
+        def load(written: Any) -> Any:
+            return read_output(codec, written, address)
+
+        effect = Effect(name, 0, lambda keep: call, act, codec.dump, load)
+        return await self._once(info, address, effect)
+
+    async def perform(self, info: StepInfo, effect: Effect) -> Any:
+        """Do work once in the life of the run; see :meth:`StepInfo.perform`."""
+        return await self._once(info, _next_address(info, effect.kind, effect.number), effect)
+
+    async def _once(self, info: StepInfo, address: str, effect: Effect) -> Any:
+        """Return what an effect gave when it was done, or do it and record that."""
+        run = self._run
         for note in run.noted(address):
             if note.kind == "effect":
-                _check_same(address, note.body, call)
-                return await self._known(note.body, codec, address)
+                return await self._known(info, address, note.body, effect)
         if run.given_up:
             raise RunTaken(f"run {run.id} has ended; {info.address} was given up")
         recorder = run.recorder
+        body = {**effect.describe(_hashed if recorder is None else recorder.keep)}
+        part = info.inside(address)
+        settled_by = self._settled(address) if effect.once else None
+        if settled_by is not None and settled_by["action"] == "edit":
+            output = effect.load(settled_by["value"])
+        else:
+            if effect.once:
+                run.note("effect.started", address, {"attempt": info.attempt})
+            await run.commit(sure=effect.once)
+            output = await effect.act(part)
+        if part.usage:
+            body |= {"usage": from_json(write_usage(part.usage)), "within": self._attempt(info)}
         if recorder is not None:
+            written = self._written(output, info, address, effect)
+            recorder.append("effect", address, to_json(body)[:-1] + b"," + written + b"}")
             await recorder.commit()
-        given = fn(*args, **kwargs) if _is_async(fn) else await run.threads.call(fn, *args, **kwargs)
-        output = await settled(given)
-        if recorder is not None:
-            try:
-                written = recorder.written(codec.dump(output))
-            except Unrecordable as error:
-                raise RecordError(
-                    f"the result of {name!r} cannot be recorded: {error.message}",
-                    step=info.address,
-                    address=address,
-                    attempt=info.attempt,
-                    fix=error.fix,
-                ) from error
-            recorder.append("effect", address, to_json(call)[:-1] + b"," + written + b"}")
-            await recorder.commit()
-        run.notes.setdefault(address, []).append(Note("effect", {**call, "live": output}))
+        run.notes.setdefault(address, []).append(Note("effect", {**body, "live": output}))
         return output
 
-    async def _known(self, body: Mapping[str, Any], codec: Codec, address: str) -> Any:
+    def _settled(self, address: str) -> Mapping[str, Any] | None:
+        """Return what a person settled of an effect that began and whose end is unknown; None if none did.
+
+        Raises:
+            RequestDenied: The person denied.
+        """
+        run, started = self._run, 0
+        for note in run.noted(address):
+            started += {"effect.started": 1, "answer": -1}.get(note.kind, 0)
+        answer = answer_to(run, address)
+        if started == 0:
+            if answer is not None and answer["action"] == "deny":
+                accepted(answer, codec_for(Any), address)
+            return answer
+        raise Asked(
+            asked(run, address)
+            or ask(
+                run,
+                address,
+                "in_doubt",
+                f"{address} was started, and whether it took effect is not known: approve does it (again); "
+                "edit gives its result, if it did take effect; deny fails the run",
+                schema={},
+            )
+        )
+
+    def _written(self, output: Any, info: StepInfo, address: str, effect: Effect) -> bytes:
+        assert self._run.recorder is not None
+        try:
+            return self._run.recorder.written(effect.dump(output))
+        except Unrecordable as error:
+            raise RecordError(
+                f"the result of {effect.kind!r} cannot be recorded: {error.message}",
+                step=info.address,
+                address=address,
+                attempt=info.attempt,
+                fix=error.fix,
+            ) from error
+
+    def _attempt(self, info: StepInfo) -> list[int]:
+        """Return what tells an attempt, as its usage is recorded, from others of the step."""
+        step = info.address.partition("#")[0]
+        return [info.attempt, sum(note.kind == "step.discarded" for note in self._run.noted(step))]
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait by the run's clock; see :meth:`StepInfo.sleep`."""
+        await self._run.clock.sleep(seconds)
+
+    def limits(self, info: StepInfo) -> frozenset[str]:
+        """Say what quotas limit in a step; see :attr:`StepInfo.limits`."""
+        hold = self._run.holds.get(info.address.partition("#")[0])
+        return frozenset() if hold is None else hold.limits
+
+    async def _known(self, info: StepInfo, address: str, body: Mapping[str, Any], effect: Effect) -> Any:
+        """Return what an effect gave; what it used counts again if its attempt ended without telling."""
+        _check_same(address, body, effect.describe(_hashed))
+        if body.get("within") == self._attempt(info):
+            info.report(read_usage(body["usage"]))
         recorder = self._run.recorder
         if "live" in body or recorder is None:
             return body["live"]
-        return await recorder.value(body, codec, address)
+        return effect.load(await recorder.parsed(body))
 
     async def ask(self, info: StepInfo, prompt: str, schema: Any, subject: Any) -> Any:
         """Return a person's answer, or unwind the step until there is one; see :meth:`StepInfo.ask`."""
@@ -101,9 +176,28 @@ class StepEffects:
             )
         )
 
+    async def decide(self, info: StepInfo, question: Question) -> Decision:
+        """Return what a person decided, or unwind the step until then; see :meth:`StepInfo.decide`."""
+        if not self._asks:
+            raise RunError(f"{info.address}: nobody can be asked here", fix="ask in a step of its own")
+        run, address = self._run, _next_address(info, question.kind, question.number)
+        answer, prompt = answer_to(run, address), question.prompt
+        if answer is not None:
+            wrong = question.misfit(answer["value"]) if answer["action"] == "edit" else ""
+            if not wrong:
+                at = moment(answer["at"])
+                said = (answer["reason"], answer["actor"], answer["channel"], at, answer["digest"])
+                value = answer["value"] if answer["action"] == "edit" else None
+                return Decision(answer["action"], value, *said)
+            prompt = f"{prompt} (the last answer does not fit: {wrong})"
+        raise Asked(
+            asked(run, address)
+            or ask(run, address, "tool", prompt, subject=question.subject, schema=question.schema)
+        )
+
     def reserve(self, info: StepInfo, bound: Usage) -> AbstractAsyncContextManager[Spending]:
         """Set the upper bound of a part of a step aside; see :meth:`StepInfo.reserve`."""
-        hold, spending = self._run.holds.get(info.address), Spending(info, bound)
+        hold, spending = self._run.holds.get(info.address.partition("#")[0]), Spending(info, bound)
         if hold is None:
             return nullcontext(spending)
         from flujo.engine.hold import Part
@@ -118,14 +212,18 @@ def importable(schema: Any) -> str:
     return ""
 
 
-def _next_address(info: StepInfo, name: str) -> str:
-    """Return the address of a step's next effect of a name: ``#card``, ``#card-2``, …."""
+def _hashed(payload: bytes) -> str:
+    return sha256(payload).hexdigest()
+
+
+def _next_address(info: StepInfo, name: str, number: int = 0) -> str:
+    """Return the address of a step's effect, the next of its name or by number: ``#card``, ``#card-2``."""
     if not name or _NUMBERED.search(check_name(name)):
         raise RunError(
             f"{info.address}: {name!r} cannot name an effect",
             fix="use a name that is not empty and does not end in '-' and a number",
         )
-    count = info.counts[name] = info.counts.get(name, 0) + 1
+    count = info.counts[name] = number or info.counts.get(name, 0) + 1
     return f"{info.address}#{name}" if count == 1 else f"{info.address}#{name}-{count}"
 
 

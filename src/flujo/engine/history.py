@@ -96,11 +96,15 @@ async def read_into(plan: Plan, opened: Opened, events: Sequence[Event]) -> Mapp
     )
     done = {event.address for event in events if event.kind in ("step.completed", "node.completed")}
     parts = ("step.attempt", "step.discarded")
+    told = {event.address: event.seq for event in events if event.kind in (*parts, "step.completed")}
     ended: Mapping[str, Any] = {}
     for event in events:
         facts: dict[str, Any] = from_json(event.body)
         path = NUMBER.sub("[]", event.address)
-        if "usage" in facts and not (event.kind in parts and event.address in done):
+        counted = event.kind in parts and event.address in done
+        if event.kind == "effect":  # its step tells it, once its attempt is over
+            counted = told.get(event.address.partition("#")[0], 0) > event.seq
+        if "usage" in facts and not counted:
             frame.used(read_usage(facts["usage"]))
         if "patch" in facts and (event.kind == "undone" or not path.startswith(apart)):
             frame.replay(facts["patch"])

@@ -57,6 +57,11 @@ class Hold:
         self._begun = 0.0
         self._one = asyncio.Lock() if shared else None  # each time, the store is asked for all together
 
+    @property
+    def limits(self) -> frozenset[str]:
+        """The meters that some account limits."""
+        return frozenset(METERS[meter] for account in self._accounts for meter, _ in account.limits)
+
     async def begin(self) -> None:
         """Set the attempt's bound aside, and record that it is.
 

@@ -262,10 +262,13 @@ class Recorder:
         Raises:
             PlanChanged: It does not fit the declared type any more.
         """
+        return read_output(codec, await self.parsed(facts), address)
+
+    async def parsed(self, facts: Mapping[str, Any]) -> Any:
+        """Return the JSON of the output that stands in a body, or in a payload of its own."""
         if "output" in facts:
-            return read_output(codec, facts["output"], address)
-        payload = await self.store.payload(bytes.fromhex(facts["output_ref"]))
-        return read_output(codec, from_json(payload), address)
+            return facts["output"]
+        return from_json(await self.store.payload(bytes.fromhex(facts["output_ref"])))
 
     def member(self, output: Any, codec: Codec, address: str) -> bytes:
         """Return the member of a body that holds an output.

@@ -112,11 +112,10 @@ class Run:
         self.given_up = False
         self.parks = False
         self.received: set[str] = set()
-        self.waiting_inside = {
-            address.partition("#")[0]: address
-            for address, known in recall.notes.items()
-            if "#" in address and known[-1].kind == "request"
-        }
+        self.waiting_inside: dict[str, list[str]] = {}
+        for address, known in recall.notes.items():
+            if "#" in address and known[-1].kind == "request":
+                self.waiting_inside.setdefault(address.partition("#")[0], []).append(address)
         self.earlier: Sequence[StepResult] = ()
 
     def note(self, kind: EventKind, address: str, body: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ EventKind = Literal[
     "turn",
     "request",
     "answer",
+    "effect.started",
     "effect",
     "timer",
     "undone",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, ParamSpec, Protocol, TypeVar, cast, final, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, final, overload
 
 from flujo.errors import PipelineError
+
+if TYPE_CHECKING:
+    from flujo.pipeline.waits import Decision
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -86,6 +89,55 @@ FINEST = 12
 """How many decimal places of a dollar are counted."""
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Work inside a step that is recorded at an address of its own, as an adapter of agents describes it.
+
+    Attributes:
+        kind: What the address calls it: ``model``, ``tool``.
+        number: Which of its kind it is within the step, from 1; 0 counts the calls.
+        describe: Returns what identifies the work: ``call``, ``arguments`` (digests by name), and what else
+            is to be recorded. It is given a function that keeps bytes beside the journal, once by content,
+            and returns their SHA-256 in hex.
+        act: Does the work. Its :class:`StepInfo` stands at the effect's address; what is reported there is
+            recorded with the effect, and counts for the step.
+        dump: Returns the result as JSON.
+        load: Returns the result of its parsed JSON.
+        once: Whether a person settles what became of it where its end is unknown, before it is done again.
+    """
+
+    kind: str
+    number: int
+    describe: Callable[[Callable[[bytes], str]], Mapping[str, Any]]
+    act: Callable[[StepInfo], Awaitable[Any]]
+    dump: Callable[[Any], bytes]
+    load: Callable[[Any], Any]
+    once: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person is asked about a part of a step before it is done, as an adapter of agents asks it.
+
+    Attributes:
+        kind: What the address calls it: ``approval``.
+        number: Which of its kind it is within the step, from 1.
+        prompt: Why it is asked, in words.
+        subject: What is to be done, as JSON.
+        schema: The JSON Schema of an edited subject.
+        misfit: Returns what is wrong with an edited subject; empty where it fits.
+    """
+
+    kind: str
+    number: int
+    prompt: str
+    subject: Any
+    schema: Mapping[str, Any]
+    misfit: Callable[[Any], str]
+
+
 class Performer(Protocol):
     """Performs for a step in progress what it asks of its :class:`StepInfo`."""
 
@@ -95,8 +147,24 @@ class Performer(Protocol):
         """See :meth:`StepInfo.do`."""
         ...
 
+    async def perform(self, info: StepInfo, effect: Effect) -> Any:
+        """See :meth:`StepInfo.perform`."""
+        ...
+
     async def ask(self, info: StepInfo, prompt: str, schema: Any, subject: Any) -> Any:
         """See :meth:`StepInfo.ask`."""
+        ...
+
+    async def decide(self, info: StepInfo, question: Question) -> Decision:
+        """See :meth:`StepInfo.decide`."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """See :meth:`StepInfo.sleep`."""
+        ...
+
+    def limits(self, info: StepInfo) -> frozenset[str]:
+        """See :attr:`StepInfo.limits`."""
         ...
 
     def reserve(self, info: StepInfo, bound: Usage) -> AbstractAsyncContextManager[Spending]:
@@ -138,10 +206,16 @@ class StepInfo:
         usage: What this attempt has reported so far.
     """
 
-    __slots__ = ("_performer", "address", "attempt", "counts", "feedback", "run_id", "usage")
+    __slots__ = ("_above", "_performer", "address", "attempt", "counts", "feedback", "run_id", "usage")
 
     def __init__(
-        self, run_id: str, address: str, attempt: int, feedback: tuple[str, ...], performer: Performer
+        self,
+        run_id: str,
+        address: str,
+        attempt: int,
+        feedback: tuple[str, ...],
+        performer: Performer,
+        above: StepInfo | None = None,
     ) -> None:
         self.run_id = run_id
         self.address = address
@@ -150,6 +224,16 @@ class StepInfo:
         self.usage = Usage()
         self.counts: dict[str, int] = {}
         self._performer = performer
+        self._above = above
+
+    def inside(self, address: str) -> StepInfo:
+        """Return the info of a part of this attempt at an address of its own."""
+        return StepInfo(self.run_id, address, self.attempt, self.feedback, self._performer, self)
+
+    @property
+    def limits(self) -> frozenset[str]:
+        """What quotas limit here (``usd``, ``requests``, …): what uses it must :meth:`reserve` it first."""
+        return self._performer.limits(self)
 
     @property
     def idempotency_key(self) -> str:
@@ -175,6 +259,8 @@ class StepInfo:
         if min(cost, usage.requests, usage.input_tokens, usage.output_tokens, usage.tool_calls) < 0:
             raise PipelineError(f"{usage!r} is negative", fix="report what was used, and nothing back")
         self.usage = self.usage + usage
+        if self._above is not None:
+            self._above.report(usage)
 
     def reserve(self, bound: Usage) -> AbstractAsyncContextManager[Spending]:
         """Reserve the upper bound of a part of the step's work, on every quota that holds here.
@@ -216,6 +302,29 @@ class StepInfo:
             RecordError: The result cannot be recorded.
         """
         return await self._performer.do(self, name, fn, *args, **kwargs)
+
+    async def perform(self, effect: Effect) -> Any:
+        """Do work as a recorded effect, for adapters of agents; steps use :meth:`do`.
+
+        What it used is recorded with it, and reported again where the attempt that did it was lost.
+
+        Raises:
+            EffectDiverged: Other work was recorded here.
+            RecordError: The result cannot be recorded.
+        """
+        return await self._performer.perform(self, effect)
+
+    async def decide(self, question: Question) -> Decision:
+        """Have a person decide about a part of this attempt, and go on here with the decision.
+
+        For adapters of agents; steps use :meth:`ask`. Like there, the run pauses until it is answered, and
+        the step runs again from its start. An edit that does not fit is asked about again.
+        """
+        return await self._performer.decide(self, question)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait by the run's clock."""
+        await self._performer.sleep(seconds)
 
     @overload
     async def ask(self, prompt: str, schema: type[T], *, subject: Any = None) -> T: ...

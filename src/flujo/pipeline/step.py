@@ -22,6 +22,7 @@ from typing import (
 from typing_extensions import Unpack
 
 from flujo.errors import PipelineError
+from flujo.pipeline.agent import Agent, BlockingAgent, Conversation, Work, adapted
 from flujo.pipeline.checks import (
     Kind,
     check_choice,
@@ -40,34 +41,8 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 B = TypeVar("B")
-A_contra = TypeVar("A_contra", contravariant=True)
-B_co = TypeVar("B_co", covariant=True)
 
 Effects = Literal["idempotent", "at_most_once"]
-
-
-class Agent(Protocol[A_contra, B_co]):
-    """Anything with ``async def run(input, …)``: the work of a step.
-
-    ``run`` may ask for more by annotation: see :class:`Step`.
-    """
-
-    @property
-    def run(self) -> Callable[Concatenate[A_contra, ...], Coroutine[Any, Any, B_co]]:
-        """Return the output for an input."""
-        ...
-
-
-class BlockingAgent(Protocol[A_contra, B_co]):
-    """Anything with ``def run(input, …)``: it runs in a worker thread."""
-
-    @property
-    def run(self) -> Callable[Concatenate[A_contra, ...], B_co]:
-        """Return the output for an input."""
-        ...
-
-
-Work = Callable[..., object] | Agent[Any, object] | BlockingAgent[Any, object]
 
 
 @final
@@ -254,6 +229,10 @@ class Step(Node[In, Out]):
 
     @overload
     def __init__(
+        self: Step[A, B], agent: Agent[A, Conversation[B]], **settings: Unpack[StepSettings]
+    ) -> None: ...
+    @overload
+    def __init__(
         self: Step[A, B],
         agent: Callable[Concatenate[A, ...], Coroutine[Any, Any, B]],
         **settings: Unpack[StepSettings],
@@ -340,6 +319,7 @@ def _checked(agent: Work, settings: StepSettings) -> dict[str, object]:
             f"Step(…) has no setting {', '.join(unknown)}",
             fix=f"choose from {', '.join(StepSettings.__annotations__)}",
         )
+    agent = adapted(agent)
     name = _step_name(agent, settings.get("name", ""))
     effects = settings.get("effects", "idempotent")
     check_choice(effects, f"step {name!r}, effects", ("idempotent", "at_most_once"))

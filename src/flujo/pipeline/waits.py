@@ -15,7 +15,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 Action = Literal["approve", "edit", "deny"]
-RequestKind = Literal["input", "pause", "event", "in_doubt"]
+RequestKind = Literal["input", "pause", "event", "in_doubt", "tool"]
 
 
 @final
@@ -28,7 +28,8 @@ class Approval:
         run_id: The run that waits.
         address: Where in the run.
         kind: ``input`` (a HumanInput node), ``pause`` (asked from inside a step), ``event`` (a
-            WaitForEvent node) or ``in_doubt`` (an at-most-once step whose end is unknown).
+            WaitForEvent node), ``in_doubt`` (an at-most-once step whose end is unknown) or ``tool`` (a call
+            of a tool that an agent wants to make).
         prompt: Why it is asked, in words.
         subject: What it is about, as JSON.
         schema: The JSON Schema of the answer.

@@ -1,0 +1,57 @@
+"""What a request to a model may cost, and what it did."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, Decimal
+
+from pydantic_ai.messages import ModelResponse
+from pydantic_ai.models import Model
+from pydantic_ai.settings import ModelSettings
+
+from flujo.engine.prices import price
+from flujo.errors import ConfigError
+from flujo.pipeline.info import FINEST, Usage
+
+OVERHEAD = 256
+"""Tokens that a provider may add to what is sent: roles, separators, its own words about tools."""
+
+
+def usage_of(response: ModelResponse) -> Usage:
+    """Return what a request cost, with the price that its provider's list has for it, cached tokens included.
+
+    A model without a known price costs nothing; where money is limited, no request of it is sent at all.
+    """
+    spent = response.usage
+    return Usage(1, spent.input_tokens, spent.output_tokens, _cost(response))
+
+
+def _cost(response: ModelResponse) -> Decimal:
+    if not response.model_name:
+        return Decimal(0)
+    try:
+        found = response.cost().total_price
+    except (LookupError, ValueError):  # no known price, or a provider that does not tell what was used
+        return Decimal(0)
+    return found.quantize(Decimal(1).scaleb(-FINEST), rounding=ROUND_CEILING)
+
+
+def bound_of(model: Model, settings: ModelSettings | None, sent: int, *, money: bool) -> Usage:
+    """Return the most that a request may cost.
+
+    Args:
+        model: Whom it is sent to.
+        settings: Its settings.
+        sent: The most tokens that are sent: what the provider counted before, and one a byte of what is new.
+        money: Whether money is limited, so that its price must be known.
+
+    Raises:
+        ConfigError: Nothing says how long the answer may be, or the model has no known price.
+    """
+    most = (settings or {}).get("max_tokens") or (model.settings or {}).get("max_tokens")
+    if not most:
+        raise ConfigError(
+            f"a quota holds, and nothing says how long an answer of {model.model_id} may be",
+            fix='give the agent settings={"max_tokens": 2000}',
+        )
+    bound = Usage(1, sent + OVERHEAD, most)
+    return bound + Usage(cost=price(model.model_id, bound)) if money else bound

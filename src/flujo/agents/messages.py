@@ -1,0 +1,118 @@
+"""Messages of a conversation: what identifies them, and how they are kept once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Any, cast
+
+from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
+from pydantic_core import from_json, to_json, to_jsonable_python
+
+_PASSING = frozenset({"timestamp", "run_id", "conversation_id"})
+"""What differs between two messages that say the same."""
+
+
+def dumped(message: ModelMessage) -> bytes:
+    """Return a message as JSON."""
+    return ModelMessagesTypeAdapter.dump_json([message])[1:-1]
+
+
+def loaded(written: Any) -> ModelResponse:
+    """Return a response of its parsed JSON.
+
+    Raises:
+        ValueError: It is none, or one of another version that cannot be read.
+    """
+    (message,) = ModelMessagesTypeAdapter.validate_json(to_json([written]))
+    if not isinstance(message, ModelResponse):
+        raise ValueError("the recorded message is no response")  # as a codec does
+    return message
+
+
+def digest(value: Any) -> str:
+    """Return what tells settings and tools from others."""
+    plain = to_jsonable_python(value, bytes_mode="base64", fallback=lambda one: type(one).__qualname__)
+    return sha256(to_json(_sorted(plain))).hexdigest()[:16]
+
+
+def _sorted(value: Any) -> Any:
+    match value:
+        case dict():
+            members = cast("dict[str, Any]", value)
+            return {key: _sorted(members[key]) for key in sorted(members)}
+        case list():
+            return [_sorted(item) for item in cast("list[Any]", value)]
+        case _:
+            return value
+
+
+def _lasting(value: Any) -> Any:
+    """Return a message's JSON without what is only of the moment."""
+    match value:
+        case dict():
+            members = cast("dict[str, Any]", value)
+            return {key: _lasting(member) for key, member in members.items() if key not in _PASSING}
+        case list():
+            return [_lasting(item) for item in cast("list[Any]", value)]
+        case _:
+            return value
+
+
+class Conversation:
+    """What an agent's requests have said so far, message by message.
+
+    A request's messages are recorded as how many of the last request's they begin with, and those that are
+    new, each kept once by content. So the journal grows with what is new, however long the conversation.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[ModelMessage, str, bytes]] = {}
+        self._answers: dict[int, tuple[ModelMessage, str]] = {}
+        self._last: list[str] = []
+
+    def answered(self, response: ModelResponse, address: str) -> None:
+        """Note where a response is recorded, so that it is not kept a second time."""
+        self._answers[id(response)] = (response, address)
+
+    def describe(self, messages: Sequence[ModelMessage]) -> Described:
+        """Return what is recorded of a request's messages."""
+        digests: list[str] = []
+        for message in messages:
+            known = self._known.get(id(message))
+            if known is None:
+                body = dumped(message)
+                lasting = to_json(_lasting(from_json(body)))
+                known = self._known[id(message)] = (message, sha256(lasting).hexdigest(), body)
+            digests.append(known[1])
+        same = 0
+        for before, now in zip(self._last, digests, strict=False):
+            if before != now:
+                break
+            same += 1
+        self._last = digests
+        new = [self._answers.get(id(message), (message, ""))[1] for message in messages[same:]]
+        bodies = [self._known[id(message)][2] for message in messages[same:]]
+        return Described(sha256("".join(digests).encode()).hexdigest()[:16], same, new, bodies)
+
+
+class Described:
+    """What is recorded of a request's messages.
+
+    Attributes:
+        digest: Of all of them.
+        same: How many are the last request's.
+        size: How many bytes those have that are new and no answer of the model's.
+    """
+
+    def __init__(self, digest: str, same: int, new: list[str], bodies: list[bytes]) -> None:
+        self.digest = digest
+        self.same = same
+        self.size = sum(len(body) for body, address in zip(bodies, new, strict=True) if not address)
+        self._new = new
+        self._bodies = bodies
+
+    def recorded(self, keep: Callable[[bytes], str]) -> dict[str, Any]:
+        """Return how the messages are told in the journal."""
+        new = [address or keep(body) for address, body in zip(self._new, self._bodies, strict=True)]
+        return {"same": self.same, "new": new}

@@ -1,0 +1,129 @@
+"""Agents of pydantic-ai as the agents of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Union, cast, get_origin
+
+from pydantic_ai.agent import AbstractAgent
+from pydantic_ai.output import NativeOutput, PromptedOutput, TextOutput, ToolOutput
+from pydantic_ai.usage import UsageLimits
+
+from flujo.agents.place import Place
+from flujo.agents.prompts import prompt_of
+from flujo.agents.turns import Turns
+from flujo.errors import PipelineError
+from flujo.pipeline.context import PipelineContext
+from flujo.pipeline.info import StepInfo
+from flujo.pipeline.tools import FlujoTool
+from flujo.plan.signature import returned_type
+
+_NO_TOOLS: Mapping[str, FlujoTool] = {}
+
+
+def adapt(agent: object) -> PydanticAgent | None:
+    """Return a pydantic-ai agent as a step calls it; None for what is no agent.
+
+    Raises:
+        PipelineError: It needs dependencies that a run does not have.
+    """
+    return PydanticAgent(cast("AbstractAgent[Any, Any]", agent)) if isinstance(agent, AbstractAgent) else None
+
+
+class PydanticAgent:
+    """A pydantic-ai agent as a step calls it: durable turn by turn.
+
+    Its dependencies are the run's context, the step's :class:`StepInfo` or nothing, by its ``deps_type``.
+
+    Args:
+        agent: The agent.
+        deps: Gives its dependencies, where they are something else.
+        tools: What Flujo knows of its tools, by name.
+        limits: What one conversation may use at most, as pydantic-ai counts it.
+
+    Raises:
+        PipelineError: It needs dependencies, and nothing says where they come from.
+    """
+
+    def __init__(
+        self,
+        agent: AbstractAgent[Any, Any],
+        *,
+        deps: Callable[[Place], Any] | None = None,
+        tools: Mapping[str, FlujoTool] = _NO_TOOLS,
+        limits: UsageLimits | None = None,
+    ) -> None:
+        self.agent = agent
+        self.__name__ = agent.name or "agent"
+        self._deps = deps or _deps_for(agent)
+        self._tools = tools
+        self._limits = limits
+
+    @property
+    def run(self) -> Callable[[Any, StepInfo, PipelineContext], Coroutine[Any, Any, Any]]:
+        """What a step calls, annotated with what the agent gives."""
+
+        async def run(input: Any, info: StepInfo, context: PipelineContext) -> Any:
+            return await self.converse(input, Place(info, context))
+
+        run.__annotations__["return"] = output_type_of(self.agent.output_type)
+        return run
+
+    async def converse(self, value: Any, place: Place) -> Any:
+        """Hold a conversation about a step's input, and return its output.
+
+        What validators of the step rejected goes on in the same conversation, with what they said.
+        """
+        turns = Turns(place, self._tools)
+        deps = self._deps(place)
+        rest: dict[str, Any] = {
+            "deps": deps,
+            "capabilities": [turns],
+            "usage_limits": self._limits,
+            "infer_name": False,
+        }
+        result = await self.agent.run(prompt_of(value), **rest)
+        for said in place.info.feedback:
+            result = await self.agent.run(said, message_history=result.all_messages(), **rest)
+        return result.output
+
+
+def _deps_for(agent: AbstractAgent[Any, Any]) -> Callable[[Place], Any]:
+    kind = agent.deps_type
+    if kind is type(None) or kind is object:
+        return lambda place: None
+    if issubclass(kind, PipelineContext):
+        return lambda place: place.context
+    if kind is StepInfo:
+        return lambda place: place.info
+    if kind is Place:
+        return lambda place: place
+    raise PipelineError(
+        f"the agent {agent.name or 'agent'!r} takes {kind!r}, which a run does not have",
+        fix="say where it comes from: Step(PydanticAgent(agent, deps=lambda place: …)), or take the context: "
+        "deps_type=PipelineContext",
+    )
+
+
+def output_type_of(spec: Any) -> Any:
+    """Return the type of what an agent gives, as its step declares it.
+
+    Args:
+        spec: What the agent was declared to give, in pydantic-ai's terms.
+    """
+    match spec:
+        case ToolOutput():
+            return output_type_of(cast("ToolOutput[Any]", spec).output)
+        case NativeOutput() | PromptedOutput():
+            return output_type_of(cast("NativeOutput[Any]", spec).outputs)
+        case TextOutput():
+            return returned_type(cast("TextOutput[Any]", spec).output_function)
+        case list() | tuple():
+            found = [output_type_of(one) for one in cast("Sequence[Any]", spec)]
+            return cast("Any", Union)[tuple(found)]
+        case type():
+            return cast("Any", spec)
+        case _ if callable(spec) and get_origin(spec) is None:
+            return returned_type(spec)
+        case _:
+            return spec

@@ -1,0 +1,178 @@
+"""Requests to models that fail in passing: attempts, waits and the breaker of a provider."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic_ai.exceptions import (
+    ModelAPIError,
+    ModelConnectionError,
+    ModelHTTPError,
+    ModelQuotaExceededError,
+    ModelRateLimitError,
+    ModelServerError,
+    ModelUnavailableError,
+)
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.settings import ModelSettings
+
+from flujo.errors import ProviderUnavailable
+from flujo.pipeline.info import StepInfo
+from flujo.pipeline.step import Retry
+
+T = TypeVar("T")
+
+REQUESTS = Retry(4, backoff=1.0, longest=60.0, jitter=0.25)
+"""How often a request is sent that fails in passing, where nobody says otherwise."""
+
+PASSING = (ModelRateLimitError, ModelUnavailableError, ModelServerError, ModelConnectionError)
+_CHANCE = random.SystemRandom()
+_STATUS = frozenset({408, 409, 429})
+
+part: ContextVar[StepInfo | None] = ContextVar("part", default=None)
+"""The recorded effect that a request belongs to."""
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Stops requests to a provider that has failed again and again, until it has had time to recover.
+
+    Attributes:
+        after: How many failures in a row open it.
+        seconds: How long it stays open; then one request may try.
+    """
+
+    after: int = 8
+    seconds: float = 30.0
+    failures: int = 0
+    opened: float = 0.0
+    trying: bool = False
+    now: Callable[[], float] = field(default=time.monotonic)
+
+    def admit(self, provider: str) -> None:
+        """Let a request begin.
+
+        Raises:
+            ProviderUnavailable: The provider has failed too often just now.
+        """
+        if self.failures < self.after:
+            return
+        left = self.opened + self.seconds - self.now()
+        if left > 0 or self.trying:
+            raise ProviderUnavailable(
+                f"{provider} failed {self.failures} times in a row: nothing is sent for {max(left, 0):.0f} s",
+                fix="wait, or give the agent fallback models of another provider",
+            )
+        self.trying = True
+
+    def ended(self, *, well: bool) -> None:
+        """Note how a request ended."""
+        self.trying = False
+        if well:
+            self.failures = 0
+            return
+        self.failures += 1
+        if self.failures >= self.after:
+            self.opened = self.now()
+
+
+breakers: dict[str, Breaker] = {}
+"""The breakers of this process, by provider."""
+
+
+class Patient(WrapperModel):
+    """A model whose requests are sent again when they fail in passing.
+
+    The client's own retries are switched off, so that the policy here is all there is.
+
+    Args:
+        wrapped: The model.
+        retry: Attempts and waits; a provider's ``Retry-After`` takes the place of a shorter wait.
+    """
+
+    def __init__(self, wrapped: Model, retry: Retry = REQUESTS) -> None:
+        super().__init__(wrapped)
+        self.retry = retry
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        """Send a request, and again if need be."""
+        settings = _alone(model_settings)
+        return await self._sent(lambda: self.wrapped.request(messages, settings, model_request_parameters))
+
+    @asynccontextmanager
+    async def request_stream(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: Any = None,
+    ) -> AsyncGenerator[StreamedResponse]:
+        """Open a stream once; what has been streamed cannot be taken back."""
+        breaker = self._breaker()
+        breaker.admit(self.system)
+        well = False
+        try:
+            async with self.wrapped.request_stream(
+                messages, _alone(model_settings), model_request_parameters, run_context
+            ) as stream:
+                yield stream
+                well = True
+        except ModelAPIError as error:
+            well = not in_passing(error)
+            raise
+        finally:
+            breaker.ended(well=well)
+
+    def _breaker(self) -> Breaker:
+        return breakers.setdefault(self.system, Breaker())
+
+    async def _sent(self, send: Callable[[], Awaitable[T]]) -> T:
+        breaker, attempt = self._breaker(), 1
+        while True:
+            breaker.admit(self.system)
+            well = True
+            try:
+                return await send()
+            except ModelAPIError as error:
+                well = not in_passing(error)
+                if well or attempt >= self.retry.attempts:
+                    raise
+                wait = max(self.retry.wait(attempt, _CHANCE.random()), error.retry_after or 0.0)
+                if wait > self.retry.longest:
+                    raise
+            finally:
+                breaker.ended(well=well)
+            attempt += 1
+            await _rest(wait)
+
+
+async def _rest(seconds: float) -> None:
+    info = part.get()
+    if info is not None:
+        await info.sleep(seconds)
+
+
+def _alone(settings: ModelSettings | None) -> ModelSettings:
+    return {**(settings or ModelSettings()), "max_retries": 0}
+
+
+def in_passing(error: ModelAPIError) -> bool:
+    """Say whether the same request may succeed a moment later."""
+    if isinstance(error, ModelQuotaExceededError):
+        return False
+    if isinstance(error, PASSING):
+        return True
+    return isinstance(error, ModelHTTPError) and (error.status_code in _STATUS or error.status_code >= 500)

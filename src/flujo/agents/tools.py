@@ -1,0 +1,116 @@
+"""Flujo's tools as the agent layer calls them."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+from pydantic_ai import RunContext, Tool
+
+from flujo.agents.place import Place
+from flujo.agents.requests import part
+from flujo.engine.threads import Threads, settled
+from flujo.errors import PipelineError
+from flujo.pipeline.context import PipelineContext, fork
+from flujo.pipeline.info import StepInfo
+from flujo.pipeline.tools import FlujoTool
+
+_GIVEN = (StepInfo, PipelineContext)
+_threads = Threads()
+
+
+def as_tool(tool: FlujoTool | Callable[..., Any]) -> FlujoTool:
+    """Return a tool's description: itself, or that of a function."""
+    return tool if isinstance(tool, FlujoTool) else FlujoTool(tool)
+
+
+def named(tools: Iterable[FlujoTool]) -> dict[str, FlujoTool]:
+    """Return tools by name.
+
+    Raises:
+        PipelineError: Two have one name.
+    """
+    found: dict[str, FlujoTool] = {}
+    for tool in tools:
+        if found.setdefault(tool.name, tool) is not tool:
+            raise PipelineError(
+                f"two tools are named {tool.name!r}", fix="give one of them a name: FlujoTool(…, name=…)"
+            )
+    return found
+
+
+def for_model(tool: FlujoTool) -> Tool[Any]:
+    """Return a tool as pydantic-ai calls it.
+
+    Raises:
+        PipelineError: A parameter has no annotation, so that nothing tells a model what to give.
+    """
+    if tool.parameters:
+        return Tool.from_schema(
+            _called(tool, {}),
+            tool.name,
+            tool.description,
+            dict(tool.parameters),
+            takes_ctx=True,
+        )
+    given, open_parameters = _parameters(tool)
+    called = _called(tool, given)
+    annotations = {parameter.name: parameter.annotation for parameter in open_parameters}
+    first = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=RunContext[Any])
+    called.__dict__["__signature__"] = inspect.Signature([first, *open_parameters])
+    called.__annotations__ = {"ctx": RunContext[Any], **annotations}
+    called.__doc__ = inspect.getdoc(tool.function)
+    called.__name__ = tool.name
+    return Tool(
+        called,
+        takes_ctx=True,
+        name=tool.name,
+        description=tool.description or None,
+        max_retries=tool.retries,
+        timeout=tool.timeout,
+    )
+
+
+def _parameters(tool: FlujoTool) -> tuple[dict[str, type], list[inspect.Parameter]]:
+    """Return what the run gives by name, and what the model does, in keyword form."""
+    try:
+        hints = typing.get_type_hints(tool.function, include_extras=True)
+    except (NameError, TypeError) as error:
+        raise PipelineError(
+            f"tool {tool.name!r}: its annotations cannot be resolved: {error}",
+            fix="define the types at the top of a module, or pass the schema: FlujoTool(…, parameters={…})",
+        ) from None
+    given: dict[str, type] = {}
+    left: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(tool.function).parameters.items():
+        hint = hints.get(name)
+        kind = next((kind for kind in _GIVEN if isinstance(hint, type) and issubclass(hint, kind)), None)
+        if kind is not None:
+            given[name] = kind
+        elif hint is None or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise PipelineError(
+                f"tool {tool.name!r}: nothing tells a model what {name!r} takes",
+                fix=f"annotate it: {name}: str; or pass the schema: FlujoTool(…, parameters={{…}})",
+            )
+        else:
+            left.append(parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hint))
+    return given, left
+
+
+def _called(tool: FlujoTool, given: Mapping[str, type]) -> Callable[..., Any]:
+    """Return the function that is called with what the model gives."""
+
+    async def call(ctx: RunContext[Any], **arguments: Any) -> Any:
+        place = cast("Place", ctx.deps)
+        function = tool.function
+        more: dict[str, Any] = {
+            name: part.get() or place.info if kind is StepInfo else fork(place.context)
+            for name, kind in given.items()
+        }
+        if inspect.iscoroutinefunction(function):
+            return await function(**arguments, **more)
+        return await settled(await _threads.call(function, **arguments, **more))
+
+    return cast("Callable[..., Any]", call)

@@ -1,0 +1,277 @@
+"""Durable turns: each request to a model and each call of a tool is an effect with an address of its own.
+
+It holds on to pydantic-ai's own hooks: its loop is theirs, and nothing of it is rewritten here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic import ValidationError
+from pydantic_ai import RunContext
+from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering
+from pydantic_ai.exceptions import ApprovalRequired, CallDeferred, ToolFailed
+from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
+from pydantic_ai.models import (
+    CompletedStreamedResponse,
+    Model,
+    ModelRequestParameters,
+    StreamedResponse,
+)
+from pydantic_ai.models.fallback import FallbackModel
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.tools import (
+    DeferredToolRequests,
+    DeferredToolResults,
+    ToolApproved,
+    ToolDefinition,
+    ToolDenied,
+)
+
+from flujo.agents.costs import bound_of, usage_of
+from flujo.agents.messages import Conversation, digest, dumped, loaded
+from flujo.agents.place import Place
+from flujo.agents.requests import Patient, part
+from flujo.agents.results import Outcome, outcome_of
+from flujo.engine.requests import Asked
+from flujo.engine.run import Suspended
+from flujo.pipeline.info import Effect, Question, StepInfo, Usage
+from flujo.pipeline.tools import FlujoTool
+from flujo.pipeline.waits import Approval, Decision
+
+
+@dataclass(init=False)
+class Turns(AbstractCapability[Any]):
+    """What makes one conversation of an agent durable, turn by turn.
+
+    Args:
+        place: Where it is held.
+        tools: The tools that Flujo knows more of than the agent layer, by name.
+    """
+
+    def __init__(self, place: Place, tools: Mapping[str, FlujoTool]) -> None:
+        self.place = place
+        self.tools = tools
+        self.requests = 0
+        self._asked: dict[str, Asked] = {}
+        self._calls: dict[str, int] = {}
+        self._conversation = Conversation()
+        self._before = Usage()
+        self._settings = ("", "")
+        self._parameters: tuple[ModelRequestParameters | None, str] = (None, "")
+
+    def get_ordering(self) -> CapabilityOrdering:
+        """Stand next to the model and the tools, inside all else that wraps them."""
+        return CapabilityOrdering(position="innermost")
+
+    # Models
+
+    def get_wrapper_model(self, model: Model) -> Model:
+        """Return the model with its requests recorded."""
+        return RecordedModel(model, self)
+
+    async def request(
+        self,
+        model: Model,
+        messages: list[ModelMessage],
+        settings: ModelSettings | None,
+        parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        """Send a request once in the life of the run."""
+        self.requests += 1
+        told = self._conversation.describe(messages)
+        sender = model if isinstance(model, Patient | FallbackModel) else Patient(model)
+
+        def describe(keep: Callable[[bytes], str]) -> Mapping[str, Any]:
+            arguments = {
+                "messages": told.digest,
+                "settings": digest(settings or {}),
+                "tools": self._digest_of(parameters),
+            }
+            return {"call": model.model_id, "arguments": arguments, "messages": told.recorded(keep)}
+
+        async def act(info: StepInfo) -> ModelResponse:
+            token = part.set(info)
+            try:
+                limits = info.limits
+                if not limits:
+                    response = await sender.request(messages, settings, parameters)
+                    info.report(usage_of(response))
+                    return response
+                sent = self._before.input_tokens + self._before.output_tokens + told.size
+                sent += 0 if self._before else len(repr(parameters))
+                async with info.reserve(bound_of(model, settings, sent, money="usd" in limits)) as spending:
+                    response = await sender.request(messages, settings, parameters)
+                    spending.report(usage_of(response))
+                    return response
+            finally:
+                part.reset(token)
+
+        number = self.requests
+        response = await self.place.info.perform(Effect("model", number, describe, act, dumped, loaded))
+        self._conversation.answered(response, "#model" if number == 1 else f"#model-{number}")
+        self._before = usage_of(response)
+        for call in response.tool_calls:
+            self._calls.setdefault(call.tool_call_id, len(self._calls) + 1)
+        return response
+
+    def _digest_of(self, parameters: ModelRequestParameters) -> str:
+        known, written = self._parameters
+        if known is None or known != parameters:
+            written = digest(parameters)
+            self._parameters = (parameters, written)
+        return written
+
+    # Tools
+
+    async def wrap_tool_execute(
+        self,
+        ctx: RunContext[Any],
+        *,
+        call: ToolCallPart,
+        tool_def: ToolDefinition,
+        args: dict[str, Any],
+        handler: Callable[[dict[str, Any]], Any],
+    ) -> Any:
+        """Call a tool once in the life of the run."""
+        tool = self.tools.get(call.tool_name)
+        if tool is not None and not ctx.tool_call_approved and tool.asks(args):
+            raise ApprovalRequired
+
+        async def act(info: StepInfo) -> Outcome:
+            bound = Usage(tool_calls=1) + (
+                tool.bound if tool is not None and tool.bound is not None else Usage()
+            )
+            async with info.reserve(bound) if info.limits else nullcontext():
+                info.report(Usage(tool_calls=1))
+                token = part.set(info)
+                try:
+                    return await outcome_of(lambda: handler(args))
+                finally:
+                    part.reset(token)
+
+        def describe(keep: Callable[[bytes], str]) -> Mapping[str, Any]:
+            return {
+                "call": call.tool_name,
+                "arguments": {name: digest(value) for name, value in args.items()},
+            }
+
+        once = tool is not None and tool.effects == "at_most_once"
+        effect = Effect("tool", self._number(call), describe, act, Outcome.dump, Outcome.load, once)
+        try:
+            outcome = await self.place.info.perform(effect)
+            return outcome.give() if outcome.kind != "asks" else await self._answered(call, outcome.value)
+        except Asked as question:
+            self._asked[call.tool_call_id] = question
+            raise CallDeferred from None
+
+    def _number(self, call: ToolCallPart) -> int:
+        return self._calls.setdefault(call.tool_call_id, len(self._calls) + 1)
+
+    # People
+
+    async def handle_deferred_tool_calls(
+        self, ctx: RunContext[Any], *, requests: DeferredToolRequests
+    ) -> DeferredToolResults | None:
+        """Have people decide about calls; those that nobody has decided yet pause the run."""
+        results = DeferredToolResults()
+        waiting: list[Approval] = []
+        for call in requests.approvals:
+            try:
+                results.approvals[call.tool_call_id] = await self._decided(ctx, call)
+            except Asked as question:
+                waiting += question.suspended.requests
+        for call in requests.calls:
+            if call.tool_call_id in self._asked:
+                waiting += self._asked[call.tool_call_id].suspended.requests
+        if waiting:
+            raise Asked(Suspended(*waiting))
+        return results
+
+    async def _decided(self, ctx: RunContext[Any], call: ToolCallPart) -> ToolApproved | ToolDenied:
+        tool = None if ctx.tool_manager is None else (ctx.tool_manager.tools or {}).get(call.tool_name)
+
+        def arguments_of(edited: Any) -> Any:
+            """Take an edited subject as well as edited arguments alone."""
+            members = cast("dict[str, Any]", edited) if isinstance(edited, dict) else {}
+            whole = members.keys() == {"tool", "arguments"} and members["tool"] == call.tool_name
+            return cast("Any", members["arguments"] if whole else edited)
+
+        def misfit(edited: Any) -> str:
+            if tool is None:
+                return ""
+            try:
+                tool.args_validator.validate_python(arguments_of(edited))
+            except ValidationError as error:
+                parts = error.errors(include_url=False, include_context=False, include_input=False)
+                return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in parts)
+            return ""
+
+        decision = await self.place.info.decide(
+            Question(
+                "approval",
+                self._number(call),
+                f"the agent wants to call {call.tool_name!r}",
+                {"tool": call.tool_name, "arguments": call.args_as_dict()},
+                {} if tool is None else tool.tool_def.parameters_json_schema,
+                misfit,
+            )
+        )
+        match decision.action:
+            case "approve":
+                return ToolApproved()
+            case "edit":
+                return ToolApproved(override_args=arguments_of(decision.value))
+            case _:
+                return ToolDenied(_denied(decision))
+
+    async def _answered(self, call: ToolCallPart, asked: Mapping[str, Any]) -> Any:
+        """Return what a person answers in the place of a tool that asked by raising."""
+        subject = asked["subject"]
+        question = Question(
+            "answer", self._number(call), asked["prompt"], subject, asked["schema"], lambda value: ""
+        )
+        decision = await self.place.info.decide(question)
+        if decision.action == "deny":
+            raise ToolFailed(_denied(decision))
+        return subject if decision.action == "approve" else decision.value
+
+
+def _denied(decision: Decision) -> str:
+    reason = f": {decision.reason}" if decision.reason else ""
+    return f"A person denied this call{reason}. Do not try it again."
+
+
+class RecordedModel(WrapperModel):
+    """A model whose requests are effects of a run."""
+
+    def __init__(self, wrapped: Model, turns: Turns) -> None:
+        super().__init__(wrapped)
+        self._turns = turns
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        """Send a request, or return what it gave when it was sent."""
+        return await self._turns.request(self.wrapped, messages, model_settings, model_request_parameters)
+
+    @asynccontextmanager
+    async def request_stream(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None = None,
+    ) -> AsyncGenerator[StreamedResponse]:
+        """Give the recorded response piece by piece, to code of the agent's own that wants a stream."""
+        response = await self.request(messages, model_settings, model_request_parameters)
+        yield CompletedStreamedResponse(
+            response, model_request_parameters=model_request_parameters, replay_events=True
+        )

@@ -1,0 +1,96 @@
+"""Tools: what agents may call, described once for every agent layer and for whoever governs them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, cast, final
+
+from flujo.errors import PipelineError
+from flujo.pipeline.checks import Kind, check_choice, check_function, is_amount, is_count
+from flujo.pipeline.info import Usage
+from flujo.pipeline.step import ResourceHints
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+Effects = Literal["idempotent", "at_most_once"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class FlujoTool(metaclass=Kind):
+    """A tool: a function that an agent may call, and what there is to know of it.
+
+    The function's parameters are what a model fills in, by their annotations; one annotated as
+    :class:`StepInfo` or :class:`PipelineContext` is given by the run instead, and no model sees it. What a
+    tool does to the context is forgotten. A function that is not ``async`` runs in a worker thread.
+
+    Args:
+        function: What is called, with named arguments.
+        name: Its name for models: letters, digits, ``_`` and ``-``; the function's when left out.
+        description: What it does, for models; the function's docstring when left out.
+        needs_approval: Whether a person must agree to each call; or a function of the arguments, by name,
+            that says so.
+        bound: The most that a call spends, reserved before it begins.
+        labels: What it is or touches (``egress``, ``phi``), for policies.
+        resources: What it needs of the machine it runs on.
+        effects: ``"idempotent"`` (a call whose end is unknown is made again, with the same idempotency key)
+            or ``"at_most_once"`` (a person settles it first).
+        retries: How often a model may try again after wrong arguments or a result that it is told to mend;
+            the agent's own number when left out.
+        timeout: The time limit of a call, in seconds.
+        parameters: The JSON Schema of the arguments, where the function's annotations do not tell.
+
+    Raises:
+        PipelineError: A setting cannot work.
+    """
+
+    function: Callable[..., Any]
+    name: str = ""
+    description: str = ""
+    needs_approval: bool | Callable[[Mapping[str, Any]], bool] = False
+    bound: Usage | None = None
+    labels: frozenset[str] = frozenset()
+    resources: ResourceHints | None = None
+    effects: Effects = "idempotent"
+    retries: int | None = None
+    timeout: float | None = None
+    parameters: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType[str, Any]({}))
+
+    def __post_init__(self) -> None:
+        check_function(self.function, "FlujoTool, function")
+        function = self.function
+        name = self.name or (function if inspect.isroutine(function) else type(function)).__name__
+        if not _NAME.fullmatch(name):
+            raise PipelineError(
+                f"FlujoTool(name={name!r}) cannot name a tool",
+                fix="use 1 to 64 letters, digits, '_' and '-', beginning with a letter",
+            )
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "description", self.description or inspect.getdoc(self.function) or "")
+        object.__setattr__(self, "labels", frozenset(self.labels))
+        self._check(f"tool {name!r}")
+
+    def _check(self, place: str) -> None:
+        approval, bound = cast("object", self.needs_approval), cast("object", self.bound)
+        if not (isinstance(approval, bool) or callable(approval)):
+            raise PipelineError(
+                f"{place}, needs_approval={approval!r}", fix="pass True, or a function of the arguments"
+            )
+        if not isinstance(bound, Usage | None):
+            raise PipelineError(f"{place}, bound={bound!r}", fix="pass Usage(cost=…, …)")
+        if not isinstance(cast("object", self.resources), ResourceHints | None):
+            raise PipelineError(f"{place}, resources={self.resources!r}", fix="pass ResourceHints(cpus=…, …)")
+        check_choice(self.effects, f"{place}, effects", ("idempotent", "at_most_once"))
+        if self.retries is not None and self.retries != 0 and not is_count(self.retries):
+            raise PipelineError(f"{place}, retries={self.retries!r}", fix="use a whole number from 0 up")
+        if self.timeout is not None and not is_amount(self.timeout):
+            raise PipelineError(f"{place}, timeout={self.timeout!r}", fix="use a number of seconds")
+
+    def asks(self, arguments: Mapping[str, Any]) -> bool:
+        """Say whether a person must agree to a call with these arguments."""
+        if isinstance(self.needs_approval, bool):
+            return self.needs_approval
+        return bool(self.needs_approval(arguments))

@@ -1,0 +1,401 @@
+"""Agents in runs: each request and each call is recorded, paid once, and never made twice."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from pydantic_ai import Agent, ModelRetry, RunContext
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+
+from flujo import Decision, Flujo, FlujoTool, MemoryStore, PipelineContext, Quota, Step, StepInfo
+from flujo.agents import AgentBuilder, ModelAgent, make_agent_async
+from flujo.errors import ConfigError, OutputRejected, PipelineError, QuotaExceeded, StepFailed
+from flujo.pipeline.waits import PauseForHumanInput
+from flujo.testing import Died, Lives, Mortal, Reply, ScriptedModel, UseTool, VirtualClock
+
+
+class Forecast(BaseModel):
+    city: str
+    degrees: int
+
+
+class Desk:
+    """Tools that remember who called them."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    async def weather(self, city: str) -> dict[str, Any]:
+        """Tell the weather of a city."""
+        self.calls.append(("weather", city))
+        return {"city": city, "degrees": len(city)}
+
+    def pay(self, amount: int, info: StepInfo) -> str:
+        """Pay an amount in euros."""
+        self.calls.append(("pay", amount))
+        return f"paid {amount} as {info.idempotency_key}"
+
+
+def clerk(model: Any, desk: Desk, **settings: Any) -> ModelAgent[Any]:
+    tools = [FlujoTool(desk.weather), FlujoTool(desk.pay, needs_approval=True)]
+    return ModelAgent(model, "Be brief.", tools=tools, name="clerk").replace(**settings)
+
+
+def use_weather(city: str) -> UseTool:
+    return UseTool("weather", {"city": city})
+
+
+def use_pay(amount: int) -> UseTool:
+    return UseTool("pay", {"amount": amount})
+
+
+TALK = (
+    [
+        use_weather("Rome"),
+        use_weather("Oslo"),
+        use_pay(5),
+    ],
+    use_weather("Bern"),
+    "It is done.",
+)
+
+
+async def kinds(store: MemoryStore, run_id: str) -> list[tuple[str, str]]:
+    return [(event.kind, event.address) for event in await store.events(run_id)]
+
+
+async def test_each_request_and_each_call_is_an_effect_with_an_address() -> None:
+    desk, store = Desk(), MemoryStore()
+    runner = Flujo(Step(clerk(ScriptedModel(*TALK), desk)), state=store)
+    paused = await runner.run_async("go", run_id="one")
+    (request,) = paused.pending
+    assert (request.address, request.kind) == ("clerk#approval-3", "tool")
+    assert request.subject == {"tool": "pay", "arguments": {"amount": 5}}
+    assert desk.calls == [("weather", "Rome"), ("weather", "Oslo")]  # the rest of the turn went on
+    result = await runner.resume_async("one", Decision("approve", actor="ada"))
+    assert result.unwrap() == "It is done."
+    assert desk.calls[2:] == [("pay", 5), ("weather", "Bern")]
+    effects = [address for kind, address in await kinds(store, "one") if kind == "effect"]
+    assert effects == [
+        "clerk#model",
+        "clerk#tool",
+        "clerk#tool-2",
+        "clerk#tool-3",
+        "clerk#model-2",
+        "clerk#tool-4",
+        "clerk#model-3",
+    ]
+    assert (result.usage.requests, result.usage.tool_calls) == (3, 4)
+
+
+async def test_a_tool_is_given_a_key_of_its_own_call() -> None:
+    desk, model = Desk(), ScriptedModel(use_pay(1), "done")
+    agent = ModelAgent(model, tools=[desk.pay], name="clerk")
+    await Flujo(Step(agent), state=MemoryStore()).run_async("go", run_id="one")
+    assert "paid 1 as one:clerk#tool" in model.asked[1].said
+
+
+@pytest.mark.parametrize(
+    ("decision", "paid", "told"),
+    [
+        (Decision("approve"), [5], "paid 5"),
+        (Decision("edit", {"amount": 7}), [7], "paid 7"),
+        (Decision("edit", {"tool": "pay", "arguments": {"amount": 8}}), [8], "paid 8"),
+        (Decision("deny", reason="too much"), [], "denied this call: too much"),
+    ],
+)
+async def test_a_person_decides_about_a_call(decision: Decision, paid: list[int], told: str) -> None:
+    desk, model = Desk(), ScriptedModel(use_pay(5), "done")
+    runner = Flujo(Step(clerk(model, desk)), state=MemoryStore())
+    await runner.run_async("go", run_id="one")
+    assert (await runner.resume_async("one", decision)).unwrap() == "done"
+    assert [amount for _, amount in desk.calls] == paid
+    assert told in model.asked[1].conversation
+
+
+async def test_an_edit_that_does_not_fit_is_asked_about_again() -> None:
+    desk, model = Desk(), ScriptedModel(use_pay(5), "done")
+    runner = Flujo(Step(clerk(model, desk)), state=MemoryStore())
+    await runner.run_async("go", run_id="one")
+    again = await runner.resume_async("one", Decision("edit", {"amount": "much"}))
+    assert again.status == "paused"
+    assert "amount: Input should be a valid integer" in again.pending[0].prompt
+    assert (await runner.resume_async("one", Decision("edit", {"amount": 2}))).status == "completed"
+    assert desk.calls == [("pay", 2)]
+
+
+async def test_calls_of_one_turn_are_approved_one_by_one() -> None:
+    desk = Desk()
+    model = ScriptedModel([use_pay(1), use_pay(2)], "done")
+    runner = Flujo(Step(clerk(model, desk)), state=MemoryStore())
+    first = await runner.run_async("go", run_id="one")
+    assert [request.address for request in first.pending] == ["clerk#approval", "clerk#approval-2"]
+    second = await runner.resume_async("one", Decision("approve"), request="clerk#approval-2")
+    assert [request.address for request in second.pending] == ["clerk#approval"]
+    assert (await runner.resume_async("one", Decision("deny"))).unwrap() == "done"
+    assert desk.calls == [("pay", 2)]
+
+
+async def test_approval_by_the_arguments() -> None:
+    desk, model = (
+        Desk(),
+        ScriptedModel([use_pay(1), use_pay(50)], "done"),
+    )
+
+    def large(arguments: Mapping[str, Any]) -> bool:
+        return arguments["amount"] > 10
+
+    agent = ModelAgent(model, tools=[FlujoTool(desk.pay, needs_approval=large)], name="clerk")
+    paused = await Flujo(Step(agent), state=MemoryStore()).run_async("go")
+    assert [request.subject["arguments"] for request in paused.pending] == [{"amount": 50}]
+    assert desk.calls == [("pay", 1)]
+
+
+def test_nothing_is_lost_or_done_twice_wherever_the_process_dies() -> None:
+    lives = Lives()
+
+    def passage() -> None:
+        desk, asked = Desk(), list[int]()
+
+        def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+            """Answer by what was said, as a model does, not by how often it was asked."""
+            turn = sum(isinstance(message, ModelResponse) for message in messages)
+            asked.append(turn)
+            calls: list[list[tuple[str, dict[str, Any]]]] = [
+                [("weather", {"city": "Rome"}), ("weather", {"city": "Oslo"}), ("pay", {"amount": 5})],
+                [("weather", {"city": "Bern"})],
+            ]
+            if turn == len(calls):
+                return ModelResponse([TextPart("It is done.")])
+            uses = enumerate(calls[turn])
+            return ModelResponse([ToolCallPart(name, given, f"{turn}-{at}") for at, (name, given) in uses])
+
+        model = FunctionModel(answer)
+        result = lives.run(
+            Step(clerk(model, desk)), "go", answers={"clerk#approval-3": Decision("approve")}, run_id="one"
+        )
+        assert result.output == "It is done."
+        assert (result.usage.requests, result.usage.tool_calls) == (3, 4)
+        # What was done but not recorded is done again: at most the two that ran side by side.
+        assert len(desk.calls) <= 4 + 2
+        assert len(asked) <= 4
+
+    lives.everywhere(passage)
+
+
+async def test_an_attempt_that_failed_is_gone_on_from_where_it_failed() -> None:
+    desk = Desk()
+    model = ScriptedModel(use_weather("Rome"), RuntimeError("boom"), "done")
+    runner = Flujo(Step(clerk(model, desk), retry=2), state=MemoryStore(), clock=VirtualClock())
+    result = await runner.run_async("go")
+    assert result.unwrap() == "done"
+    assert desk.calls == [("weather", "Rome")]
+    assert (result.usage.requests, result.usage.tool_calls) == (2, 1)
+
+
+async def test_what_a_validator_rejects_goes_back_to_the_model_in_the_same_conversation() -> None:
+    model = ScriptedModel("too long an answer", "short")
+
+    def brief(output: str) -> str | None:
+        return "at most one word, please" if " " in output else None
+
+    result = await Flujo(
+        Step(ModelAgent(model, name="clerk"), validators=[brief], retry=2), clock=VirtualClock()
+    ).run_async("go")
+    assert result.unwrap() == "short"
+    assert "at most one word, please" in model.asked[1].said
+    assert "too long an answer" in model.asked[1].conversation
+
+
+async def test_a_validator_that_is_never_content_ends_the_step() -> None:
+    model = ScriptedModel("a b", "c d")
+
+    def never(output: str) -> bool:
+        return False
+
+    runner = Flujo(
+        Step(ModelAgent(model, name="clerk"), validators=[never], retry=2),
+        clock=VirtualClock(),
+    )
+    assert isinstance((await runner.run_async("go")).error, OutputRejected)
+
+
+async def test_a_tool_that_asks_a_person_is_not_called_again_for_the_answer() -> None:
+    calls: list[str] = []
+
+    async def consult(question: str) -> str:
+        """Consult somebody."""
+        calls.append(question)
+        raise PauseForHumanInput(f"What of {question}?", subject="nothing known", schema=str)
+
+    model = ScriptedModel(UseTool("consult", {"question": "Rome"}), "done")
+    runner = Flujo(Step(ModelAgent(model, tools=[consult], name="clerk")), state=MemoryStore())
+    paused = await runner.run_async("go", run_id="one")
+    assert paused.pending[0].prompt == "What of Rome?"
+    assert (await runner.resume_async("one", "built in a day")).unwrap() == "done"
+    assert "built in a day" in model.asked[1].said
+    assert calls == ["Rome"]
+
+
+async def test_a_tool_may_ask_from_inside_while_others_of_its_turn_go_on() -> None:
+    desk = Desk()
+
+    async def sign(info: StepInfo) -> str:
+        """Have it signed."""
+        return "signed by " + await info.ask("Who signs?")
+
+    model = ScriptedModel([UseTool("sign", {}), use_weather("Rome")], "done")
+    agent = ModelAgent(model, tools=[sign, desk.weather], name="clerk")
+    runner = Flujo(Step(agent), state=MemoryStore())
+    await runner.run_async("go", run_id="one")
+    assert desk.calls == [("weather", "Rome")]
+    assert (await runner.resume_async("one", "Ada")).unwrap() == "done"
+    assert "signed by Ada" in model.asked[1].conversation
+    assert desk.calls == [("weather", "Rome")]
+
+
+async def test_an_at_most_once_tool_is_never_called_twice() -> None:
+    """The process dies in the call: a person says what became of it."""
+    desk, inner = Desk(), MemoryStore()
+    model = ScriptedModel(use_pay(5), "done")
+
+    async def dying(amount: int) -> str:
+        """Pay."""
+        desk.calls.append(("pay", amount))
+        raise Died
+
+    fatal = ModelAgent(model, tools=[FlujoTool(dying, name="pay", effects="at_most_once")], name="clerk")
+    with pytest.raises(Died):
+        await Flujo(Step(fatal), state=Mortal(inner)).run_async("go", run_id="one")
+    runner = Flujo(Step(fatal), state=inner)
+    paused = await runner.resume_async("one", take_over=True)
+    assert [(request.kind, request.address) for request in paused.pending] == [("in_doubt", "clerk#tool")]
+    result = await runner.resume_async("one", Decision("edit", {"kind": "value", "given": "paid 5"}))
+    assert result.unwrap() == "done"
+    assert desk.calls == [("pay", 5)]
+    assert "paid 5" in model.asked[1].said
+
+
+async def test_the_journal_grows_with_new_words_only() -> None:
+    turns = 200
+    model = ScriptedModel(*[use_weather("Rome")] * turns, "done")
+    store = MemoryStore()
+    agent = ModelAgent(model, "x" * 20_000, tools=[Desk().weather], name="clerk", max_turns=None)
+    await Flujo(Step(agent), state=store).run_async("go", run_id="one")
+    requests = [event for event in await store.events("one") if event.address.startswith("clerk#model")]
+    sizes = [len(event.body) for event in requests]
+    assert len(sizes) == turns + 1
+    early, late = sum(sizes[10:60]), sum(sizes[-60:-10])
+    assert late < early * 1.05
+    assert max(sizes) < 4000
+
+
+class Tenant(PipelineContext):
+    name: str = "acme"
+
+
+async def test_an_agent_of_pydantic_ai_as_it_is() -> None:
+    model = ScriptedModel(UseTool("whose", {}), Forecast(city="Rome", degrees=21))
+    agent = Agent(model, output_type=Forecast, deps_type=Tenant, name="forecaster")
+
+    @agent.tool
+    def whose(ctx: RunContext[Tenant]) -> str:
+        return ctx.deps.name
+
+    runner = Flujo(Step(agent), state=MemoryStore(), context_model=Tenant)
+    assert runner.plan.root.output_type is Forecast
+    result = await runner.run_async("go", run_id="one")
+    assert result.unwrap() == Forecast(city="Rome", degrees=21)
+    assert "acme" in model.asked[1].said
+    assert result.steps[0].name == "forecaster"
+    again = await runner.result("one")
+    assert again.output == Forecast(city="Rome", degrees=21)
+
+
+async def test_dependencies_that_a_run_does_not_have_are_refused_at_once() -> None:
+    with pytest.raises(PipelineError, match="which a run does not have"):
+        Step(Agent(ScriptedModel("x"), deps_type=Desk, name="odd"))
+
+
+async def test_a_tool_that_has_the_model_mend_its_call() -> None:
+    async def weather(city: str) -> str:
+        """Tell the weather."""
+        if city == "Atlantis":
+            raise ModelRetry("no such city")
+        return "sun"
+
+    model = ScriptedModel(
+        use_weather("Atlantis"),
+        UseTool("weather", {"town": 1}),
+        use_weather("Rome"),
+        "done",
+    )
+    lives = Lives()
+    result = await lives.run_async(Step(ModelAgent(model, tools=[weather], retries=3, name="clerk")), "go")
+    assert result.output == "done"
+    assert "no such city" in model.asked[1].said
+
+
+async def test_what_a_request_may_cost_is_set_aside_before_it_is_sent() -> None:
+    model = ScriptedModel("one", "two", name="gpt-4o", provider="openai")
+    agent = ModelAgent(model, name="clerk", settings={"max_tokens": 100})
+    poor = Flujo(Step(agent), quota=Quota(usd="0.0001"))
+    result = await poor.run_async("go")
+    assert isinstance(result.error, QuotaExceeded)
+    assert model.asked == []
+    rich = Flujo(Step(agent), quota=Quota(usd="1"))
+    assert (await rich.run_async("go")).unwrap() == "one"
+    silent = Flujo(Step(agent.replace(settings={})), quota=Quota(usd="1"))
+    error = (await silent.run_async("go")).error
+    assert isinstance(error, StepFailed)
+    assert "max_tokens" in str(error)
+
+
+async def test_cached_tokens_are_priced_as_such() -> None:
+    plain = ScriptedModel(Reply("x", input_tokens=10_000, output_tokens=10), name="gpt-4o", provider="openai")
+    cached = ScriptedModel(
+        Reply("x", input_tokens=10_000, output_tokens=10, cached_tokens=9_000),
+        name="gpt-4o",
+        provider="openai",
+    )
+    costs = [(await Flujo(Step(ModelAgent(model))).run_async("go")).usage.cost for model in (plain, cached)]
+    assert 0 < costs[1] < costs[0]
+
+
+def test_a_builder_is_immutable_at_every_link() -> None:
+    begun = AgentBuilder().with_model("test").with_tools(Desk().weather)
+    one = begun.with_prompt("A").with_output(Forecast).build()
+    other = (
+        begun.with_prompt("B").with_settings(temperature=0).with_settings(max_tokens=5).with_name("b").build()
+    )
+    assert (one.system_prompt, one.output_type, one.name) == ("A", Forecast, "agent")
+    assert (other.system_prompt, other.output_type, dict(other.settings)) == (
+        "B",
+        str,
+        {"temperature": 0, "max_tokens": 5},
+    )
+    assert [tool.name for tool in begun.build().tools if isinstance(tool, FlujoTool)] == ["weather"]
+    with pytest.raises(PipelineError, match="no model"):
+        AgentBuilder().build()
+    with pytest.raises(PipelineError, match="no setting colour"):
+        one.replace(colour="red")
+
+
+@pytest.mark.parametrize("model", ["nobody:gpt", "gpt", "openai:gpt-4o"])
+async def test_a_model_that_cannot_be_used(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ConfigError, match="cannot be used"):
+        await make_agent_async(model, "x")
+
+
+def test_a_tool_that_cannot_be_told() -> None:
+    odd: Any = eval("lambda city: city")  # a function that tells nothing
+
+    with pytest.raises(PipelineError, match="what 'city' takes"):
+        ModelAgent("test", tools=[FlujoTool(odd, name="odd")])
+    with pytest.raises(PipelineError, match="two tools are named"):
+        ModelAgent("test", tools=[Desk().weather, Desk().weather])
+    with pytest.raises(PipelineError, match="cannot name a tool"):
+        FlujoTool(lambda: None)
