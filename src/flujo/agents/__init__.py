@@ -1,6 +1,7 @@
 """Agents that are language models: adapters, factories and roles; of pydantic-ai where nothing else is said.
 
-The names are loaded when they are used, and with them pydantic-ai (the extra ``agents``).
+The names are loaded when they are used, and with those of models pydantic-ai (the extra ``agents``). Recipes, which put
+nodes of any kind together, need no model.
 """
 
 from importlib import import_module
@@ -11,15 +12,45 @@ from flujo.errors import ConfigError
 if TYPE_CHECKING:
     from flujo.agents.build import AgentBuilder, make_agent_async
     from flujo.agents.model import ModelAgent
+    from flujo.agents.panels import Ballot, Debate, DebateTurn, Statement, consensus, debate
     from flujo.agents.pydantic import PydanticAgent
+    from flujo.agents.refine import Revision, refine_until
+    from flujo.agents.scores import Attempt, Scored, best_of
 
-__all__ = ["AgentBuilder", "ModelAgent", "PydanticAgent", "make_agent_async"]
+__all__ = [
+    "AgentBuilder",
+    "Attempt",
+    "Ballot",
+    "Debate",
+    "DebateTurn",
+    "ModelAgent",
+    "PydanticAgent",
+    "Revision",
+    "Scored",
+    "Statement",
+    "best_of",
+    "consensus",
+    "debate",
+    "make_agent_async",
+    "refine_until",
+]
 
 _MODULES = {
     "AgentBuilder": "build",
+    "Attempt": "scores",
+    "Ballot": "panels",
+    "Debate": "panels",
+    "DebateTurn": "panels",
     "ModelAgent": "model",
     "PydanticAgent": "pydantic",
+    "Revision": "refine",
+    "Scored": "scores",
+    "Statement": "panels",
+    "best_of": "scores",
+    "consensus": "panels",
+    "debate": "panels",
     "make_agent_async": "build",
+    "refine_until": "refine",
 }
 
 

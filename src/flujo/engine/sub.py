@@ -16,7 +16,7 @@ def compile_sub(plan: PlanSub, body: Walk, build: Build) -> Walk:
     """Return the walk of a sub-pipeline: map its input, run it, map its output."""
     label = plan.label
     composite = Composite(plan, build.codec(plan.output_type), build)
-    input_codec = codec_for(plan.body.input_type if build.durable else Any)
+    input_codec = codec_for(plan.mapped_type if build.durable else Any)
     into = None if plan.into is None else condition(plan.into, "input")
     outof = None if plan.outof is None else condition(plan.outof, "output")
 

@@ -94,7 +94,7 @@ def _check_recordable(
         elif recorded and isinstance(node, PlanMap):
             kinds.append((node.path, "item", node.body.input_type))
         elif recorded and isinstance(node, PlanSub) and node.into is not None:
-            kinds.append((node.path, "input", node.body.input_type))
+            kinds.append((node.path, "input", node.mapped_type))
     for path, role, kind in kinds:
         try:
             codec_for(kind)

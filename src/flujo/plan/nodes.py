@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
@@ -162,6 +162,12 @@ class PlanSub(PlanNode):
     into: Signature | None
     outof: Signature | None
     body: PlanNode
+
+    @property
+    def mapped_type(self) -> Type:
+        """What its input is recorded as: what its nodes ask for, or if they take anything, what is given."""
+        asked = self.body.input_type
+        return self.into.output_type if self.into is not None and asked in (Any, object) else asked
 
     @property
     @override

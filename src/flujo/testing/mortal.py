@@ -69,7 +69,7 @@ class Mortal:
         if self.commits != self._at and not self._failed:
             told = self._pass_on(batch)
             told.add_done_callback(lambda told: self._note(told, batch))
-            return told
+            return asyncio.shield(told)  # who no longer waits does not end the writing: see `settled`
         if not self._failed:
             self.last = batch
         if self._death in ("after", "unacknowledged") and not self._failed:

@@ -1,0 +1,25 @@
+"""What is an instruction to a model, and what is only data that instructions speak of."""
+
+from hashlib import sha256
+
+from pydantic_core import to_json
+
+
+def as_text(value: object) -> str:
+    """Return a value as a model reads it: a text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else to_json(value, indent=2, bytes_mode="base64").decode()
+
+
+def as_data(label: str, value: object) -> str:
+    """Return a value between two marks, so that a model can tell it from its instructions.
+
+    The marks carry a part of the content's own digest: who writes the content cannot write the mark that
+    ends it, and the same content is marked alike on every resume.
+
+    Args:
+        label: What the data is, in one word: ``document``.
+        value: A text, or what is shown as JSON.
+    """
+    text = as_text(value)
+    mark = f"{label}-{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    return f"<{mark}>\n{text}\n</{mark}>"
