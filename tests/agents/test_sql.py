@@ -88,7 +88,7 @@ def test_what_does_more_than_read_is_refused(dialect: str, sql: str, said: str) 
     assert said in judged.reason
 
 
-QUERIES = [
+QUERIES: list[tuple[str, str, list[str]]] = [
     ("sqlite", "SELECT id, amount FROM orders;", ["orders"]),
     ("sqlite", "SELECT Name FROM CUSTOMERS WHERE name GLOB 'a*'", ["customers"]),
     ("sqlite", "SELECT strftime('%Y', 'now'), iif(id > 1, 'a', 'b') FROM orders", ["orders"]),
@@ -113,8 +113,8 @@ QUERIES = [
     ),
     (
         "postgres",
-        "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY amount), count(*) FILTER (WHERE id > 1) FROM orders "
-        "GROUP BY ROLLUP(customer_id) HAVING count(*) > 1",
+        """SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY amount), count(*) FILTER (WHERE id > 1)
+           FROM orders GROUP BY ROLLUP(customer_id) HAVING count(*) > 1""",
         ["orders"],
     ),
 ]

@@ -1,7 +1,7 @@
 """Agents that are language models: adapters, factories and roles; of pydantic-ai where nothing else is said.
 
-The names are loaded when they are used, and with those of models pydantic-ai (the extra ``agents``). Recipes, which put
-nodes of any kind together, need no model.
+The names are loaded when they are used, and with those of models pydantic-ai (the extra ``agents``). Recipes,
+which put nodes of any kind together, need no model.
 """
 
 from importlib import import_module
