@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any, cast
 
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
-from pydantic_core import from_json, to_json, to_jsonable_python
+from pydantic_core import from_json, to_json
 
 _PASSING = frozenset({"timestamp", "run_id", "conversation_id"})
 """What differs between two messages that say the same."""
@@ -28,23 +28,6 @@ def loaded(written: Any) -> ModelResponse:
     if not isinstance(message, ModelResponse):
         raise ValueError("the recorded message is no response")  # as a codec does
     return message
-
-
-def digest(value: Any) -> str:
-    """Return what tells settings and tools from others."""
-    plain = to_jsonable_python(value, bytes_mode="base64", fallback=lambda one: type(one).__qualname__)
-    return sha256(to_json(_sorted(plain))).hexdigest()[:16]
-
-
-def _sorted(value: Any) -> Any:
-    match value:
-        case dict():
-            members = cast("dict[str, Any]", value)
-            return {key: _sorted(members[key]) for key in sorted(members)}
-        case list():
-            return [_sorted(item) for item in cast("list[Any]", value)]
-        case _:
-            return value
 
 
 def _lasting(value: Any) -> Any:

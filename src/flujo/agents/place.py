@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.info import StepInfo
+from flujo.pipeline.waits import Decision
 
 
 class Place(NamedTuple):
@@ -18,3 +19,9 @@ class Place(NamedTuple):
 
     info: StepInfo
     context: PipelineContext
+
+
+def denied(decision: Decision) -> str:
+    """Return what a model is told of a call that a person denied."""
+    reason = f": {decision.reason}" if decision.reason else ""
+    return f"A person denied this call{reason}. Do not try it again."

@@ -33,15 +33,16 @@ from pydantic_ai.tools import (
 )
 
 from flujo.agents.costs import bound_of, usage_of
-from flujo.agents.messages import Conversation, digest, dumped, loaded
-from flujo.agents.place import Place
+from flujo.agents.digests import digest
+from flujo.agents.messages import Conversation, dumped, loaded
+from flujo.agents.place import Place, denied
 from flujo.agents.requests import Patient, part
 from flujo.agents.results import Outcome, outcome_of
 from flujo.engine.requests import Asked
 from flujo.engine.run import Suspended
 from flujo.pipeline.info import Effect, Question, StepInfo, Usage
 from flujo.pipeline.tools import FlujoTool
-from flujo.pipeline.waits import Approval, Decision
+from flujo.pipeline.waits import Approval
 
 
 @dataclass(init=False)
@@ -61,7 +62,6 @@ class Turns(AbstractCapability[Any]):
         self._calls: dict[str, int] = {}
         self._conversation = Conversation()
         self._before = Usage()
-        self._settings = ("", "")
         self._parameters: tuple[ModelRequestParameters | None, str] = (None, "")
 
     def get_ordering(self) -> CapabilityOrdering:
@@ -227,7 +227,7 @@ class Turns(AbstractCapability[Any]):
             case "edit":
                 return ToolApproved(override_args=arguments_of(decision.value))
             case _:
-                return ToolDenied(_denied(decision))
+                return ToolDenied(denied(decision))
 
     async def _answered(self, call: ToolCallPart, asked: Mapping[str, Any]) -> Any:
         """Return what a person answers in the place of a tool that asked by raising."""
@@ -237,13 +237,8 @@ class Turns(AbstractCapability[Any]):
         )
         decision = await self.place.info.decide(question)
         if decision.action == "deny":
-            raise ToolFailed(_denied(decision))
+            raise ToolFailed(denied(decision))
         return subject if decision.action == "approve" else decision.value
-
-
-def _denied(decision: Decision) -> str:
-    reason = f": {decision.reason}" if decision.reason else ""
-    return f"A person denied this call{reason}. Do not try it again."
 
 
 class RecordedModel(WrapperModel):

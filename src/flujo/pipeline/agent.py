@@ -49,7 +49,24 @@ class Conversation(Protocol[B_co]):
         ...
 
 
-Work = Callable[..., object] | Agent[Any, object] | BlockingAgent[Any, object]
+class Invocable(Protocol[A_contra]):
+    """A runnable of LangChain, as its adapter takes it."""
+
+    async def ainvoke(self, input: A_contra, config: Any = None, **kwargs: Any) -> Any:
+        """Return what it gives for an input."""
+        ...
+
+
+class Instructed(Protocol):
+    """An agent of the OpenAI Agents SDK, as its adapter takes it."""
+
+    name: str
+    instructions: Any
+    handoffs: Any
+
+
+Foreign = Invocable[Any] | Instructed
+Work = Callable[..., object] | Agent[Any, object] | BlockingAgent[Any, object] | Foreign
 
 
 def adapted(agent: Any) -> Any:

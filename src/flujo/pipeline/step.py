@@ -22,7 +22,15 @@ from typing import (
 from typing_extensions import Unpack
 
 from flujo.errors import PipelineError
-from flujo.pipeline.agent import Agent, BlockingAgent, Conversation, Work, adapted
+from flujo.pipeline.agent import (
+    Agent,
+    BlockingAgent,
+    Conversation,
+    Instructed,
+    Invocable,
+    Work,
+    adapted,
+)
 from flujo.pipeline.checks import (
     Kind,
     check_choice,
@@ -251,6 +259,10 @@ class Step(Node[In, Out]):
     ) -> None: ...
     @overload
     def __init__(self: Step[object, B], agent: Callable[[], B], **settings: Unpack[StepSettings]) -> None: ...
+    @overload
+    def __init__(self: Step[A, Any], agent: Invocable[A], **settings: Unpack[StepSettings]) -> None: ...
+    @overload
+    def __init__(self: Step[Any, Any], agent: Instructed, **settings: Unpack[StepSettings]) -> None: ...
     def __init__(self, agent: Work, **settings: Unpack[StepSettings]) -> None:
         given = _checked(agent, settings)
         for key, value in given.items():

@@ -1,0 +1,73 @@
+"""Runnables of LangChain and graphs of LangGraph as the agents of steps (the extra ``langchain``)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import Runnable
+
+from flujo.engine.prices import price
+from flujo.errors import ConfigError
+from flujo.pipeline.context import PipelineContext
+from flujo.pipeline.info import StepInfo, Usage
+
+
+def adapt(agent: object) -> LangChainAgent | None:
+    """Return a runnable as a step calls it; None for what is none."""
+    return LangChainAgent(cast("Runnable[Any, Any]", agent)) if isinstance(agent, Runnable) else None
+
+
+class LangChainAgent:
+    """A runnable of LangChain as a step calls it: the step is what is recorded, not what goes on inside.
+
+    A message that it gives is given as its text. What models inside report is counted as the step's usage.
+    What it calls inside passes no gate of Flujo's: tools that need one belong into a
+    :class:`flujo.agents.ModelAgent`.
+
+    Args:
+        runnable: The runnable.
+    """
+
+    def __init__(self, runnable: Runnable[Any, Any]) -> None:
+        self.runnable = runnable
+        self.__name__ = (
+            "".join(letter if letter.isalnum() else "_" for letter in runnable.get_name()).strip("_")
+            or "runnable"
+        )
+
+    @property
+    def run(self) -> Callable[[Any, StepInfo, PipelineContext], Coroutine[Any, Any, Any]]:
+        """What a step calls, annotated with what the runnable gives."""
+
+        async def run(input: Any, info: StepInfo, context: PipelineContext) -> Any:
+            counter = UsageMetadataCallbackHandler()
+            try:
+                given = await self.runnable.ainvoke(input, {"callbacks": [counter]})
+            finally:
+                for model, spent in counter.usage_metadata.items():
+                    info.report(_priced(model, Usage(1, spent["input_tokens"], spent["output_tokens"])))
+            return str(given.text) if isinstance(given, BaseMessage) else given
+
+        run.__annotations__["return"] = _given(self.runnable)
+        return run
+
+
+def _given(runnable: Runnable[Any, Any]) -> Any:
+    try:
+        kind = runnable.OutputType
+    except TypeError:  # it does not tell
+        return Any
+    if kind is str or "Message" in str(kind):
+        return str
+    return kind if inspect.isclass(kind) else Any
+
+
+def _priced(model: str, used: Usage) -> Usage:
+    try:
+        return used + Usage(cost=price(model, used))
+    except ConfigError:  # no known price
+        return used

@@ -1,0 +1,137 @@
+"""Agents of other frameworks in steps."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from agents.models.interface import Model
+from agents.usage import Usage
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.prompts import PromptTemplate
+from langchain_core.runnables import RunnableLambda
+from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseOutputText
+from pydantic import BaseModel
+
+from agents import Agent, FunctionTool, ModelResponse, function_tool
+from flujo import Decision, Flujo, MemoryStore, Step
+from flujo.errors import PipelineError
+from flujo.testing import Lives
+
+
+class Said(Model):
+    """A model of the SDK that answers from a list, by what was said before."""
+
+    def __init__(self, *turns: list[Any]) -> None:
+        self.turns = turns
+        self.asked: list[Any] = []
+
+    async def get_response(self, *given: Any, **more: Any) -> ModelResponse:
+        said = given[1] if len(given) > 1 else more["input"]
+        self.asked.append(said)
+        turn = (
+            0 if isinstance(said, str) else sum(item.get("type") == "function_call_output" for item in said)
+        )
+        return ModelResponse(self.turns[turn], Usage(requests=1, input_tokens=10, output_tokens=5), None)
+
+    def stream_response(self, *given: Any, **more: Any) -> AsyncIterator[Any]:
+        raise NotImplementedError
+
+
+def text(said: str) -> list[Any]:
+    part = ResponseOutputText(annotations=[], text=said, type="output_text")
+    return [
+        ResponseOutputMessage(id="m", content=[part], role="assistant", status="completed", type="message")
+    ]
+
+
+def call(name: str, arguments: str) -> list[Any]:
+    return [
+        ResponseFunctionToolCall(arguments=arguments, call_id=f"c-{name}", name=name, type="function_call")
+    ]
+
+
+class Till:
+    def __init__(self) -> None:
+        self.paid: list[int] = []
+
+    def tool(self, **settings: Any) -> FunctionTool:
+        def pay(amount: int) -> str:
+            """Pay an amount."""
+            self.paid.append(amount)
+            return f"paid {amount}"
+
+        return function_tool(pay, **settings)
+
+
+async def test_an_agent_of_the_openai_sdk_is_durable_turn_by_turn() -> None:
+    till, model, store = Till(), Said(call("pay", '{"amount": 5}'), text("It is paid.")), MemoryStore()
+    agent = Agent(name="clerk", model=model, tools=[till.tool()])
+    result = await Flujo(Step(agent), state=store).run_async("go", run_id="one")
+    assert result.unwrap() == "It is paid."
+    assert till.paid == [5]
+    assert (result.usage.requests, result.usage.input_tokens, result.usage.tool_calls) == (2, 20, 1)
+    effects = [event.address for event in await store.events("one") if event.kind == "effect"]
+    assert effects == ["clerk#model", "clerk#tool", "clerk#model-2"]
+
+
+def test_an_agent_of_the_openai_sdk_survives_any_death() -> None:
+    lives = Lives()
+
+    def passage() -> None:
+        till, model = Till(), Said(call("pay", '{"amount": 5}'), text("It is paid."))
+        agent = Agent(name="clerk", model=model, tools=[till.tool()])
+        assert lives.run(Step(agent), "go").output == "It is paid."
+        assert len(till.paid) <= 2
+        assert len(model.asked) <= 3
+
+    lives.everywhere(passage)
+
+
+@pytest.mark.parametrize(
+    ("decision", "paid"),
+    [(Decision("approve"), [5]), (Decision("edit", {"amount": 7}), [7]), (Decision("deny"), [])],
+)
+async def test_a_person_decides_about_a_call_of_the_openai_sdk(decision: Decision, paid: list[int]) -> None:
+    till, model = Till(), Said(call("pay", '{"amount": 5}'), text("It is done."))
+    agent = Agent(name="clerk", model=model, tools=[till.tool(needs_approval=True)])
+    runner = Flujo(Step(agent), state=MemoryStore())
+    paused = await runner.run_async("go", run_id="one")
+    assert paused.pending[0].subject == {"tool": "pay", "arguments": {"amount": 5}}
+    assert (await runner.resume_async("one", decision)).unwrap() == "It is done."
+    assert till.paid == paid
+
+
+class Bill(BaseModel):
+    total: int
+
+
+def test_what_an_agent_of_the_openai_sdk_gives_is_known_to_the_plan() -> None:
+    assert Flujo(Step(Agent(name="clerk", output_type=Bill))).plan.root.output_type is Bill
+
+
+def test_what_nothing_would_record_is_refused() -> None:
+    with pytest.raises(PipelineError, match="MCP servers"):
+        Step(Agent(name="clerk", mcp_servers=[object()]))  # type: ignore[list-item]  # never asked
+
+
+async def test_a_runnable_of_langchain() -> None:
+    answer = AIMessage(
+        "Paris",
+        usage_metadata={"input_tokens": 7, "output_tokens": 2, "total_tokens": 9},
+        response_metadata={"model_name": "gpt-4o"},
+    )
+    model = GenericFakeChatModel(messages=iter([answer]))
+    chain = PromptTemplate.from_template("The capital of {country}?") | model
+    result = await Flujo(Step(chain, name="capital"), state=MemoryStore()).run_async({"country": "France"})
+    assert result.unwrap() == "Paris"
+    assert (result.usage.input_tokens, result.usage.output_tokens) == (7, 2)
+    assert result.usage.cost > 0
+
+
+async def test_a_lambda_of_langchain_keeps_its_type() -> None:
+    def double(number: int) -> int:
+        return 2 * number
+
+    runner = Flujo(Step(RunnableLambda(double)))
+    assert (await runner.run_async(4)).unwrap() == 8
