@@ -11,6 +11,9 @@ In memory, nothing is stored:
 - `parallel_1000`: one run that fans out to 1,000 branches of one step and collects their outputs.
 - `concurrent_1000`: 1,000 runs of a 10-step pipeline at the same time on one event loop.
 
+- `agent_20`: a conversation with a scripted model that calls a tool in each of 20 turns but the last. `raw`
+  is bare pydantic-ai, so a ratio to `raw` is what the framework adds to a turn; it is to be at most 1.15.
+
 Durable, in a SQLite file (`journal_mode=WAL`, `synchronous=FULL` for every system), each step committed
 before the next one starts:
 
@@ -21,6 +24,9 @@ before the next one starts:
 - `resume_1000`: a run stopped after 1,000 recorded steps is resumed from the file and does the one step
   that is missing. The file is open and the pipeline is built before the clock starts.
 - `resume_10000`: the same after 10,000 steps.
+- `agent_sqlite_20`: `agent_20`, durable: a turn records a request and a tool call. It is to take at most what
+  `agent_20` takes bare, and four commits of `durable_sqlite_100` as `raw` does them. `raw` itself is bare
+  pydantic-ai whose conversation is written down once, at its end.
 - `pause_resume_1000`: 1,000 runs at once ask a person and stop; then all 1,000 are answered and end.
 
 Durable, in a PostgreSQL server on the same machine (its defaults, on disk), whose own CPU is not counted:
@@ -80,11 +86,13 @@ WORKLOADS: dict[str, Workload] = {
     "loop_1000": Workload("loop", 1000, "turn"),
     "parallel_1000": Workload("parallel", 1000, "branch"),
     "concurrent_1000": Workload("concurrent", 1000, "step"),
+    "agent_20": Workload("agent", 20, "turn"),
     "durable_sqlite_100": Workload("durable", 100, "step", "sqlite"),
     "durable_sqlite_100kb": Workload("durable_context", 100, "step", "sqlite"),
     "durable_concurrent_sqlite": Workload("durable_concurrent", 1000, "step", "sqlite"),
     "resume_1000": Workload("resume", 1000, "run resumed", "sqlite"),
     "resume_10000": Workload("resume", 10_000, "run resumed", "sqlite"),
+    "agent_sqlite_20": Workload("durable_agent", 20, "turn", "sqlite"),
     "pause_resume_1000": Workload("pause_resume", 1000, "run", "sqlite"),
     "durable_postgres_100": Workload("durable", 100, "step", "postgres"),
     "durable_postgres_100kb": Workload("durable_context", 100, "step", "postgres"),

@@ -23,6 +23,7 @@ from flujo import (
     PostgresStore,
     Quota,
     SQLiteStore,
+    Step,
     step,
 )
 from flujo.journal import JournalStore
@@ -82,6 +83,30 @@ async def concurrent(meter: Meter, size: int) -> None:
         with meter.timed(runs * STEPS_PER_CONCURRENT_RUN):
             results = await asyncio.gather(*(runner.run_async(0) for _ in range(runs)))
         assert [result.unwrap() for result in results] == [STEPS_PER_CONCURRENT_RUN] * runs
+
+
+def agent_step(size: int) -> Step[Any, str]:
+    from benchmarks.systems import agents
+    from flujo.agents import ModelAgent
+
+    return Step(ModelAgent(agents.model(size), "Count.", tools=[agents.add]), name="count")
+
+
+async def agent(meter: Meter, size: int) -> None:
+    runner = Flujo(agent_step(size))
+    for _ in meter.rounds():
+        with meter.timed(size):
+            result = await runner.run_async("go")
+        assert result.unwrap() == str(size - 1)
+
+
+async def durable_agent(meter: Meter, size: int) -> None:
+    async with opened(meter) as store:
+        runner = Flujo(agent_step(size), state=store)
+        for _ in meter.rounds():
+            with meter.timed(size):
+                result = await runner.run_async("go")
+            assert result.unwrap() == str(size - 1)
 
 
 @asynccontextmanager

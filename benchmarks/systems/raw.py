@@ -67,6 +67,28 @@ async def concurrent(meter: Meter, size: int) -> None:
         assert outputs == [len(steps)] * runs
 
 
+async def agent(meter: Meter, size: int) -> None:
+    from benchmarks.systems.agents import bare
+
+    asked = bare(size)
+    for _ in meter.rounds():
+        with meter.timed(size):
+            result = await asked.run("go")
+        assert result.output == str(size - 1)
+
+
+async def durable_agent(meter: Meter, size: int) -> None:
+    from benchmarks.systems.agents import bare
+
+    asked = bare(size)
+    with opened(meter.database) as connection:
+        for number in meter.rounds():
+            with meter.timed(size):
+                result = await asked.run("go")
+                connection.execute(INSERT, (f"run-{number}", 0, result.all_messages_json().decode()))
+            assert result.output == str(size - 1)
+
+
 @contextmanager
 def opened(database: Path) -> Generator[sqlite3.Connection]:
     connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False)

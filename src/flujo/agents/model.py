@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, cast, overload
 
 from pydantic_ai import Agent, UserError
+from pydantic_ai.exceptions import ModelAPIError
 from pydantic_ai.models import Model, infer_model
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.settings import ModelSettings
@@ -19,7 +20,7 @@ from flujo.agents.place import Place
 from flujo.agents.pydantic import PydanticAgent
 from flujo.agents.requests import REQUESTS, Patient
 from flujo.agents.tools import as_tool, for_model, named
-from flujo.errors import ConfigError, PipelineError
+from flujo.errors import ConfigError, PipelineError, ProviderUnavailable
 from flujo.pipeline.checks import is_amount, is_count
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.info import StepInfo
@@ -27,6 +28,7 @@ from flujo.pipeline.step import Retry
 from flujo.pipeline.tools import FlujoTool
 
 Out = TypeVar("Out", covariant=True)
+_FAILED = (ModelAPIError, ProviderUnavailable)
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -179,7 +181,7 @@ class ModelAgent(Generic[Out]):
             "ModelSettings", {**({} if self.timeout is None else {"timeout": self.timeout}), **self.settings}
         )
         agent = Agent(
-            models[0] if len(models) == 1 else FallbackModel(models[0], *models[1:]),
+            models[0] if len(models) == 1 else FallbackModel(*models, fallback_on=_FAILED),
             instructions=self.system_prompt or None,
             output_type=self.output_type,
             tools=[for_model(tool) for tool in self._tools],

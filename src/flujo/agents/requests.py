@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, cast
 
 from pydantic_ai.exceptions import (
     ModelAPIError,
@@ -27,8 +28,6 @@ from pydantic_ai.settings import ModelSettings
 from flujo.errors import ProviderUnavailable
 from flujo.pipeline.info import StepInfo
 from flujo.pipeline.step import Retry
-
-T = TypeVar("T")
 
 REQUESTS = Retry(4, backoff=1.0, longest=60.0, jitter=0.25)
 """How often a request is sent that fails in passing, where nobody says otherwise."""
@@ -73,9 +72,15 @@ class Breaker:
             )
         self.trying = True
 
-    def ended(self, *, well: bool) -> None:
-        """Note how a request ended."""
+    def ended(self, well: bool | None) -> None:
+        """Note how a request ended.
+
+        Args:
+            well: Whether the provider answered; None where that tells nothing of how it is.
+        """
         self.trying = False
+        if well is None:
+            return
         if well:
             self.failures = 0
             return
@@ -84,8 +89,8 @@ class Breaker:
             self.opened = self.now()
 
 
-breakers: dict[str, Breaker] = {}
-"""The breakers of this process, by provider."""
+breakers: dict[tuple[str, str], Breaker] = {}
+"""The breakers of this process, by provider and where it is reached."""
 
 
 class Patient(WrapperModel):
@@ -109,8 +114,18 @@ class Patient(WrapperModel):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         """Send a request, and again if need be."""
-        settings = _alone(model_settings)
-        return await self._sent(lambda: self.wrapped.request(messages, settings, model_request_parameters))
+        settings = self._alone(model_settings)
+        attempt = 1
+        while True:
+            try:
+                with self._watched():
+                    return await self.wrapped.request(messages, settings, model_request_parameters)
+            except ModelAPIError as error:
+                wait = self._wait(error, attempt)
+                if wait is None:
+                    raise
+            attempt += 1
+            await _rest(wait)
 
     @asynccontextmanager
     async def request_stream(
@@ -121,58 +136,62 @@ class Patient(WrapperModel):
         run_context: Any = None,
     ) -> AsyncGenerator[StreamedResponse]:
         """Open a stream once; what has been streamed cannot be taken back."""
-        breaker = self._breaker()
-        breaker.admit(self.system)
-        well = False
-        try:
+        settings = self._alone(model_settings)
+        with self._watched():
             async with self.wrapped.request_stream(
-                messages, _alone(model_settings), model_request_parameters, run_context
+                messages, settings, model_request_parameters, run_context
             ) as stream:
                 yield stream
-                well = True
+
+    def _wait(self, error: ModelAPIError, attempt: int) -> float | None:
+        """Return how many seconds to wait before the request is sent again; None where it is not."""
+        if not in_passing(error) or attempt >= self.retry.attempts:
+            return None
+        wait = max(self.retry.wait(attempt, _CHANCE.random()), error.retry_after or 0.0)
+        return wait if wait <= self.retry.longest else None
+
+    @contextmanager
+    def _watched(self) -> Generator[None]:
+        """Have the breaker of the provider admit a request and see how it ends.
+
+        A model that is reached over no wire has none.
+        """
+        if self.base_url is None:
+            yield
+            return
+        breaker = breakers.setdefault((self.system, self.base_url), Breaker())
+        breaker.admit(self.system)
+        well: bool | None = None
+        try:
+            yield
+            well = True
+        except ModelRateLimitError:
+            raise  # it is well, and has too much to do
         except ModelAPIError as error:
             well = not in_passing(error)
             raise
         finally:
-            breaker.ended(well=well)
+            breaker.ended(well)
 
-    def _breaker(self) -> Breaker:
-        return breakers.setdefault(self.system, Breaker())
-
-    async def _sent(self, send: Callable[[], Awaitable[T]]) -> T:
-        breaker, attempt = self._breaker(), 1
-        while True:
-            breaker.admit(self.system)
-            well = True
-            try:
-                return await send()
-            except ModelAPIError as error:
-                well = not in_passing(error)
-                if well or attempt >= self.retry.attempts:
-                    raise
-                wait = max(self.retry.wait(attempt, _CHANCE.random()), error.retry_after or 0.0)
-                if wait > self.retry.longest:
-                    raise
-            finally:
-                breaker.ended(well=well)
-            attempt += 1
-            await _rest(wait)
+    def _alone(self, settings: ModelSettings | None) -> ModelSettings:
+        """Return settings with which the client sends a request once."""
+        alone = {**(settings or ModelSettings())}
+        if "max_retries" not in self.wrapped.unsupported_settings:
+            alone["max_retries"] = 0
+        return cast("ModelSettings", alone)
 
 
 async def _rest(seconds: float) -> None:
     info = part.get()
-    if info is not None:
-        await info.sleep(seconds)
-
-
-def _alone(settings: ModelSettings | None) -> ModelSettings:
-    return {**(settings or ModelSettings()), "max_retries": 0}
+    await (asyncio.sleep(seconds) if info is None else info.sleep(seconds))
 
 
 def in_passing(error: ModelAPIError) -> bool:
     """Say whether the same request may succeed a moment later."""
     if isinstance(error, ModelQuotaExceededError):
         return False
+    if isinstance(error, ModelHTTPError) and error.provider_retry_hint is not None:
+        return error.provider_retry_hint
     if isinstance(error, PASSING):
         return True
     return isinstance(error, ModelHTTPError) and (error.status_code in _STATUS or error.status_code >= 500)

@@ -46,22 +46,17 @@ except ModuleNotFoundError as error:
 _CHUNK = re.compile(r"\S+\s*|\s+")
 """What a text is streamed by, where its script does not say."""
 
-_Category = (
-    errors.ModelRequestRejectedError
-    | errors.ModelRateLimitError
-    | errors.ModelUnavailableError
-    | errors.ModelServerError
-)
-_CATEGORIES: dict[int, type[_Category]] = {
-    400: errors.ModelRequestRejectedError,
-    401: errors.ModelAuthenticationError,
-    403: errors.ModelAuthenticationError,
-    404: errors.ModelNotFoundError,
-    422: errors.ModelRequestRejectedError,
-    429: errors.ModelRateLimitError,
-    503: errors.ModelUnavailableError,
-    529: errors.ModelOverloadedError,
+_CATEGORIES = {
+    400: "ModelRequestRejectedError",
+    401: "ModelAuthenticationError",
+    403: "ModelAuthenticationError",
+    404: "ModelNotFoundError",
+    422: "ModelRequestRejectedError",
+    429: "ModelRateLimitError",
+    503: "ModelUnavailableError",
+    529: "ModelOverloadedError",
 }
+"""What an error status means, by its name: older versions of pydantic-ai tell fewer of them apart."""
 
 
 class ScriptedModel(FunctionModel):
@@ -310,7 +305,9 @@ def _undelayed(part: Any) -> tuple[float | None, Any]:
 
 def _error_of(status: Status, model: str) -> errors.ModelHTTPError:
     headers = {} if status.retry_after is None else {"retry-after": f"{status.retry_after:g}"}
-    category = _CATEGORIES.get(status.code) or (errors.ModelServerError if status.code >= 500 else None)
+    category = vars(errors).get(
+        _CATEGORIES.get(status.code, "ModelServerError" if status.code >= 500 else "")
+    )
     return errors.ModelHTTPError.for_category(
         category,
         status_code=status.code,

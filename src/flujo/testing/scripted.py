@@ -42,6 +42,36 @@ class ScriptError(AssertionError):
     """An agent was asked more often, or less often, than its script has answers."""
 
 
+class Order:
+    """Which answer of a script is due: the next, or the one that the same question got in an earlier life.
+
+    Attributes:
+        next: How many were given.
+    """
+
+    def __init__(self) -> None:
+        self.next = 0
+        self._given: dict[Moment, int] = {}
+        self._asking: dict[tuple[str, str, int], tuple[StepInfo, int]] = {}
+
+    def place(self, info: StepInfo | None) -> int:
+        """Return the place of the answer, from 0.
+
+        Args:
+            info: Where it is asked for; None outside of a run.
+        """
+        if info is not None:
+            attempt = (info.run_id, info.address, info.attempt)
+            asking, before = self._asking.get(attempt, (info, 0))
+            before = before if asking is info else 0
+            self._asking[attempt] = (info, before + 1)
+            place = self._given.setdefault((*attempt, before), self.next)
+            if place < self.next:
+                return place
+        self.next += 1
+        return self.next - 1
+
+
 class Scripted(Generic[Out]):
     """An agent that answers from a list, in order, and remembers what it was asked.
 
@@ -82,7 +112,7 @@ class Scripted(Generic[Out]):
         self.rewind()
 
         async def run(input: Any, info: StepInfo | None = None) -> Out:
-            return await self._answer(_call(input, info), self._place(info))
+            return await self._answer(_call(input, info), self._order.place(info))
 
         run.__annotations__["return"] = gives or _kind(answers)
         self.run: Callable[..., Coroutine[Any, Any, Out]] = run
@@ -95,9 +125,7 @@ class Scripted(Generic[Out]):
     def rewind(self) -> None:
         """Begin the script anew, and forget what was asked."""
         self.calls.clear()
-        self._given: dict[Moment, int] = {}
-        self._asking: dict[tuple[str, str, int], tuple[StepInfo, int]] = {}
-        self._next = 0
+        self._order = Order()
 
     def check(self) -> None:
         """Check that every answer was asked for, and none besides.
@@ -105,10 +133,11 @@ class Scripted(Generic[Out]):
         Raises:
             ScriptError: It was asked less or more often.
         """
-        if self._next != len(self._answers):
+        asked = self._order.next
+        if asked != len(self._answers):
             last = f"; last with {self.calls[-1].input!r}" if self.calls else ""
             raise ScriptError(
-                f"a scripted agent has {len(self._answers)} answers and was asked {self._next} times{last}"
+                f"a scripted agent has {len(self._answers)} answers and was asked {asked} times{last}"
             )
 
     async def _answer(self, call: Call, place: int) -> Out:
@@ -126,19 +155,6 @@ class Scripted(Generic[Out]):
         if isinstance(answer, Exception):
             raise answer
         return answer
-
-    def _place(self, info: StepInfo | None) -> int:
-        """Return which answer is due: the next, or the one that the same question got in an earlier life."""
-        if info is not None:
-            attempt = (info.run_id, info.address, info.attempt)
-            asking, before = self._asking.get(attempt, (info, 0))
-            before = before if asking is info else 0
-            self._asking[attempt] = (info, before + 1)
-            place = self._given.setdefault((*attempt, before), self._next)
-            if place < self._next:
-                return place
-        self._next += 1
-        return self._next - 1
 
 
 def _call(input: Any, info: StepInfo | None) -> Call:

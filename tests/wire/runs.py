@@ -1,0 +1,54 @@
+"""Runs of one agent on SQLite, as a user makes them."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_ai.models import Model
+
+from flujo import Flujo, PipelineResult, SQLiteStore, Step
+from flujo.agents import make_agent_async
+from flujo.journal.events import Event
+from flujo.testing import VirtualClock
+from tests.wire.protocols import KEY
+
+
+class Invoice(BaseModel):
+    number: str
+    total: int
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+class Desk:
+    """A store and a clock, and the runs that are made on them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = VirtualClock()
+
+    async def run(self, model: Model | str, output_type: Any = str, **settings: Any) -> PipelineResult[Any]:
+        """Have an agent answer one question in a run of its own."""
+        agent = await make_agent_async(model, "Be exact.", output_type, **settings)
+        store = SQLiteStore(self.folder / "flujo_ops.db")
+        try:
+            runner = Flujo(Step(agent, name="ask"), state=store, clock=self.clock)
+            return await runner.run_async("the question", run_id="one")
+        finally:
+            await store.close()
+
+    async def events(self, run_id: str = "one") -> list[Event]:
+        """Return what the journal has of a run."""
+        store = SQLiteStore(self.folder / "flujo_ops.db")
+        try:
+            return await store.events(run_id)
+        finally:
+            await store.close()
+
+    def keeps_the_key_to_itself(self, *said: object) -> bool:
+        """Whether the key stands neither on the disk nor in what was said."""
+        written = b"".join(path.read_bytes() for path in self.folder.iterdir() if path.is_file())
+        return KEY.encode() not in written and all(KEY not in repr(one) + str(one) for one in said)
