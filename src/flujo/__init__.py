@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from flujo.journal.postgres import PostgresStore
     from flujo.journal.sqlite import SQLiteStore
     from flujo.pipeline.context import PipelineContext
+    from flujo.pipeline.decorator import step
     from flujo.pipeline.flow import Branch, Loop, SubPipeline
     from flujo.pipeline.info import StepInfo, Usage
     from flujo.pipeline.lanes import Failure, Map, Parallel
     from flujo.pipeline.node import Node, Pipeline
     from flujo.pipeline.quota import Quota
     from flujo.pipeline.reducers import Add, Append, Last, Max, Merge, Min
-    from flujo.pipeline.step import From, ResourceHints, Retry, Step, step
+    from flujo.pipeline.step import From, ResourceHints, Retry, Step
     from flujo.pipeline.tools import FlujoTool
     from flujo.pipeline.waits import (
         Approval,
@@ -84,7 +85,7 @@ _HOMES = {
     "WaitForEvent": "pipeline.waits",
     "compare_runs": "engine.compare",
     "price": "engine.prices",
-    "step": "pipeline.step",
+    "step": "pipeline.decorator",
 }
 
 __all__ = [

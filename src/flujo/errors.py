@@ -11,6 +11,7 @@
     │   │   ├── StepTimedOut               its time limit passed
     │   │   ├── OutputRejected             its validators rejected every attempt
     │   │   ├── QuotaExceeded              it asked for more than a quota has left
+    │   │   ├── PolicyDenied               a policy denied what it was given, did or gave
     │   │   └── RecordError                its value could not be recorded as declared
     │   ├── LoopExhausted              a loop used its turns up
     │   ├── ContextConflict            two parallel branches wrote one field differently
@@ -203,6 +204,29 @@ class QuotaExceeded(StepFailed):
         super().__init__(message, step=step, address=address, attempt=attempt, fix=fix)
         if not address:  # a run that was not begun
             FlujoError.__init__(self, message, fix=fix)
+
+
+class PolicyDenied(StepFailed):
+    """A policy denied what a step was given, what it was about to do, or what it gave.
+
+    Attributes:
+        policy: The policy's id.
+        rule: The id of the rule that decided; empty where the policy names none.
+        reason: Why, in the policy's words.
+        point: Where it judged: ``input``, ``before_tool``, ``output``, ….
+        tool: The tool that was to be called; empty where none was.
+    """
+
+    code = "policy_denied"
+    fix = "do what the rule asks for, ask whoever keeps the policy, or give the step on_denied="
+
+    policy = rule = reason = point = tool = ""
+
+    def __init__(
+        self, message: str = "", *, step: str, address: str, attempt: int = 1, fix: str = "", **facts: str
+    ) -> None:
+        vars(self).update(facts)
+        super().__init__(message, step=step, address=address, attempt=attempt, fix=fix)
 
 
 class RecordError(StepFailed):

@@ -13,8 +13,9 @@ from inline_snapshot import snapshot
 from flujo import Branch, Loop, Map, Parallel, SubPipeline
 from flujo.cli.draw import as_json, draw, mermaid, tree
 from flujo.cli.svg import svg
+from flujo.pipeline.decorator import step
 from flujo.pipeline.node import Pipeline
-from flujo.pipeline.step import Retry, Step, step
+from flujo.pipeline.step import Retry, Step
 from flujo.pipeline.waits import HumanInput, Sleep, WaitForEvent
 from flujo.plan.compile import compile_plan
 from flujo.plan.plan import Plan

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import from_json
 
-from flujo.engine.build import Judge, bind, judge, output_check
+from flujo.engine.build import bind, judge, output_check
 from flujo.engine.caching import StepCache
 from flujo.engine.effects import StepEffects, importable
 from flujo.engine.failures import (
     KINDS,
+    PASSES,
     CutOff,
     Exited,
     RecordedFailure,
     Rejected,
     TimeLimit,
     Tried,
+    accept,
     described,
     note_failure,
     quota_of,
@@ -30,25 +32,18 @@ from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, appr
 from flujo.engine.result import StepGaveUp, StepRetrying
 from flujo.engine.run import Frame, Run, Suspended, Walk
 from flujo.engine.threads import never_began
-from flujo.errors import (
-    EffectDiverged,
-    QuotaExceeded,
-    RecordError,
-    RequestDenied,
-    ResumeError,
-    StepFailed,
-    StoreError,
-)
+from flujo.errors import QuotaExceeded, StepFailed
 from flujo.pipeline.context import adopt, fork
 from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
-from flujo.pipeline.waits import PauseForHumanInput, StopPipeline
+from flujo.pipeline.waits import PauseForHumanInput
 from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanStep
 from flujo.plan.types import type_name
 
+if TYPE_CHECKING:
+    from flujo.engine.governed import GovernedStep
+
 Direct = Callable[[Frame, Any], Awaitable[Any]]
-PASSES = (StopPipeline, EffectDiverged, RecordError, RequestDenied, ResumeError, StoreError)
-"""What no further attempt can mend: it goes to the caller as it is."""
 
 
 class Attempted(NamedTuple):
@@ -81,10 +76,11 @@ class Attempts:
         direct: How the agent is called, where calling it once is all there is to do.
         classes: What an output must be an instance of; None where that cannot tell.
         once: What calling it so comes to, but for the output.
+        governed: What policies do around the step.
+        settle: Called right before its result is recorded, where quotas hold.
     """
 
-    GIVEN_UP = "it was given up"
-    NEVER_BEGAN = "it never began"
+    GIVEN_UP, NEVER_BEGAN = "it was given up", "it never began"
 
     def __init__(self, plan: PlanStep, fallback: Walk | None) -> None:
         node, signature = plan.node, plan.signature
@@ -97,11 +93,23 @@ class Attempts:
         self._cache = StepCache(plan) if node.cache else None
         self._once = node.effects == "at_most_once"
         self.classes = output_check(plan.output_type)
+        self.governed: GovernedStep | None = None
+        self.settle: Callable[[Run, str], None] | None = None
         self.once = Attempted(None)
         special = (
             node.timeout or node.validators or fallback or node.cache or self._once or node.retry.attempts > 1
         )
         self.direct = self._directly() if signature.is_async and not (special or signature.info) else None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether an attempt asks the store, which commits all that was recorded before it."""
+        return False
+
+    def govern(self, governed: GovernedStep) -> None:
+        """Have policies judge what comes out, and once more what goes in where hooks may have changed it."""
+        self.governed = governed
+        self.direct = self.direct if governed.is_direct else None
 
     async def run(self, frame: Frame, address: str, value: Any) -> Attempted | Suspended:
         """Try until an output is accepted, a person must be asked, or there is nothing left to try.
@@ -110,6 +118,8 @@ class Attempts:
             StepFailed: The last attempt failed.
         """
         run = frame.run
+        if self.governed is not None:
+            value = await self.governed.readmit(frame, address, value)
         before = self._asked_before(run, address)
         if isinstance(before, Attempted):
             tried = await self._tried_before(run, address)
@@ -124,7 +134,7 @@ class Attempts:
         key = await self._cache.key(address, value, frame)
         known = await self._cache.find(run, key)
         if known is not None:
-            return Attempted(known.output, cached=True)
+            return Attempted(await self._left(frame, address, 1, known.output), cached=True)
         outcome = await self._tries(frame, address, value)
         if isinstance(outcome, Attempted):
             self._cache.remember(run, key, outcome.output)
@@ -196,8 +206,13 @@ class Attempts:
             raise TimeLimit(f"no output within {self._node.timeout:g} seconds") from error
         self.check_type(output)
         for validator in self._validators:
-            await _judged(validator, frame, output)
-        return output
+            await accept(validator, frame, output)
+        return await self._left(frame, info.address, info.attempt, output)
+
+    async def _left(self, frame: Frame, address: str, attempt: int, output: Any) -> Any:
+        """Return an output as policies let it out."""
+        governed = self.governed
+        return output if governed is None else await governed.leaving(frame, address, attempt, output)
 
     def _directly(self) -> Direct:
         """Return how the agent is called once, where it asks for no StepInfo and nothing else is set."""
@@ -281,6 +296,7 @@ class Attempts:
             output = await self._fallback(inner, value)
             if isinstance(output, Suspended):
                 return output
+            output = await self._left(frame, address, tried.failed, output)
             return Attempted(output, tried.failed, tried.usage, fallback=inner, paid=tried.usage)
         raise self.failure(frame.run, address, tried.failed, tried.error)
 
@@ -381,14 +397,3 @@ class Attempts:
             frame.used(info.usage)
             body["usage"] = from_json(write_usage(info.usage))
         frame.run.note("step.discarded", info.address, body)
-
-
-async def _judged(validator: Judge, frame: Frame, output: Any) -> None:
-    """Let a validator judge an output: None and True accept it; all else rejects it, with a reason."""
-    try:
-        verdict = await validator(frame, output)
-    except ValueError as error:
-        raise Rejected(str(error) or "a validator rejected it") from error
-    if verdict is None or verdict is True:
-        return
-    raise Rejected(str(verdict) if verdict else "a validator rejected it")

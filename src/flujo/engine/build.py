@@ -15,18 +15,21 @@ from flujo.errors import ConfigError, RunError, text_of
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.waits import StopPipeline
 from flujo.plan.codec import Codec, codec_for
+from flujo.plan.nodes import PlanNode, PlanStep
 from flujo.plan.plan import Plan
 from flujo.plan.signature import Signature
 from flujo.plan.types import Type, members, plain
 
 if TYPE_CHECKING:
+    from flujo.engine.governed import GovernedStep
+    from flujo.engine.guard import Guards
     from flujo.engine.quota import Quotas
     from flujo.engine.run import Frame, Run, Walk
     from flujo.pipeline.info import StepInfo
+    from flujo.pipeline.policy import GovernancePolicy
     from flujo.pipeline.quota import Quota
-    from flujo.plan.nodes import PlanNode
 
-Around = Callable[["PlanNode", Callable[["PlanNode"], "Walk"]], "Walk"]
+Around = Callable[[PlanNode, Callable[[PlanNode], "Walk"]], "Walk"]
 """What stands around every node: it is given the node and how it is compiled, and returns its walk."""
 
 Call = Callable[["Frame", PipelineContext, Any, "StepInfo | None"], Awaitable[Any]]
@@ -45,6 +48,7 @@ class Build:
         durable: Whether runs are recorded in a store.
         quotas: What runs may spend; None where nothing is limited.
         around: What stands around every node; None, as in all but replays and forks, costs nothing.
+        guards: What policies judge; None where there are none.
     """
 
     plan: Plan
@@ -52,6 +56,7 @@ class Build:
     durable: bool
     around: Around | None = None
     quotas: Quotas | None = None
+    guards: Guards | None = None
 
     def codec(self, annotation: Type) -> Codec | None:
         """Return how values of a type are recorded; None where nothing is."""
@@ -66,6 +71,26 @@ def quotas_of(plan: Plan, quota: Quota | Sequence[Quota] | None, *, durable: boo
     from flujo.pipeline.quota import checked_quotas
 
     return Quotas(plan, checked_quotas(quota, "Flujo, quota"), durable=durable)
+
+
+def guards_of(plan: Plan, policies: Sequence[GovernancePolicy]) -> Guards | None:
+    """Return what policies judge of runs of a plan; None where there are none."""
+    steps = (node for node in plan.nodes.values() if isinstance(node, PlanStep))
+    if not policies and not any(step.denied or step.node.policies for step in steps):
+        return None
+    from flujo.engine.guard import Guards
+
+    return Guards(plan, policies)
+
+
+def governed_step(plan: PlanStep, build: Build, denied: Walk | None) -> GovernedStep | None:
+    """Return what policies do around a step; None where none judges it."""
+    guard = None if build.guards is None else build.guards.of(plan)
+    if guard is None:
+        return None
+    from flujo.engine.governed import GovernedStep
+
+    return GovernedStep(plan, guard, build, denied)
 
 
 async def refuse(quotas: Quotas | None, run: Run, asked: str | None) -> None:

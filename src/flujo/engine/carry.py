@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 from pydantic_core import to_json
 
 from flujo.engine.build import Build
-from flujo.engine.failures import quota_of
+from flujo.engine.failures import denial_of, quota_of
 from flujo.engine.history import reopened, reread, restored
 from flujo.engine.hooks import shown
 from flujo.engine.identity import begins, ends, owner_of
@@ -27,6 +27,7 @@ from flujo.engine.walk import compile_walk
 from flujo.errors import (
     FlujoError,
     HookFailed,
+    PolicyDenied,
     QuotaExceeded,
     RecordError,
     RunBusy,
@@ -321,6 +322,8 @@ def facts_of(error: FlujoError) -> dict[str, Any]:
         facts |= {"step": error.step, "address": error.address, "attempt": error.attempt}
     if isinstance(error, QuotaExceeded):
         facts["quota"] = quota_of(error)
+    if isinstance(error, PolicyDenied):
+        facts["denied"] = denial_of(error)
     notes: Sequence[str] = vars(error).get("__notes__", ())
     return {**facts, "notes": list(notes)} if notes else facts
 

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 from pydantic_core import from_json, to_jsonable_python
 
 from flujo.engine.record import write_usage
-from flujo.engine.run import Run
-from flujo.errors import OutputRejected, QuotaExceeded, StepFailed, StepTimedOut, text_of
+from flujo.engine.run import Frame, Run
+from flujo.errors import (
+    EffectDiverged,
+    OutputRejected,
+    PolicyDenied,
+    QuotaExceeded,
+    RecordError,
+    RequestDenied,
+    ResumeError,
+    StepFailed,
+    StepTimedOut,
+    StoreError,
+    text_of,
+)
 from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
+from flujo.pipeline.waits import StopPipeline
 
-Kind = Literal["error", "timeout", "rejected", "quota"]
+Kind = Literal["error", "timeout", "rejected", "quota", "denied"]
 KINDS: dict[Kind, type[StepFailed]] = {
     "error": StepFailed,
     "timeout": StepTimedOut,
     "rejected": OutputRejected,
     "quota": QuotaExceeded,
+    "denied": PolicyDenied,
 }
 """What the failure of a step is raised as."""
+
+PASSES = (StopPipeline, EffectDiverged, PolicyDenied, RecordError, RequestDenied, ResumeError, StoreError)
+"""What no further attempt can mend: it goes to the caller as it is."""
 
 
 class Rejected(Exception):
@@ -100,6 +117,15 @@ def quota_of(error: BaseException | None) -> dict[str, Any]:
             return {}
 
 
+_DENIED = ("policy", "rule", "reason", "point", "tool")
+
+
+def denial_of(error: PolicyDenied) -> dict[str, str]:
+    """Return what a denial tells besides its message."""
+    said = (error.policy, error.rule, error.reason, error.point, error.tool)
+    return {name: text for name, text in zip(_DENIED, said, strict=True) if text}
+
+
 def told(error: BaseException | None) -> tuple[Kind, str]:
     """Return what kind of failure an exception is, and how it is told."""
     match error:
@@ -107,6 +133,8 @@ def told(error: BaseException | None) -> tuple[Kind, str]:
             return error.kind, text_of(error)
         case QuotaExceeded(address=address, attempt=attempt):
             return "quota", error.message.removeprefix(f"step {address!r} (attempt {attempt}): ")
+        case PolicyDenied(address=address, attempt=attempt):
+            return "denied", error.message.removeprefix(f"step {address!r} (attempt {attempt}): ")
         case OutOfTime():
             return "quota", text_of(error)
         case TimeLimit():
@@ -142,4 +170,17 @@ def note_failure(run: Run, info: StepInfo, error: Exception, wait: float | None)
         body["feedback"] = [str(error)]
     if kind == "quota":
         body["quota"] = to_jsonable_python(quota_of(error))
+    if isinstance(error, PolicyDenied):
+        body["denied"] = denial_of(error)
     run.note("step.attempt", info.address, body)
+
+
+async def accept(validator: Callable[[Frame, Any], Awaitable[Any]], frame: Frame, output: Any) -> None:
+    """Let a validator judge an output: None and True accept it; all else rejects it, with a reason."""
+    try:
+        verdict = await validator(frame, output)
+    except ValueError as error:
+        raise Rejected(str(error) or "a validator rejected it") from error
+    if verdict is None or verdict is True:
+        return
+    raise Rejected(str(verdict) if verdict else "a validator rejected it")

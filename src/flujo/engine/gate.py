@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
 from flujo.engine.attempts import Attempts
-from flujo.engine.build import Build
+from flujo.engine.build import Build, governed_step
 from flujo.engine.hooks import shown
 from flujo.engine.patch import compose
 from flujo.engine.record import OUTPUT_APART, Memo, read_output, read_usage, write_usage
@@ -21,6 +22,9 @@ from flujo.pipeline.info import NO_USAGE, Usage
 from flujo.plan.codec import Unrecordable
 from flujo.plan.nodes import PlanNode, PlanStep
 
+if TYPE_CHECKING:
+    from flujo.engine.governed import GovernedStep
+
 _BREATH = 0.01
 """Seconds after which a run lets the other tasks of the loop go on."""
 
@@ -29,19 +33,28 @@ _USAGE, _PATCH = b'"usage":', b'"patch":'
 
 Reuse = Callable[[Frame, str, Memo | bytes], Any]
 Pass = Callable[[Frame], bool]
+Settle = Callable[[Run, str], None]
+Leaving = Callable[[Frame, str, int, Any], Awaitable[Any]]
 Complete = Callable[[Frame, StepResult, Frame | None, Usage], Awaitable[Any]]
 
 
-def compile_step(plan: PlanStep, build: Build, fallback: Walk | None) -> Walk:
-    """Return the walk of a step: ask the journal, run the agent, record what came of it."""
+def compile_step(plan: PlanStep, build: Build, fallback: Walk | None, denied: Walk | None = None) -> Walk:
+    """Return the walk of a step: ask the journal, run the agent, record what came of it.
+
+    Args:
+        plan: The step.
+        build: What the run is compiled with.
+        fallback: What runs where every attempt failed.
+        denied: What runs where a policy denied.
+    """
     label = plan.label
-    limited = None if build.quotas is None else build.quotas.attempts(plan, fallback)
-    attempts = limited or Attempts(plan, fallback)
-    commits = limited is None or not limited.is_shared  # otherwise the reservation is committed with it
+    governed = governed_step(plan, build, denied)
+    attempts = _attempts(plan, build, fallback, governed)
+    commits = not attempts.is_shared  # otherwise the reservation is committed with it
     direct, classes, once = attempts.direct, attempts.classes, attempts.once
     before, codec = build.hooks.before_step, build.codec(plan.output_type)
     reuse = compile_reuse(plan, build)
-    complete = compile_record(plan, build, None if limited is None else limited.recorded)
+    complete = compile_record(plan, build, attempts.settle, None if governed is None else governed.leaving)
 
     async def execute_step(frame: Frame, value: Any) -> Any:
         run = frame.run
@@ -79,7 +92,15 @@ def compile_step(plan: PlanStep, build: Build, fallback: Walk | None) -> Walk:
         result = StepResult(label, address, output, many, perf_counter() - begun, usage, False, cached)
         return await complete(frame, result, fallback, paid)
 
-    return execute_step
+    return execute_step if governed is None else governed.entering(execute_step, complete)
+
+
+def _attempts(plan: PlanStep, build: Build, fallback: Walk | None, governed: GovernedStep | None) -> Attempts:
+    limited = None if build.quotas is None else build.quotas.attempts(plan, fallback)
+    attempts = limited or Attempts(plan, fallback)
+    if governed is not None:
+        attempts.govern(governed)
+    return attempts
 
 
 async def _announced(before: tuple[Callable[..., Any], ...], label: str, frame: Frame, value: Any) -> Any:
@@ -149,7 +170,7 @@ def compile_pass(plan: PlanStep, after: PlanNode, build: Build) -> Pass | None:
 
 
 def compile_record(
-    plan: PlanStep, build: Build, settle: Callable[[Run, str], None] | None = None
+    plan: PlanStep, build: Build, settle: Settle | None = None, leaving: Leaving | None = None
 ) -> Complete:
     """Return how a step's result is shown to hooks, recorded, and told.
 
@@ -160,6 +181,7 @@ def compile_record(
         plan: The step.
         build: What the run is compiled with.
         settle: Called right before the result is recorded, where quotas hold.
+        leaving: Has policies judge what a hook put in the place of the output.
     """
     label = plan.label
     after = build.hooks.after_step
@@ -172,7 +194,7 @@ def compile_record(
     async def complete(frame: Frame, result: StepResult, fallback: Frame | None, paid: Usage) -> Any:
         run = frame.run
         if after:
-            result = await _after_hooks(after, frame, result)
+            result = await _after_hooks(after, frame, result, leaving)
         output = result.output
         if dump is not None and run.recorder is not None:
             try:
@@ -222,11 +244,17 @@ def _body(written: bytes, result: StepResult, usage: Usage, patch: bytes | None)
     return body + b"}"
 
 
-async def _after_hooks(after: tuple[Callable[..., Any], ...], frame: Frame, result: StepResult) -> StepResult:
+async def _after_hooks(
+    after: tuple[Callable[..., Any], ...], frame: Frame, result: StepResult, leaving: Leaving | None
+) -> StepResult:
+    """Show a result to hooks; what one puts in the place of the output is judged as the output was."""
     shown_as = await shown(after, result, context=frame.context)
     if not isinstance(shown_as, StepResult):
         raise HookFailed(
             f"a hook replaced the result of {result.address!r} by {type(shown_as).__name__}",
             fix="replace it by another StepResult: Replace(dataclasses.replace(step_result, output=…))",
         )
-    return shown_as
+    if leaving is None or shown_as.output is result.output:
+        return shown_as
+    output = await leaving(frame, result.address, result.attempts, shown_as.output)
+    return replace(shown_as, output=output)

@@ -14,7 +14,7 @@ from flujo.engine.opened import Opened, Opener, Stored
 from flujo.engine.record import read_usage
 from flujo.engine.requests import pending
 from flujo.engine.result import PipelineResult, Status, StepHistory, StepResult
-from flujo.errors import FlujoError, PlanChanged, QuotaExceeded, RunError, StepFailed
+from flujo.errors import FlujoError, PlanChanged, PolicyDenied, QuotaExceeded, RunError, StepFailed
 from flujo.journal.events import Event
 from flujo.pipeline.info import NO_USAGE
 from flujo.plan.codec import codec_for
@@ -135,6 +135,8 @@ def restored(facts: Mapping[str, Any]) -> FlujoError:
         error.step, error.address, error.attempt = facts["step"], facts["address"], facts["attempt"]
     if isinstance(error, QuotaExceeded):
         vars(error).update(quota_of(RecordedFailure("quota", "", facts["quota"])))
+    if isinstance(error, PolicyDenied):
+        vars(error).update(facts.get("denied", {}))
     for note in facts.get("notes", ()):
         error.add_note(note)
     return error

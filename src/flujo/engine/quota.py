@@ -175,6 +175,7 @@ class LimitedAttempts(Attempts):
         self, plan: PlanStep, fallback: Walk | None, quotas: Quotas, scopes: Sequence[PlanScope]
     ) -> None:
         super().__init__(plan, fallback)
+        self.settle = self.recorded
         self._quotas = quotas
         self._label = plan.label
         self._local = [
@@ -194,8 +195,8 @@ class LimitedAttempts(Attempts):
         self.once = Attempted(None, usage=usage_from(self._bound) if STEPS in limited else NO_USAGE)
 
     @property
+    @override
     def is_shared(self) -> bool:
-        """Whether an attempt asks the store, which commits all that was recorded before it."""
         return bool(self._shared)
 
     def _counted(self, direct: Direct) -> Direct:

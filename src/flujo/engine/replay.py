@@ -365,9 +365,10 @@ def _told(facts: Any) -> Any:
 
 
 def quiet(build: Build, around: Around) -> Build:
-    """Return what a walk is compiled with that shows nothing to hooks, and counts on no quota."""
+    """Return what a walk is compiled with that asks no hook and no policy, and counts on no quota."""
     hooks = Hooks(*((_look_away,) if one else () for one in _moments(build.hooks)))
-    return replace(build, hooks=hooks, quotas=None, around=around)
+    guards = None if build.guards is None else build.guards.silent()
+    return replace(build, hooks=hooks, quotas=None, guards=guards, around=around)
 
 
 def _look_away(*shown: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -12,10 +13,12 @@ from pydantic_core import ErrorDetails, from_json, to_json
 
 from flujo.engine.record import Note, Recall
 from flujo.engine.run import Run, Suspended, microseconds
-from flujo.errors import RecordError, RequestDenied
+from flujo.errors import PolicyDenied, RecordError, RequestDenied
 from flujo.journal.store import JournalStore
 from flujo.pipeline.waits import Action, Approval, RequestKind
 from flujo.plan.codec import Codec, Unrecordable, codec_for
+
+NOTHING_MORE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Asked(BaseException):
@@ -28,6 +31,9 @@ class Asked(BaseException):
 
 def questions(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return what a group of tasks inside a step came to: one question, if asking is all that they did."""
+    denied = group.subgroup(PolicyDenied)
+    if denied is not None:
+        return first_of(denied)
     asked, rest = group.split(Asked)
     if asked is None or rest is not None:
         return rest or group
@@ -42,6 +48,15 @@ def questions(group: BaseExceptionGroup[BaseException]) -> BaseException:
             case _:
                 pass
     return Asked(Suspended(*found))
+
+
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first exception of a group that is no group itself."""
+    match group.exceptions[0]:
+        case BaseExceptionGroup() as inner:
+            return first_of(inner)
+        case first:
+            return first
 
 
 def answer_to(run: Run, address: str) -> Mapping[str, Any] | None:
@@ -114,6 +129,7 @@ def ask(
     actions: tuple[Action, ...] = ("approve", "edit", "deny"),
     deadline: int | None = None,
     name: str = "",
+    more: Mapping[str, Any] = NOTHING_MORE,
 ) -> Suspended:
     """Record a request at an address, and wait for its answer.
 
@@ -140,6 +156,7 @@ def ask(
         "deadline": deadline,
         "digest": sha256(shown).hexdigest(),
         "name": name,
+        **more,
     }
     run.note("request", address, body)
     return Suspended(approval(run.id, address, body))

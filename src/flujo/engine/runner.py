@@ -9,7 +9,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
 from flujo.engine.answers import decision_of, note_answer
-from flujo.engine.build import Build, is_context, output_check, quotas_of, refuse
+from flujo.engine.build import Build, guards_of, is_context, output_check, quotas_of, refuse
 from flujo.engine.carry import Carrier
 from flujo.engine.clock import Clock, SystemClock
 from flujo.engine.dispatch import ask_for
@@ -32,6 +32,7 @@ from flujo.plan.plan import Plan
 from flujo.plan.types import type_name
 
 if TYPE_CHECKING:
+    from flujo.pipeline.policy import GovernancePolicy
     from flujo.pipeline.quota import Quota
 
 In = TypeVar("In", contravariant=True)
@@ -68,6 +69,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         post_step_execution: See :class:`Hook`.
         on_pipeline_end: See :class:`Hook`.
         quota: What each run may spend, or all runs together; a :class:`Quota`, or several.
+        policies: What judges every step's input, tools and output; see ``flujo.governance``.
         durability: ``"sync"`` commits what a step did before the next effect begins; ``"async"``
             commits in the background, and a crash may lose the last moments.
         clock: Where time and chance come from.
@@ -89,6 +91,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         post_step_execution: Callable[..., Any] | None = None,
         on_pipeline_end: Callable[..., Any] | None = None,
         quota: Quota | Sequence[Quota] | None = None,
+        policies: Sequence[GovernancePolicy] = (),
         durability: Durability = "sync",
         clock: Clock | None = None,
     ) -> None:
@@ -106,7 +109,10 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         callbacks = (on_pipeline_start, pre_step_execution, post_step_execution, on_pipeline_end)
         durable = self.store is not None
         self._quotas = quotas_of(self.plan, quota, durable=durable)
-        build = Build(self.plan, Hooks.of(hooks, callbacks), durable=durable, quotas=self._quotas)
+        guards = guards_of(self.plan, policies)
+        build = Build(
+            self.plan, Hooks.of(hooks, callbacks), durable=durable, quotas=self._quotas, guards=guards
+        )
         self._opener = Opener(self.plan, self.store, clock=self._clock, durability=durability)
         self._build, self._carrier = build, Carrier(build, self._opener)
         self._input_check = output_check(self.plan.root.input_type)

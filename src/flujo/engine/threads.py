@@ -150,6 +150,14 @@ async def settled(value: Any) -> Any:
     return await cast("Awaitable[Any]", value) if isinstance(value, Awaitable) else value
 
 
+async def tried(function: Callable[..., Any], /, *args: Any) -> tuple[Any, BaseException | None]:
+    """Call a user's function, awaiting it where it is ``async``; return what it gave, or what it raised."""
+    try:
+        return await settled(function(*args)), None
+    except (SystemExit, Exception) as error:  # noqa: BLE001  # the user's own code
+        return None, error
+
+
 def _performed(job: _Job) -> Callable[[], None]:
     try:
         value = job.call()

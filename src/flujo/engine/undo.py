@@ -10,6 +10,7 @@ from flujo.engine.build import Build, bind
 from flujo.engine.effects import StepEffects
 from flujo.engine.failures import described
 from flujo.engine.run import Frame, Run
+from flujo.engine.threads import tried
 from flujo.errors import PlanChanged, RecordError
 from flujo.pipeline.info import StepInfo
 from flujo.plan.codec import codec_for
@@ -68,11 +69,8 @@ class Undo:
     async def _undo(self, frame: Frame, address: str, output: Any) -> str:
         undo = self._undo_of(address)
         info = StepInfo(frame.run.id, f"{address}#undo", 1, (), StepEffects(frame.run, asks=False))
-        try:
-            await bind(undo, {})(frame, frame.context, output, info)
-        except Exception as error:  # noqa: BLE001  # the undo's own code
-            return described(error)
-        return ""
+        _, error = await tried(bind(undo, {}), frame, frame.context, output, info)
+        return "" if error is None else described(error)
 
     async def _done(self, run: Run) -> list[tuple[str, Any, str]]:
         """Return the steps with an undo that ended, in the order they ended.

@@ -58,7 +58,7 @@ def _walk_of(node: PlanNode, build: Build) -> Walk:
         case PlanSequence():
             return compile_sequence(node.nodes, build)
         case PlanStep():
-            return compile_step(node, build, _aside(node.fallback, build))
+            return compile_step(node, build, _aside(node.fallback, build), _aside(node.denied, build))
         case PlanParallel():
             branches = {label: compile_walk(branch, build) for label, branch in node.branches.items()}
             return compile_parallel(node, branches, build)

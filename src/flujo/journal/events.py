@@ -21,6 +21,7 @@ EventKind = Literal[
     "answer",
     "effect.started",
     "effect",
+    "verdict",
     "timer",
     "undone",
     "revised",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast, final
@@ -168,7 +168,7 @@ class PolicyContext:
         tool: The tool that is called; empty where none is.
         principal: On whose behalf the run goes.
         tenant: Likewise, the tenant.
-        at: The time, by the run's clock.
+        now: The time by the run's clock, in microseconds since the Unix epoch.
         labels: What the data is known to hold: ``pii.email``, ``phi``, ``untrusted``.
         facts: What else is known: of a model's request, ``model`` and ``region``.
         view: Gives a copy of the run's context; see :attr:`context`.
@@ -182,10 +182,15 @@ class PolicyContext:
     tool: str
     principal: Principal
     tenant: str
-    at: datetime
+    now: int
     labels: frozenset[str]
     facts: Mapping[str, Any]
     view: Callable[[], PipelineContext]
+
+    @property
+    def at(self) -> datetime:
+        """The time by the run's clock, in UTC."""
+        return datetime.fromtimestamp(self.now / 1e6, UTC)
 
     @property
     def context(self) -> PipelineContext:

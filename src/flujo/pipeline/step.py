@@ -45,6 +45,7 @@ from flujo.pipeline.node import In, Node, Out, Output, check_name, check_node, l
 
 if TYPE_CHECKING:
     from flujo.pipeline.info import Usage
+    from flujo.pipeline.policy import GovernancePolicy
     from flujo.pipeline.quota import Quota
 
 A = TypeVar("A")
@@ -180,6 +181,8 @@ class StepSettings(TypedDict, total=False):
     resources: ResourceHints | None
     quota: Quota | Sequence[Quota] | None
     bound: Usage | None
+    policies: Sequence[GovernancePolicy]
+    on_denied: Node[Any, Any] | None
 
 
 @final
@@ -211,14 +214,16 @@ class Step(Node[In, Out]):
         resources: Hints for backends.
         quota: What all its attempts together may spend, or several quotas.
         bound: The most that one attempt spends: reserved before it begins.
+        policies: What judges the step's input, its tools and its output, after the runner's policies.
+        on_denied: What runs, with the same input, when a policy denied; without it the run fails.
 
     Raises:
         PipelineError: A setting cannot work.
     """
 
     __slots__ = (
-        "_name", "agent", "bound", "cache", "effects", "fallback", "inputs", "quotas", "resources", "retry",
-        "timeout", "undo", "validators",
+        "_name", "agent", "bound", "cache", "effects", "fallback", "inputs", "on_denied", "policies",
+        "quotas", "resources", "retry", "timeout", "undo", "validators",
     )  # fmt: skip
 
     _name: str
@@ -234,6 +239,8 @@ class Step(Node[In, Out]):
     resources: ResourceHints | None
     quotas: tuple[Quota, ...]
     bound: Usage | None
+    policies: tuple[GovernancePolicy, ...]
+    on_denied: Node[Any, Any] | None
 
     @overload
     def __init__(
@@ -283,46 +290,6 @@ class Step(Node[In, Out]):
         return f"Step({self.name!r})"
 
 
-class StepDecorator(Protocol):
-    """What ``step(…)`` with settings returns."""
-
-    @overload
-    def __call__(self, agent: Callable[Concatenate[A, ...], Coroutine[Any, Any, B]], /) -> Step[A, B]: ...
-    @overload
-    def __call__(self, agent: Callable[Concatenate[A, ...], B], /) -> Step[A, B]: ...
-    @overload
-    def __call__(self, agent: Callable[[], Coroutine[Any, Any, B]], /) -> Step[object, B]: ...
-    @overload
-    def __call__(self, agent: Callable[[], B], /) -> Step[object, B]: ...
-
-
-@overload
-def step(agent: Callable[Concatenate[A, ...], Coroutine[Any, Any, B]], /) -> Step[A, B]: ...
-@overload
-def step(agent: Callable[Concatenate[A, ...], B], /) -> Step[A, B]: ...
-@overload
-def step(agent: Callable[[], Coroutine[Any, Any, B]], /) -> Step[object, B]: ...
-@overload
-def step(agent: Callable[[], B], /) -> Step[object, B]: ...
-@overload
-def step(**settings: Unpack[StepSettings]) -> StepDecorator: ...
-def step(agent: Callable[..., Any] | None = None, /, **settings: Unpack[StepSettings]) -> Any:
-    """Make a step of a function: ``@step``, or ``@step(retry=…, …)`` with the settings of :class:`Step`.
-
-    Example:
-        >>> @step
-        ... async def double(number: int) -> int:
-        ...     return 2 * number
-    """
-    if agent is not None:
-        return Step(agent, **settings)
-
-    def decorate(agent: Callable[..., Any], /) -> Step[Any, Any]:
-        return Step(agent, **settings)
-
-    return decorate
-
-
 def _checked(agent: Work, settings: StepSettings) -> dict[str, object]:
     """Return every field of a step, checked."""
     unknown = sorted(set(settings) - set(StepSettings.__annotations__))
@@ -338,6 +305,9 @@ def _checked(agent: Work, settings: StepSettings) -> dict[str, object]:
     fallback, undo, timeout = settings.get("fallback"), settings.get("undo"), settings.get("timeout")
     if fallback is not None:
         check_node(fallback, f"step {name!r}, fallback")
+    on_denied = settings.get("on_denied")
+    if on_denied is not None:
+        check_node(on_denied, f"step {name!r}, on_denied")
     if undo is not None:
         check_function(undo, f"step {name!r}, undo")
     validators, cache = settings.get("validators", ()), settings.get("cache", False)
@@ -363,6 +333,8 @@ def _checked(agent: Work, settings: StepSettings) -> dict[str, object]:
         "undo": undo,
         "inputs": MappingProxyType({key: output_of(name, key, value) for key, value in inputs.items()}),
         "resources": resources,
+        "policies": _policies(name, settings.get("policies", ())),
+        "on_denied": on_denied,
         **limits_of(name, settings.get("quota"), settings.get("bound")),
     }
 
@@ -376,6 +348,14 @@ def _step_name(agent: object, name: object) -> str:
         return str(name)
     found = getattr(agent, "__name__", "") or type(agent).__name__
     return "lambda" if found == "<lambda>" else check_name(found)
+
+
+def _policies(name: str, policies: object) -> tuple[GovernancePolicy, ...]:
+    if isinstance(policies, str | bytes) or not isinstance(policies, Sequence):
+        raise PipelineError(
+            f"step {name!r}, policies={policies!r} is no list", fix="pass policies=[policy, …]"
+        )
+    return tuple(cast("Sequence[GovernancePolicy]", policies))
 
 
 def _retry(name: str, retry: object, *, judged: bool) -> Retry:

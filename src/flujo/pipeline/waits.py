@@ -15,7 +15,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 Action = Literal["approve", "edit", "deny"]
-RequestKind = Literal["input", "pause", "event", "in_doubt", "tool"]
+RequestKind = Literal["input", "pause", "event", "in_doubt", "tool", "policy"]
 
 
 @final
@@ -28,8 +28,9 @@ class Approval:
         run_id: The run that waits.
         address: Where in the run.
         kind: ``input`` (a HumanInput node), ``pause`` (asked from inside a step), ``event`` (a
-            WaitForEvent node), ``in_doubt`` (an at-most-once step whose end is unknown) or ``tool`` (a call
-            of a tool that an agent wants to make).
+            WaitForEvent node), ``in_doubt`` (an at-most-once step whose end is unknown), ``tool`` (a call of
+            a tool that an agent wants to make) or ``policy`` (a policy wants a person to look at what a step
+            is given, does or gives).
         prompt: Why it is asked, in words.
         subject: What it is about, as JSON.
         schema: The JSON Schema of the answer.

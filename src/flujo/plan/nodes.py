@@ -80,11 +80,14 @@ class PlanStep(PlanNode):
     validators: tuple[Signature, ...]
     undo: Signature | None
     fallback: PlanNode | None
+    denied: PlanNode | None = None
+    """What runs when a policy denied."""
 
     @property
     @override
     def children(self) -> Mapping[str, PlanNode]:
-        return {} if self.fallback is None else {"fallback": self.fallback}
+        asides = {"fallback": self.fallback, "denied": self.denied}
+        return {label: node for label, node in asides.items() if node is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

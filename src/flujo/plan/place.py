@@ -262,6 +262,8 @@ class Placement:
         if fallback is not None and is_never(output):
             output = fallback.output_type
         self._check_gives(fallback, output, path)
+        denied = self._aside(step.on_denied, path, given, scope, f"runs only when {label!r} is denied")
+        self._check_gives(denied, output, path)
         return PlanStep(
             path=path,
             label=label,
@@ -275,6 +277,7 @@ class Placement:
             ),
             undo=None if step.undo is None else self._judge(step.undo, path, signature.output_type, "undo"),
             fallback=fallback,
+            denied=denied,
         )
 
     def _place_parallel(

@@ -1,0 +1,175 @@
+"""Governed steps: the gate where policies judge what goes in and what comes out, or a denial has a way on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Any
+
+from flujo.engine.build import Build, output_check
+from flujo.engine.effects import StepEffects
+from flujo.engine.failures import note_failure
+from flujo.engine.guard import Guard, Seen
+from flujo.engine.requests import Asked
+from flujo.engine.result import StepGaveUp, StepResult
+from flujo.engine.run import Frame, Run, Suspended, Walk
+from flujo.errors import PolicyDenied
+from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
+from flujo.plan.codec import Codec, codec_for
+from flujo.plan.nodes import PlanStep
+from flujo.plan.types import Type, recorded_input, type_name
+
+Complete = Callable[[Frame, StepResult, Frame | None, Usage], Awaitable[Any]]
+
+
+class GovernedStep:
+    """One step under policies, compiled.
+
+    Its input is judged before anything is told or begun, its output before anything is recorded or told; and
+    again where a hook put something else in its place.
+
+    Args:
+        plan: The step.
+        guard: Its policies.
+        build: What the runner's walks are compiled with.
+        on_denied: The walk of what runs where it is denied.
+    """
+
+    def __init__(self, plan: PlanStep, guard: Guard, build: Build, on_denied: Walk | None) -> None:
+        self._plan = plan
+        self._guard = guard
+        self._on_denied = on_denied
+        self._takes = bool(plan.signature.input)
+        self._input = _Kind(recorded_input(plan.input_type), "input")
+        self._output = _Kind(plan.output_type, "output")
+        self._hooks = bool(build.hooks.before_step)
+        self._admitted: dict[tuple[str, str], Any] = {}
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether nothing is judged between the agent and the record."""
+        return not (self._guard.judges_output or self._hooks)
+
+    def entering(self, walk: Walk, complete: Complete) -> Walk:
+        """Return the walk of the step with its input judged, and with what runs where it is denied."""
+        label, judges = self._plan.label, self._guard.judges_input and self._takes
+
+        async def governed(frame: Frame, value: Any) -> Any:
+            run, address = frame.run, frame.prefix + label
+            if run.done and address in run.done:
+                return await walk(frame, value)
+            denial = _denied_before(run, address, label)
+            if denial is None:
+                try:
+                    admitted = await self._admit(frame, address, value) if judges else value
+                    return await walk(frame, admitted)
+                except Asked as question:
+                    return question.suspended
+                except PolicyDenied as denied:
+                    if denied.address != address:
+                        raise
+                    denial = denied
+                    self._note(run, denial)
+            return await self._refused(frame, address, value, denial, complete)
+
+        return governed
+
+    async def _admit(self, frame: Frame, address: str, value: Any) -> Any:
+        """Return the input as it may go in."""
+        seen = self._input.seen(address, f"the input of {address!r}", value)
+        admitted = await self._guard.passed(frame, seen)
+        if self._hooks:
+            self._admitted[frame.run.id, address] = admitted
+        return admitted
+
+    async def readmit(self, frame: Frame, address: str, value: Any) -> Any:
+        """Return the input as hooks left it: judged again, if it is another than was judged.
+
+        Raises:
+            PolicyDenied: It may not go in.
+            Asked: A person must decide.
+        """
+        if not self._hooks or self._admitted.pop((frame.run.id, address), value) is value:
+            return value
+        return await self._guard.passed(frame, self._input.seen(address, f"the input of {address!r}", value))
+
+    async def leaving(self, frame: Frame, address: str, attempt: int, output: Any) -> Any:
+        """Return the output as it may go out.
+
+        Raises:
+            PolicyDenied: It may not.
+            Asked: A person must decide.
+        """
+        if not self._guard.judges_output:
+            return output
+        seen = self._output.seen(address, f"the output of {address!r}", output)
+        return await self._guard.passed(frame, seen._replace(attempt=attempt))
+
+    def _note(self, run: Run, denial: PolicyDenied) -> None:
+        """Record that the step is over: it is neither attempted again nor asked about."""
+        info = StepInfo(run.id, denial.address, denial.attempt, (), StepEffects(run))
+        note_failure(run, info, denial, None)
+        if run.observe is not None and self._on_denied is None:
+            run.observe(StepGaveUp(run.id, denial.address, denial))
+
+    async def _refused(
+        self, frame: Frame, address: str, value: Any, denial: PolicyDenied, complete: Complete
+    ) -> Any:
+        """Run what runs where the step is denied; its output is the step's.
+
+        Raises:
+            PolicyDenied: There is nothing.
+        """
+        if self._on_denied is None:
+            raise denial
+        begun, inner = perf_counter(), frame.inner(f"{address}/")
+        output = await self._on_denied(inner, value)
+        if isinstance(output, Suspended):
+            return output
+        took = perf_counter() - begun
+        result = StepResult(self._plan.label, address, output, denial.attempt, took, NO_USAGE, False, False)
+        return await complete(frame, result, inner, NO_USAGE)
+
+
+class _Kind:
+    """What a step takes or gives, as it is judged: its type, and how it is written."""
+
+    def __init__(self, annotation: Type, point: Any) -> None:
+        self._annotation = annotation
+        self._point = point
+        self._classes = output_check(annotation)
+
+    def seen(self, address: str, what: str, value: Any) -> Seen:
+        """Return a value of this kind as it is judged."""
+        point = self._point
+        asks = f"{address}#gate/{point}"
+        return Seen(point, what, address, asks, value, self._dump, self._load, self._wrong, self._schema)
+
+    @property
+    def _codec(self) -> Codec:
+        return codec_for(self._annotation)
+
+    def _dump(self, value: Any) -> bytes:
+        return self._codec.dump(value)
+
+    def _load(self, written: Any) -> Any:
+        return self._codec.load_parsed(written)
+
+    def _schema(self) -> Any:
+        return self._codec.schema()
+
+    def _wrong(self, value: Any) -> str:
+        if self._classes is None or isinstance(value, self._classes):
+            return ""
+        return f"{type_name(type(value))} in the place of {type_name(self._annotation)}"
+
+
+def _denied_before(run: Run, address: str, label: str) -> PolicyDenied | None:
+    """Return the denial of a step that the journal knows."""
+    for note in run.noted(address):
+        if note.kind == "step.attempt" and note.body["kind"] == "denied":
+            body = note.body
+            return PolicyDenied(
+                body["text"], step=label, address=address, attempt=body["attempt"], **body.get("denied", {})
+            )
+    return None

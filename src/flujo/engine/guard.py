@@ -1,0 +1,326 @@
+"""The guard of a step: what policies say of its input, its effects and its output, recorded and obeyed.
+
+A verdict is an event at the address of what was judged. One that is recorded is not asked for again: it holds
+for what has the same digest. So an approval is good for exactly what was shown, and what a person edited is
+judged anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic_core import from_json, to_json
+
+from flujo.engine.failures import described
+from flujo.engine.judge import Judge, Judgement, digest_of, judged
+from flujo.engine.policies import judge_of
+from flujo.engine.requests import Asked, ask, asked
+from flujo.errors import PolicyDenied, RecordError
+from flujo.pipeline.policy import NO_ATTRIBUTES, NOBODY, GovernancePolicy, Point, PolicyContext, Verdict
+from flujo.plan.nodes import PlanNode, PlanStep
+from flujo.plan.unrecordable import Unrecordable
+
+if TYPE_CHECKING:
+    from flujo.engine.run import Frame, Run
+    from flujo.plan.plan import Plan
+
+_METHODS: Mapping[Point, str] = {
+    "agent_start": "check_input",
+    "input": "check_input",
+    "before_model": "check_input",
+    "after_model": "check_output",
+    "before_tool": "check_tool",
+    "after_tool": "check_output",
+    "output": "check_output",
+    "agent_end": "check_output",
+}
+
+
+class Seen(NamedTuple):
+    """Something that is judged.
+
+    Attributes:
+        point: Where in the course of an agent.
+        what: What it is, in words.
+        address: Where its verdict is recorded.
+        asks: Where a person is asked about it; empty where nobody can be.
+        data: What is judged.
+        dump: Returns data in its place as JSON.
+        load: Returns data in its place of its parsed JSON.
+        wrong: Returns what is wrong with data that would take its place; empty where it fits.
+        schema: Returns the JSON Schema of what a person may put in its place.
+        tool: The tool that is to be called.
+        facts: What else policies may know.
+        attempt: The attempt of the step.
+    """
+
+    point: Point
+    what: str
+    address: str
+    asks: str
+    data: Any
+    dump: Callable[[Any], bytes]
+    load: Callable[[Any], Any]
+    wrong: Callable[[Any], str]
+    schema: Callable[[], Mapping[str, Any]]
+    tool: str = ""
+    facts: Mapping[str, Any] = NO_ATTRIBUTES
+    attempt: int = 1
+
+
+class Guards:
+    """The policies of a plan and of its runner.
+
+    Args:
+        plan: The plan.
+        policies: What holds everywhere.
+        asks: Whether they are asked; otherwise only what is recorded counts, as for a replay.
+
+    Raises:
+        ConfigError: One of them is no policy.
+    """
+
+    def __init__(self, plan: Plan, policies: Sequence[GovernancePolicy], *, asks: bool = True) -> None:
+        self._plan = plan
+        self._policies = policies
+        self._asks = asks
+        self._whole = tuple(judge_of(policy, "Flujo, policies") for policy in policies)
+        self._own: dict[str, tuple[Judge, ...]] = {}
+        for node in plan.root.walk():
+            if isinstance(node, PlanStep):
+                own = tuple(
+                    judge_of(policy, f"step {node.path!r}, policies") for policy in node.node.policies
+                )
+                for inside in _covered(node):
+                    self._own[inside.path] = (*self._own.get(inside.path, ()), *own)
+
+    def silent(self) -> Guards:
+        """Return the same for a replay: nobody is asked, and what is recorded counts."""
+        return Guards(self._plan, self._policies, asks=False)
+
+    def of(self, plan: PlanStep) -> Guard | None:
+        """Return what guards a step; None where nothing does."""
+        judges = (*self._whole, *self._own.get(plan.path, ()))
+        if not judges and plan.denied is None:
+            return None
+        return Guard(plan, self._plan.name, judges, asks=self._asks)
+
+
+def _covered(node: PlanStep) -> Sequence[PlanNode]:
+    """Return the step that has policies, and all that may run in its place."""
+    return [node, *(() if node.fallback is None else node.fallback.walk())]
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """A verdict of the journal."""
+
+    body: Mapping[str, Any]
+
+    async def judgement(self, run: Run, seen: Seen) -> Judgement:
+        """Return it as it was given."""
+        body = self.body
+        data = seen.data
+        if "live" in body:
+            data = body["live"]
+        elif run.recorder is not None and ("output" in body or "output_ref" in body):
+            data = seen.load(await parsed(run, body))
+        told = {name: body[name] for name in ("policy", "rule", "reason", "approvals") if name in body}
+        return Judgement(Verdict(body["verdict"]), data, body["by"], **told)
+
+
+class Guard:
+    """What guards one step.
+
+    Attributes:
+        judges_input: Whether anything judges what goes in.
+        judges_output: Whether anything judges what comes out.
+    """
+
+    def __init__(self, plan: PlanStep, pipeline: str, judges: Sequence[Judge], *, asks: bool) -> None:
+        self.plan = plan
+        self._pipeline = pipeline
+        self._judges = judges
+        self._asks = asks
+        self.judges_input = any("check_input" in judge.checks for judge in judges)
+        self.judges_output = any("check_output" in judge.checks for judge in judges)
+
+    async def passed(self, frame: Frame, seen: Seen) -> Any:
+        """Return data as it may go on: as it is, redacted, or as a person edited it.
+
+        Raises:
+            PolicyDenied: It may not.
+            Asked: A person must decide.
+        """
+        run = frame.run
+        while True:
+            digest = digest_of(run.id, seen.data)
+            judgement = await self._judged(frame, seen, digest)
+            match judgement.verdict:
+                case Verdict.DENY:
+                    raise self.denial(seen, judgement)
+                case Verdict.ESCALATE:
+                    answer = _answer(run, seen.asks, digest)
+                    if answer is None:
+                        raise self._question(run, seen, judgement, digest)
+                    if answer["action"] == "deny":
+                        raise self.denial(seen, judgement, answer)
+                    if answer["action"] == "approve":
+                        return judgement.data
+                    seen = seen._replace(data=self._edited(seen, answer))
+                case _:
+                    return judgement.data
+
+    async def _judged(self, frame: Frame, seen: Seen, digest: str) -> Judgement:
+        """Return what policies say, or said before; recorded."""
+        run = frame.run
+        for note in reversed(run.noted(seen.address)):
+            body = note.body
+            if note.kind == "verdict" and body["point"] == seen.point and body["digest"] == digest:
+                return await _Recorded(body).judgement(run, seen)
+        name = _METHODS[seen.point]
+        if not (self._asks and any(name in judge.checks for judge in self._judges)):
+            return Judgement(Verdict.ALLOW, seen.data)
+        context = PolicyContext(
+            seen.point,
+            run.id,
+            self._pipeline,
+            self.plan.label,
+            seen.address,
+            seen.tool,
+            NOBODY,
+            run.tenant,
+            run.clock.now(),
+            frozenset(),
+            seen.facts,
+            lambda: frame.context.model_copy(deep=True),
+        )
+        judgement = await judged(self._judges, name, context, seen.data, run.threads)
+        if judgement.data is not seen.data and (wrong := seen.wrong(judgement.data)):
+            reason = f"the policy failed, which denies: it gave {wrong}"
+            judgement = judgement._replace(verdict=Verdict.DENY, reason=reason)
+        self._note(run, seen, digest, judgement)
+        return judgement
+
+    def _note(self, run: Run, seen: Seen, digest: str, judgement: Judgement) -> None:
+        """Record a verdict, with what takes the place of what was judged."""
+        body: dict[str, Any] = {
+            "point": seen.point,
+            "verdict": judgement.verdict.value,
+            "digest": digest,
+            "by": judgement.by,
+        }
+        if seen.tool:
+            body["tool"] = seen.tool
+        if judgement.policy:
+            told = {"policy": judgement.policy, "rule": judgement.rule, "reason": judgement.reason}
+            body |= {name: text for name, text in told.items() if text}
+        if judgement.approvals != 1:
+            body["approvals"] = judgement.approvals
+        replaced = judgement.data is not seen.data and judgement.verdict is not Verdict.DENY
+        if run.recorder is None:
+            run.note("verdict", seen.address, {**body, "live": judgement.data} if replaced else body)
+            return
+        written = to_json(body)
+        if replaced:
+            written = written[:-1] + b"," + run.recorder.written(self._dumped(seen, judgement.data)) + b"}"
+        run.recorder.append("verdict", seen.address, written)
+
+    def _dumped(self, seen: Seen, data: Any) -> bytes:
+        try:
+            return seen.dump(data)
+        except Unrecordable as error:
+            raise RecordError(
+                f"what takes the place of {seen.what} cannot be recorded: {error.message}",
+                step=self.plan.label,
+                address=seen.address,
+                attempt=seen.attempt,
+                fix=error.fix,
+            ) from error
+
+    def _question(self, run: Run, seen: Seen, judgement: Judgement, digest: str) -> BaseException:
+        """Return what unwinds the step until a person has decided; a denial where nobody can be asked."""
+        if not seen.asks:
+            return self.denial(seen, judgement)
+        waiting = [note for note in run.noted(seen.asks) if note.kind in ("request", "answer")]
+        if waiting and waiting[-1].kind == "request" and waiting[-1].body.get("judged") == digest:
+            known = asked(run, seen.asks)
+            assert known is not None
+            return Asked(known)
+        why = f": {judgement.reason}" if judgement.reason else ""
+        return Asked(
+            ask(
+                run,
+                seen.asks,
+                "policy",
+                f"{judgement.policy} asks for approval of {seen.what}{why}",
+                subject=from_json(self._dumped(seen, judgement.data)),
+                schema=seen.schema(),
+                more={"judged": digest, "approvals": judgement.approvals},
+            )
+        )
+
+    def _edited(self, seen: Seen, answer: Mapping[str, Any]) -> Any:
+        """Return what a person put in the place of what was judged.
+
+        Raises:
+            RecordError: It does not fit there.
+        """
+        try:
+            data = seen.load(answer["value"])
+            wrong = seen.wrong(data)
+        except (Unrecordable, ValueError) as error:
+            wrong = described(error)
+            data = None
+        if wrong:
+            raise RecordError(
+                f"the edited value for {seen.what} does not fit: {wrong}",
+                step=self.plan.label,
+                address=seen.address,
+                attempt=seen.attempt,
+            )
+        return data
+
+    def denial(
+        self, seen: Seen, judgement: Judgement, answer: Mapping[str, Any] | None = None
+    ) -> PolicyDenied:
+        """Return the error that says who denied what, by which rule and why."""
+        address = seen.address.partition("#")[0]
+        by = f"the policy {judgement.policy!r}" + (f", rule {judgement.rule!r}" if judgement.rule else "")
+        reason = judgement.reason
+        if answer is not None:
+            by, reason = f"{answer['actor'] or 'somebody'}, whom {by} had asked", answer["reason"]
+        elif judgement.verdict is Verdict.ESCALATE:
+            by = f"{by}, since nobody can be asked here"
+        return PolicyDenied(
+            f"{seen.what} was denied by {by}" + (f": {reason}" if reason else ""),
+            step=self.plan.label,
+            address=address,
+            attempt=seen.attempt,
+            policy=judgement.policy,
+            rule=judgement.rule,
+            reason=reason,
+            point=seen.point,
+            tool=seen.tool,
+        )
+
+
+def _answer(run: Run, address: str, digest: str) -> Mapping[str, Any] | None:
+    """Return the answer to the request that showed what has this digest; None where there is none."""
+    answer, shown = None, False
+    for note in run.noted(address):
+        if note.kind == "request":
+            shown = note.body.get("judged") == digest
+        elif note.kind == "answer" and shown:
+            answer = note.body
+    return answer
+
+
+async def parsed(run: Run, body: Mapping[str, Any]) -> Any:
+    """Return the JSON that stands in a body, or in a payload of its own."""
+    if "output" in body:
+        return body["output"]
+    assert run.recorder is not None
+    return from_json(await run.recorder.store.payload(bytes.fromhex(body["output_ref"])))

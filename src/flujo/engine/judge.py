@@ -1,0 +1,236 @@
+"""Asking policies: each in its order, within its time, on a copy. What fails denies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from flujo.engine.canonical import canonical
+from flujo.engine.failures import described, raise_if_cancelled
+from flujo.engine.threads import Threads, tried
+from flujo.pipeline.checks import is_count
+from flujo.pipeline.context import IMMUTABLE, clone
+from flujo.pipeline.policy import (
+    OBLIGATIONS,
+    Nothing,
+    PolicyContext,
+    PolicyDecision,
+    Verdict,
+)
+
+TRUSTED, QUICK = 16, 1e-3
+"""How many answers in a row, and how quick (seconds), take a function out of the worker thread."""
+
+_RANK = {Verdict.ALLOW: 0, Verdict.WARN: 1, Verdict.REDACT: 2, Verdict.ESCALATE: 3, Verdict.DENY: 4}
+
+
+class Judgement(NamedTuple):
+    """What several policies came to.
+
+    Attributes:
+        verdict: The strictest verdict that has force.
+        data: What was judged, as they redacted it.
+        by: What each decided, as it is recorded.
+        policy: Who decided it; empty where all allowed.
+        rule: By which rule.
+        reason: Why.
+        approvals: For an escalation: how many people must approve.
+    """
+
+    verdict: Verdict
+    data: Any
+    by: Sequence[Mapping[str, Any]] = ()
+    policy: str = ""
+    rule: str = ""
+    reason: str = ""
+    approvals: int = 1
+
+
+class Check:
+    """One method of a policy, called the same way whatever it takes.
+
+    A function that is not ``async`` is called in a worker thread, where it can be given up, until it has
+    shown that it answers at once; one that was slow goes back there.
+
+    Args:
+        call: Takes the context and what is judged.
+        is_async: Whether it gives its answer only to those who await it.
+        stays: Whether it always stays in a thread, however quick it is.
+    """
+
+    __slots__ = ("_call", "_is_async", "_quick", "_stays")
+
+    def __init__(self, call: Callable[[PolicyContext, Any], Any], *, is_async: bool, stays: bool) -> None:
+        self._call = call
+        self._is_async = is_async
+        self._stays = stays
+        self._quick = 0
+
+    async def ask(
+        self, context: PolicyContext, data: Any, limit: float, threads: Threads
+    ) -> tuple[Any, BaseException | None]:
+        """Return the policy's answer, or what it raised; TimeoutError where it was too late."""
+        begun = perf_counter()
+        if self._quick >= TRUSTED:
+            answer, error = await tried(self._call, context, data)
+        else:
+            answer, error = await self._within(context, data, limit, threads)
+        took = perf_counter() - begun
+        if not self._is_async:
+            self._quick = self._quick + 1 if took < QUICK and not self._stays else 0
+        return (None, TimeoutError()) if took > limit else (answer, error)
+
+    async def _within(
+        self, context: PolicyContext, data: Any, limit: float, threads: Threads
+    ) -> tuple[Any, BaseException | None]:
+        try:
+            async with asyncio.timeout(limit):
+                if self._is_async:
+                    return await tried(self._call, context, data)
+                return await tried(threads.call, self._call, context, data)
+        except TimeoutError as error:
+            return None, error
+        except asyncio.CancelledError as error:
+            raise_if_cancelled(error)
+            return None, RuntimeError("its own work was cancelled from inside")
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """One policy, ready to be asked.
+
+    Attributes:
+        id: Its name in the journal.
+        version: What tells it from what it was before.
+        observes: Whether its decisions have no force.
+        timeout: Seconds that it may take.
+        checks: What it judges, by the name of its method.
+    """
+
+    id: str
+    version: str
+    observes: bool
+    timeout: float
+    checks: Mapping[str, Check]
+
+    async def decide(
+        self, name: str, context: PolicyContext, data: Any, threads: Threads
+    ) -> PolicyDecision | None:
+        """Return what the policy decides about a copy of the data; None where it does not judge this.
+
+        What is no decision is one: it denies.
+        """
+        check = self.checks.get(name)
+        if check is None:
+            return None
+        plain = type(data) in IMMUTABLE
+        given = data if plain else clone(data)
+        before = b"" if plain else _written(given)
+        answer, error = await check.ask(context, given, self.timeout, threads)
+        if isinstance(error, TimeoutError) and not str(error):
+            return _failed(f"it gave no decision within {self.timeout:g} seconds")
+        if error is not None:
+            return _failed(f"it raised {described(error)}")
+        redacts = isinstance(answer, PolicyDecision) and answer.data is given
+        if not (plain or redacts) and _written(given) != before:
+            return _failed("it changed what it was to judge")
+        return _understood(answer)
+
+
+async def judged(
+    judges: Sequence[Judge], name: str, context: PolicyContext, data: Any, threads: Threads
+) -> Judgement:
+    """Ask policies in order, each about the data as those before it redacted it.
+
+    A denial ends the asking. Of the others the strictest counts: to ask a person before to redact, and that
+    before to allow.
+    """
+    worst, decisive, whose, approvals = Verdict.ALLOW, PolicyDecision.ALLOW, "", 1
+    by: list[Mapping[str, Any]] = []
+    for judge in judges:
+        decision = await judge.decide(name, context, data, threads)
+        if decision is None:
+            continue
+        force = not (judge.observes if decision.mode is None else decision.mode == "observe")
+        by.append(_facts(judge, decision, force))
+        if not force:
+            continue
+        verdict, asks = _obliged(decision)
+        if verdict is Verdict.ESCALATE:
+            approvals = max(approvals, asks)
+        if decision.verdict is Verdict.REDACT:
+            data = decision.data
+        if _RANK[verdict] > _RANK[worst]:
+            worst, decisive, whose = verdict, decision, judge.id
+        if worst is Verdict.DENY:
+            break
+    return Judgement(worst, data, by, whose, decisive.rule, decisive.reason, approvals)
+
+
+def digest_of(run_id: str, data: Any) -> str:
+    """Return what tells judged data from other data, in this run only: SHA-256, in hex."""
+    return sha256(b"%b\n%b" % (run_id.encode(), _written(data))).hexdigest()
+
+
+def _written(data: Any) -> bytes:
+    if data.__class__ is int or data.__class__ is bool:
+        return b"%a" % data
+    text = json.dumps(canonical(data), sort_keys=True, ensure_ascii=False)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _understood(answer: object) -> PolicyDecision:
+    """Return an answer as a decision: one that cannot be understood, or went wrong, denies."""
+    match answer:
+        case Verdict():
+            decision = PolicyDecision(answer)
+        case PolicyDecision():
+            decision = answer
+        case _:
+            return _failed(f"it gave {type(answer).__name__}, which is no decision")
+    if decision.errors:
+        return _failed(f"it could not decide: {'; '.join(map(str, decision.errors))}")
+    if decision.verdict is Verdict.REDACT and decision.data is Nothing.NOTHING:
+        return _failed("it redacts, and gives nothing in the place of what it judged")
+    unknown = sorted({*decision.obligations} - OBLIGATIONS)
+    if unknown:
+        return _failed(f"it obliges to {', '.join(map(repr, unknown))}, which nobody here knows")
+    if not is_count(decision.approvals):
+        return _failed(f"it asks for {decision.approvals!r} approvals")
+    return decision
+
+
+def _failed(what: str) -> PolicyDecision:
+    return PolicyDecision(Verdict.DENY, "the policy failed, which denies", "", errors=(what,))
+
+
+def _obliged(decision: PolicyDecision) -> tuple[Verdict, int]:
+    """Return a decision's verdict with what it obliges to, and how many approvals that asks for."""
+    asks = {"approve": 1, "approve_by_two": 2}
+    most = max((asks.get(one, 0) for one in decision.obligations), default=0)
+    if not most:
+        return decision.verdict, decision.approvals
+    stricter = max(decision.verdict, Verdict.ESCALATE, key=_RANK.__getitem__)
+    return stricter, max(most, decision.approvals)
+
+
+def _facts(judge: Judge, decision: PolicyDecision, force: bool) -> Mapping[str, Any]:
+    """Return a decision as it is recorded."""
+    facts: dict[str, Any] = {
+        "policy": judge.id,
+        "version": decision.version or judge.version,
+        "verdict": decision.verdict.value,
+    }
+    said = {
+        "rule": decision.rule,
+        "reason": decision.reason,
+        "errors": list(decision.errors),
+        "obligations": list(decision.obligations),
+        "mode": "" if force else "observe",
+    }
+    return facts | {name: what for name, what in said.items() if what}

@@ -1,0 +1,163 @@
+"""Policies as users write them: which methods they have, what those take, how they are set."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import is_dataclass
+from hashlib import sha256
+from typing import Any, Protocol, runtime_checkable
+
+from flujo.engine.judge import Check, Judge
+from flujo.errors import ConfigError
+from flujo.pipeline.checks import is_amount
+from flujo.pipeline.policy import GovernancePolicy, PolicyContext
+
+TIMEOUT = 5.0
+"""Seconds within which a policy decides, where it does not say otherwise."""
+
+_CHECKS = ("check_input", "check_tool", "check_output")
+Called = Callable[[PolicyContext, Any], Any]
+
+
+@runtime_checkable
+class _Input(Protocol):
+    check_input: Callable[..., Any]
+
+
+@runtime_checkable
+class _Tool(Protocol):
+    check_tool: Callable[..., Any]
+
+
+@runtime_checkable
+class _Output(Protocol):
+    check_output: Callable[..., Any]
+
+
+@runtime_checkable
+class _Named(Protocol):
+    id: Any
+
+
+@runtime_checkable
+class _Versioned(Protocol):
+    version: Any
+
+
+@runtime_checkable
+class _Timed(Protocol):
+    timeout: Any
+
+
+@runtime_checkable
+class _Moded(Protocol):
+    mode: Any
+
+
+@runtime_checkable
+class _Blocking(Protocol):
+    blocking: Any
+
+
+def judge_of(policy: object, place: str) -> Judge:
+    """Return a policy as it is asked.
+
+    Args:
+        policy: An object with some of the methods of :class:`GovernancePolicy`.
+        place: Where it was handed in.
+
+    Raises:
+        ConfigError: It is no policy, or one of its settings cannot work.
+    """
+    if isinstance(policy, type):
+        raise ConfigError(
+            f"{place}: {policy.__qualname__} is a class", fix=f"pass an object: {policy.__qualname__}()"
+        )
+    stays = isinstance(policy, _Blocking) and bool(policy.blocking)
+    checks = {name: _check(method, name, place, stays=stays) for name, method in _methods(policy)}
+    if not checks:
+        raise ConfigError(
+            f"{place}: {policy!r} judges nothing: it has none of the methods {', '.join(_CHECKS)}",
+            fix="derive from flujo.governance.GovernancePolicy, and override one of them",
+        )
+    timeout = policy.timeout if isinstance(policy, _Timed) else TIMEOUT
+    if not is_amount(timeout) or not timeout:
+        raise ConfigError(f"{place}: timeout={timeout!r} of {policy!r}", fix="use a number of seconds")
+    mode = policy.mode if isinstance(policy, _Moded) else "enforce"
+    if mode not in ("enforce", "observe"):
+        raise ConfigError(f"{place}: mode={mode!r} of {policy!r}", fix='use "enforce" or "observe"')
+    name = policy.id if isinstance(policy, _Named) else ""
+    return Judge(
+        str(name or type(policy).__qualname__), _version(policy), mode == "observe", float(timeout), checks
+    )
+
+
+def _methods(policy: object) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Yield a policy's methods by name, but for those that allow everything."""
+    found: dict[str, Callable[..., Any]] = {}
+    if isinstance(policy, _Input):
+        found["check_input"] = policy.check_input
+    if isinstance(policy, _Tool):
+        found["check_tool"] = policy.check_tool
+    if isinstance(policy, _Output):
+        found["check_output"] = policy.check_output
+    for name, method in found.items():
+        if callable(method) and not _inherits(policy, name):
+            yield name, method
+
+
+def _inherits(policy: object, name: str) -> bool:
+    own = next((vars(kind)[name] for kind in type(policy).__mro__ if name in vars(kind)), None)
+    return own is not None and own is vars(GovernancePolicy)[name]
+
+
+def _check(method: Callable[..., Any], name: str, place: str, *, stays: bool) -> Check:
+    """Return a method so that it is called with the context and what is judged.
+
+    Raises:
+        ConfigError: It takes something else.
+    """
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(method).parameters.values()
+    names = [one.name for one in parameters if one.kind in kinds]
+    many = any(one.kind is one.VAR_POSITIONAL for one in parameters)
+    call = _called(method, name, ["", "", ""] if many else names)
+    if call is None:
+        takes = "tool_name, arguments, context" if name == "check_tool" else "context, data"
+        raise ConfigError(f"{place}: {name} takes {len(names)} arguments", fix=f"take ({takes})")
+    return Check(call, is_async=inspect.iscoroutinefunction(method), stays=stays)
+
+
+def _called(method: Callable[..., Any], name: str, names: Sequence[str]) -> Called | None:
+    """Return how a method is called that may leave out parameters from the end; None where that cannot be."""
+
+    def with_name(context: PolicyContext, data: Any) -> Any:
+        return method(context.tool)
+
+    def with_context(context: PolicyContext, data: Any) -> Any:
+        return method(context.tool, context)
+
+    def with_arguments(context: PolicyContext, data: Any) -> Any:
+        return method(context.tool, data)
+
+    def with_all(context: PolicyContext, data: Any) -> Any:
+        return method(context.tool, data, context)
+
+    if name == "check_tool":
+        second = with_context if names[1:2] == ["context"] else with_arguments
+        return {1: with_name, 2: second, 3: with_all}.get(len(names))
+    return method if len(names) == 2 or (len(names) == 3 and not names[0]) else None
+
+
+def _version(policy: object) -> str:
+    """Return what tells a policy from what it was: its own word, or a digest of its source and settings."""
+    if isinstance(policy, _Versioned) and policy.version:
+        return str(policy.version)
+    kind = type(policy)
+    try:
+        source = inspect.getsource(kind)
+    except (OSError, TypeError):  # typed in at a prompt
+        source = f"{kind.__module__}.{kind.__qualname__}"
+    settings = repr(policy) if is_dataclass(policy) else ""
+    return sha256(f"{source}\n{settings}".encode()).hexdigest()[:16]
