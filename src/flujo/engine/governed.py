@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -15,7 +15,8 @@ from flujo.engine.result import StepGaveUp, StepResult
 from flujo.engine.run import Frame, Run, Suspended, Walk
 from flujo.errors import PolicyDenied
 from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
-from flujo.plan.codec import Codec, codec_for
+from flujo.pipeline.policy import Point
+from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanStep
 from flujo.plan.types import Type, recorded_input, type_name
 
@@ -40,15 +41,20 @@ class GovernedStep:
         self._guard = guard
         self._on_denied = on_denied
         self._takes = bool(plan.signature.input)
-        self._input = _Kind(recorded_input(plan.input_type), "input")
-        self._output = _Kind(plan.output_type, "output")
+        self._input = Flowing(recorded_input(plan.input_type), "input")
+        self._output = Flowing(plan.output_type, "output")
         self._hooks = bool(build.hooks.before_step)
         self._admitted: dict[tuple[str, str], Any] = {}
 
     @property
-    def is_direct(self) -> bool:
-        """Whether nothing is judged between the agent and the record."""
-        return not (self._guard.judges_output or self._hooks)
+    def judges_output(self) -> bool:
+        """Whether anything judges what comes out."""
+        return self._guard.judges_output
+
+    @property
+    def readmits(self) -> bool:
+        """Whether hooks may put another input in the place of what was judged."""
+        return self._hooks
 
     def entering(self, walk: Walk, complete: Complete) -> Walk:
         """Return the walk of the step with its input judged, and with what runs where it is denied."""
@@ -76,8 +82,7 @@ class GovernedStep:
 
     async def _admit(self, frame: Frame, address: str, value: Any) -> Any:
         """Return the input as it may go in."""
-        seen = self._input.seen(address, f"the input of {address!r}", value)
-        admitted = await self._guard.passed(frame, seen)
+        admitted = await self._guard.passed(frame, Seen(self._input, address, value))
         if self._hooks:
             self._admitted[frame.run.id, address] = admitted
         return admitted
@@ -91,7 +96,7 @@ class GovernedStep:
         """
         if not self._hooks or self._admitted.pop((frame.run.id, address), value) is value:
             return value
-        return await self._guard.passed(frame, self._input.seen(address, f"the input of {address!r}", value))
+        return await self._guard.passed(frame, Seen(self._input, address, value))
 
     async def leaving(self, frame: Frame, address: str, attempt: int, output: Any) -> Any:
         """Return the output as it may go out.
@@ -102,8 +107,7 @@ class GovernedStep:
         """
         if not self._guard.judges_output:
             return output
-        seen = self._output.seen(address, f"the output of {address!r}", output)
-        return await self._guard.passed(frame, seen._replace(attempt=attempt))
+        return await self._guard.passed(frame, Seen(self._output, address, output, attempt))
 
     def _note(self, run: Run, denial: PolicyDenied) -> None:
         """Record that the step is over: it is neither attempted again nor asked about."""
@@ -131,37 +135,44 @@ class GovernedStep:
         return await complete(frame, result, inner, NO_USAGE)
 
 
-class _Kind:
-    """What a step takes or gives, as it is judged: its type, and how it is written."""
+class Flowing:
+    """What a step takes or gives, as it is judged.
 
-    def __init__(self, annotation: Type, point: Any) -> None:
+    Args:
+        annotation: Its type.
+        point: ``input`` or ``output``.
+    """
+
+    def __init__(self, annotation: Type, point: Point) -> None:
+        self.point: Point = point
         self._annotation = annotation
-        self._point = point
         self._classes = output_check(annotation)
 
-    def seen(self, address: str, what: str, value: Any) -> Seen:
-        """Return a value of this kind as it is judged."""
-        point = self._point
-        asks = f"{address}#gate/{point}"
-        return Seen(point, what, address, asks, value, self._dump, self._load, self._wrong, self._schema)
+    def what(self, address: str) -> str:
+        """Return what it is, in words."""
+        return f"the {self.point} of {address!r}"
 
-    @property
-    def _codec(self) -> Codec:
-        return codec_for(self._annotation)
+    def asks(self, address: str) -> str:
+        """Return where a person is asked about it."""
+        return f"{address}#gate/{self.point}"
 
-    def _dump(self, value: Any) -> bytes:
-        return self._codec.dump(value)
+    def dump(self, data: Any) -> bytes:
+        """Return it as JSON."""
+        return codec_for(self._annotation).dump(data)
 
-    def _load(self, written: Any) -> Any:
-        return self._codec.load_parsed(written)
+    def load(self, written: Any) -> Any:
+        """Return it of its parsed JSON."""
+        return codec_for(self._annotation).load_parsed(written)
 
-    def _schema(self) -> Any:
-        return self._codec.schema()
-
-    def _wrong(self, value: Any) -> str:
-        if self._classes is None or isinstance(value, self._classes):
+    def wrong(self, data: Any) -> str:
+        """Return what is wrong with a value that would take its place."""
+        if self._classes is None or isinstance(data, self._classes):
             return ""
-        return f"{type_name(type(value))} in the place of {type_name(self._annotation)}"
+        return f"{type_name(type(data))} in the place of {type_name(self._annotation)}"
+
+    def schema(self) -> Mapping[str, Any]:
+        """Return the JSON Schema of what may take its place."""
+        return codec_for(self._annotation).schema()
 
 
 def _denied_before(run: Run, address: str, label: str) -> PolicyDenied | None:

@@ -7,23 +7,31 @@ judged anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pydantic_core import from_json, to_json
 
 from flujo.engine.failures import described
-from flujo.engine.judge import Judge, Judgement, digest_of, judged
+from flujo.engine.judge import Asking, Judge, Judgement, digest_of, judged
 from flujo.engine.policies import judge_of
 from flujo.engine.requests import Asked, ask, asked
 from flujo.errors import PolicyDenied, RecordError
-from flujo.pipeline.policy import NO_ATTRIBUTES, NOBODY, GovernancePolicy, Point, PolicyContext, Verdict
+from flujo.pipeline.policy import (
+    NO_ATTRIBUTES,
+    NOBODY,
+    GovernancePolicy,
+    Point,
+    PolicyContext,
+    Principal,
+    Verdict,
+)
 from flujo.plan.nodes import PlanNode, PlanStep
 from flujo.plan.unrecordable import Unrecordable
 
 if TYPE_CHECKING:
     from flujo.engine.run import Frame, Run
+    from flujo.pipeline.context import PipelineContext
     from flujo.plan.plan import Plan
 
 _METHODS: Mapping[Point, str] = {
@@ -36,38 +44,92 @@ _METHODS: Mapping[Point, str] = {
     "output": "check_output",
     "agent_end": "check_output",
 }
+_TOLD = ("policy", "rule", "reason", "approvals")
+
+
+class Kind(Protocol):
+    """What sort of thing is judged: how it is told, written and read."""
+
+    point: Point
+
+    def what(self, address: str) -> str:
+        """Return what it is, in words."""
+        ...
+
+    def asks(self, address: str) -> str:
+        """Return where a person is asked about it."""
+        ...
+
+    def dump(self, data: Any) -> bytes:
+        """Return data of this kind as JSON."""
+        ...
+
+    def load(self, written: Any) -> Any:
+        """Return data of this kind of its parsed JSON."""
+        ...
+
+    def wrong(self, data: Any) -> str:
+        """Return what is wrong with data that would take the place of what is judged; empty where it fits."""
+        ...
+
+    def schema(self) -> Mapping[str, Any]:
+        """Return the JSON Schema of what a person may put in its place."""
+        ...
 
 
 class Seen(NamedTuple):
     """Something that is judged.
 
     Attributes:
-        point: Where in the course of an agent.
-        what: What it is, in words.
+        kind: Its kind.
         address: Where its verdict is recorded.
-        asks: Where a person is asked about it; empty where nobody can be.
         data: What is judged.
-        dump: Returns data in its place as JSON.
-        load: Returns data in its place of its parsed JSON.
-        wrong: Returns what is wrong with data that would take its place; empty where it fits.
-        schema: Returns the JSON Schema of what a person may put in its place.
+        attempt: The attempt of the step.
         tool: The tool that is to be called.
         facts: What else policies may know.
-        attempt: The attempt of the step.
+        asked: Whether a person may be asked about it.
     """
 
-    point: Point
-    what: str
+    kind: Kind
     address: str
-    asks: str
     data: Any
-    dump: Callable[[Any], bytes]
-    load: Callable[[Any], Any]
-    wrong: Callable[[Any], str]
-    schema: Callable[[], Mapping[str, Any]]
+    attempt: int = 1
     tool: str = ""
     facts: Mapping[str, Any] = NO_ATTRIBUTES
-    attempt: int = 1
+    asked: bool = True
+
+
+class RunDesk:
+    """Tells a policy of a run, at one place of it."""
+
+    __slots__ = ("_frame", "pipeline")
+
+    def __init__(self, frame: Frame, pipeline: str) -> None:
+        self._frame = frame
+        self.pipeline = pipeline
+
+    @property
+    def run_id(self) -> str:
+        """The run's name."""
+        return self._frame.run.id
+
+    @property
+    def principal(self) -> Principal:
+        """On whose behalf the run goes."""
+        return NOBODY
+
+    @property
+    def tenant(self) -> str:
+        """Likewise, the tenant."""
+        return self._frame.run.tenant
+
+    def now(self) -> int:
+        """Return the time by the run's clock."""
+        return self._frame.run.clock.now()
+
+    def view(self) -> PipelineContext:
+        """Return a copy of the run's context."""
+        return self._frame.context.model_copy(deep=True)
 
 
 class Guards:
@@ -113,24 +175,6 @@ def _covered(node: PlanStep) -> Sequence[PlanNode]:
     return [node, *(() if node.fallback is None else node.fallback.walk())]
 
 
-@dataclass(frozen=True, slots=True)
-class _Recorded:
-    """A verdict of the journal."""
-
-    body: Mapping[str, Any]
-
-    async def judgement(self, run: Run, seen: Seen) -> Judgement:
-        """Return it as it was given."""
-        body = self.body
-        data = seen.data
-        if "live" in body:
-            data = body["live"]
-        elif run.recorder is not None and ("output" in body or "output_ref" in body):
-            data = seen.load(await parsed(run, body))
-        told = {name: body[name] for name in ("policy", "rule", "reason", "approvals") if name in body}
-        return Judgement(Verdict(body["verdict"]), data, body["by"], **told)
-
-
 class Guard:
     """What guards one step.
 
@@ -142,8 +186,13 @@ class Guard:
     def __init__(self, plan: PlanStep, pipeline: str, judges: Sequence[Judge], *, asks: bool) -> None:
         self.plan = plan
         self._pipeline = pipeline
-        self._judges = judges
-        self._asks = asks
+        self._asking: dict[Point, Asking] = {
+            point: [(judge, judge.checks[name]) for judge in judges if name in judge.checks] if asks else []
+            for point, name in _METHODS.items()
+        }
+        self._allowed = {
+            point: [judge.allowed for judge, _ in asking] for point, asking in self._asking.items()
+        }
         self.judges_input = any("check_input" in judge.checks for judge in judges)
         self.judges_output = any("check_output" in judge.checks for judge in judges)
 
@@ -157,12 +206,19 @@ class Guard:
         run = frame.run
         while True:
             digest = digest_of(run.id, seen.data)
-            judgement = await self._judged(frame, seen, digest)
+            judgement = await self._recorded(run, seen, digest) if seen.address in run.notes else None
+            if judgement is None:
+                asking = self._asking[seen.kind.point]
+                if not asking:
+                    return seen.data
+                judgement = await self._judged(frame, seen, digest, asking)
+                if judgement is None:
+                    return seen.data
             match judgement.verdict:
                 case Verdict.DENY:
                     raise self.denial(seen, judgement)
                 case Verdict.ESCALATE:
-                    answer = _answer(run, seen.asks, digest)
+                    answer = _answer(run, seen.kind.asks(seen.address), digest)
                     if answer is None:
                         raise self._question(run, seen, judgement, digest)
                     if answer["action"] == "deny":
@@ -173,32 +229,40 @@ class Guard:
                 case _:
                     return judgement.data
 
-    async def _judged(self, frame: Frame, seen: Seen, digest: str) -> Judgement:
-        """Return what policies say, or said before; recorded."""
-        run = frame.run
+    async def _recorded(self, run: Run, seen: Seen, digest: str) -> Judgement | None:
+        """Return what policies said before of exactly this; None where they were not asked."""
         for note in reversed(run.noted(seen.address)):
             body = note.body
-            if note.kind == "verdict" and body["point"] == seen.point and body["digest"] == digest:
-                return await _Recorded(body).judgement(run, seen)
-        name = _METHODS[seen.point]
-        if not (self._asks and any(name in judge.checks for judge in self._judges)):
-            return Judgement(Verdict.ALLOW, seen.data)
-        context = PolicyContext(
-            seen.point,
-            run.id,
-            self._pipeline,
-            self.plan.label,
-            seen.address,
-            seen.tool,
-            NOBODY,
-            run.tenant,
-            run.clock.now(),
-            frozenset(),
-            seen.facts,
-            lambda: frame.context.model_copy(deep=True),
-        )
-        judgement = await judged(self._judges, name, context, seen.data, run.threads)
-        if judgement.data is not seen.data and (wrong := seen.wrong(judgement.data)):
+            if note.kind == "verdict" and body["point"] == seen.kind.point and body["digest"] == digest:
+                data = seen.data
+                if "live" in body:
+                    data = body["live"]
+                elif run.recorder is not None and ("output" in body or "output_ref" in body):
+                    data = seen.kind.load(await parsed(run, body))
+                told = {
+                    name: body[name] for name in ("policy", "rule", "reason", "approvals") if name in body
+                }
+                return Judgement(Verdict(body["verdict"]), data, body["by"], **told)
+        return None
+
+    async def _judged(self, frame: Frame, seen: Seen, digest: str, asking: Asking) -> Judgement | None:
+        """Ask the policies, and record what they said; None where all simply allow."""
+        run, kind = frame.run, seen.kind
+        desk = RunDesk(frame, self._pipeline)
+        context = PolicyContext(kind.point, self.plan.label, seen.address, desk, seen.tool, seen.facts)
+        judgement = await judged(asking, context, seen.data, run.threads)
+        if judgement is None:
+            body = {
+                "point": kind.point,
+                "verdict": "allow",
+                "digest": digest,
+                "by": self._allowed[kind.point],
+            }
+            if seen.tool:
+                body["tool"] = seen.tool
+            run.note("verdict", seen.address, body)
+            return None
+        if judgement.data is not seen.data and (wrong := kind.wrong(judgement.data)):
             reason = f"the policy failed, which denies: it gave {wrong}"
             judgement = judgement._replace(verdict=Verdict.DENY, reason=reason)
         self._note(run, seen, digest, judgement)
@@ -206,9 +270,10 @@ class Guard:
 
     def _note(self, run: Run, seen: Seen, digest: str, judgement: Judgement) -> None:
         """Record a verdict, with what takes the place of what was judged."""
+        point, verdict = seen.kind.point, judgement.verdict
         body: dict[str, Any] = {
-            "point": seen.point,
-            "verdict": judgement.verdict.value,
+            "point": point,
+            "verdict": verdict.value,
             "digest": digest,
             "by": judgement.by,
         }
@@ -230,10 +295,10 @@ class Guard:
 
     def _dumped(self, seen: Seen, data: Any) -> bytes:
         try:
-            return seen.dump(data)
+            return seen.kind.dump(data)
         except Unrecordable as error:
             raise RecordError(
-                f"what takes the place of {seen.what} cannot be recorded: {error.message}",
+                f"what takes the place of {seen.kind.what(seen.address)} cannot be recorded: {error.message}",
                 step=self.plan.label,
                 address=seen.address,
                 attempt=seen.attempt,
@@ -242,22 +307,23 @@ class Guard:
 
     def _question(self, run: Run, seen: Seen, judgement: Judgement, digest: str) -> BaseException:
         """Return what unwinds the step until a person has decided; a denial where nobody can be asked."""
-        if not seen.asks:
+        if not seen.asked:
             return self.denial(seen, judgement)
-        waiting = [note for note in run.noted(seen.asks) if note.kind in ("request", "answer")]
+        asks = seen.kind.asks(seen.address)
+        waiting = [note for note in run.noted(asks) if note.kind in ("request", "answer")]
         if waiting and waiting[-1].kind == "request" and waiting[-1].body.get("judged") == digest:
-            known = asked(run, seen.asks)
+            known = asked(run, asks)
             assert known is not None
             return Asked(known)
         why = f": {judgement.reason}" if judgement.reason else ""
         return Asked(
             ask(
                 run,
-                seen.asks,
+                asks,
                 "policy",
-                f"{judgement.policy} asks for approval of {seen.what}{why}",
+                f"{judgement.policy} asks for approval of {seen.kind.what(seen.address)}{why}",
                 subject=from_json(self._dumped(seen, judgement.data)),
-                schema=seen.schema(),
+                schema=seen.kind.schema(),
                 more={"judged": digest, "approvals": judgement.approvals},
             )
         )
@@ -269,14 +335,14 @@ class Guard:
             RecordError: It does not fit there.
         """
         try:
-            data = seen.load(answer["value"])
-            wrong = seen.wrong(data)
+            data = seen.kind.load(answer["value"])
+            wrong = seen.kind.wrong(data)
         except (Unrecordable, ValueError) as error:
             wrong = described(error)
             data = None
         if wrong:
             raise RecordError(
-                f"the edited value for {seen.what} does not fit: {wrong}",
+                f"the edited value for {seen.kind.what(seen.address)} does not fit: {wrong}",
                 step=self.plan.label,
                 address=seen.address,
                 attempt=seen.attempt,
@@ -295,14 +361,14 @@ class Guard:
         elif judgement.verdict is Verdict.ESCALATE:
             by = f"{by}, since nobody can be asked here"
         return PolicyDenied(
-            f"{seen.what} was denied by {by}" + (f": {reason}" if reason else ""),
+            f"{seen.kind.what(seen.address)} was denied by {by}" + (f": {reason}" if reason else ""),
             step=self.plan.label,
             address=address,
             attempt=seen.attempt,
             policy=judgement.policy,
             rule=judgement.rule,
             reason=reason,
-            point=seen.point,
+            point=seen.kind.point,
             tool=seen.tool,
         )
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from flujo.engine.canonical import canonical
 from flujo.engine.failures import described, raise_if_cancelled
-from flujo.engine.threads import Threads, tried
+from flujo.engine.threads import Rest, Threads, begun
 from flujo.pipeline.checks import is_count
 from flujo.pipeline.context import IMMUTABLE, clone
 from flujo.pipeline.policy import (
@@ -27,6 +27,9 @@ TRUSTED, QUICK = 16, 1e-3
 """How many answers in a row, and how quick (seconds), take a function out of the worker thread."""
 
 _RANK = {Verdict.ALLOW: 0, Verdict.WARN: 1, Verdict.REDACT: 2, Verdict.ESCALATE: 3, Verdict.DENY: 4}
+
+
+Begun = tuple[Any, BaseException | None, Any]
 
 
 class Judgement(NamedTuple):
@@ -71,33 +74,16 @@ class Check:
         self._stays = stays
         self._quick = 0
 
-    async def ask(
-        self, context: PolicyContext, data: Any, limit: float, threads: Threads
-    ) -> tuple[Any, BaseException | None]:
-        """Return the policy's answer, or what it raised; TimeoutError where it was too late."""
-        begun = perf_counter()
-        if self._quick >= TRUSTED:
-            answer, error = await tried(self._call, context, data)
-        else:
-            answer, error = await self._within(context, data, limit, threads)
-        took = perf_counter() - begun
-        if not self._is_async:
-            self._quick = self._quick + 1 if took < QUICK and not self._stays else 0
-        return (None, TimeoutError()) if took > limit else (answer, error)
+    def begin(self, context: PolicyContext, data: Any, threads: Threads) -> Begun:
+        """Ask, as far as that goes without waiting: see :func:`flujo.engine.threads.begun`."""
+        if self._is_async or self._quick >= TRUSTED:
+            return begun(self._call, context, data)
+        return begun(threads.call, self._call, context, data)
 
-    async def _within(
-        self, context: PolicyContext, data: Any, limit: float, threads: Threads
-    ) -> tuple[Any, BaseException | None]:
-        try:
-            async with asyncio.timeout(limit):
-                if self._is_async:
-                    return await tried(self._call, context, data)
-                return await tried(threads.call, self._call, context, data)
-        except TimeoutError as error:
-            return None, error
-        except asyncio.CancelledError as error:
-            raise_if_cancelled(error)
-            return None, RuntimeError("its own work was cancelled from inside")
+    def took(self, seconds: float) -> None:
+        """Note how long an answer took."""
+        if not self._is_async:
+            self._quick = self._quick + 1 if seconds < QUICK and not self._stays else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +96,7 @@ class Judge:
         observes: Whether its decisions have no force.
         timeout: Seconds that it may take.
         checks: What it judges, by the name of its method.
+        allowed: How it is recorded that it simply allowed.
     """
 
     id: str
@@ -117,44 +104,65 @@ class Judge:
     observes: bool
     timeout: float
     checks: Mapping[str, Check]
+    allowed: Mapping[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "allowed", _facts(self, PolicyDecision.ALLOW, not self.observes))
 
     async def decide(
-        self, name: str, context: PolicyContext, data: Any, threads: Threads
-    ) -> PolicyDecision | None:
-        """Return what the policy decides about a copy of the data; None where it does not judge this.
-
-        What is no decision is one: it denies.
-        """
-        check = self.checks.get(name)
-        if check is None:
-            return None
-        plain = type(data) in IMMUTABLE
+        self, check: Check, context: PolicyContext, data: Any, threads: Threads
+    ) -> PolicyDecision:
+        """Return what the policy decides about a copy of the data; what is no decision is one: it denies."""
+        plain = data.__class__ in IMMUTABLE
         given = data if plain else clone(data)
         before = b"" if plain else _written(given)
-        answer, error = await check.ask(context, given, self.timeout, threads)
-        if isinstance(error, TimeoutError) and not str(error):
+        began = perf_counter()
+        answer, error, waits_for = check.begin(context, given, threads)
+        if waits_for is not None:
+            answer, error = await _within(self.timeout, answer, waits_for)
+        took = perf_counter() - began
+        check.took(took)
+        if took > self.timeout:
             return _failed(f"it gave no decision within {self.timeout:g} seconds")
+        if isinstance(error, asyncio.CancelledError):
+            return _failed("its own work was cancelled from inside")
         if error is not None:
             return _failed(f"it raised {described(error)}")
-        redacts = isinstance(answer, PolicyDecision) and answer.data is given
+        redacts = answer.__class__ is PolicyDecision and answer.data is given
         if not (plain or redacts) and _written(given) != before:
             return _failed("it changed what it was to judge")
+        if answer is PolicyDecision.ALLOW or answer is Verdict.ALLOW:
+            return PolicyDecision.ALLOW
         return _understood(answer)
 
 
-async def judged(
-    judges: Sequence[Judge], name: str, context: PolicyContext, data: Any, threads: Threads
-) -> Judgement:
-    """Ask policies in order, each about the data as those before it redacted it.
+async def _within(limit: float, answer: Any, waits_for: Any) -> tuple[Any, BaseException | None]:
+    try:
+        async with asyncio.timeout(limit):
+            return await Rest(answer, waits_for)
+    except TimeoutError as late:
+        return None, late
+    except asyncio.CancelledError as cancelled:
+        raise_if_cancelled(cancelled)
+        return None, cancelled
+
+
+Asking = Sequence[tuple[Judge, Check]]
+"""Whom to ask, in order."""
+
+
+async def judged(asked: Asking, context: PolicyContext, data: Any, threads: Threads) -> Judgement | None:
+    """Ask policies in order, each about the data as those before it redacted it; None where all simply allow.
 
     A denial ends the asking. Of the others the strictest counts: to ask a person before to redact, and that
     before to allow.
     """
     worst, decisive, whose, approvals = Verdict.ALLOW, PolicyDecision.ALLOW, "", 1
     by: list[Mapping[str, Any]] = []
-    for judge in judges:
-        decision = await judge.decide(name, context, data, threads)
-        if decision is None:
+    for judge, check in asked:
+        decision = await judge.decide(check, context, data, threads)
+        if decision is PolicyDecision.ALLOW:
+            by.append(judge.allowed)
             continue
         force = not (judge.observes if decision.mode is None else decision.mode == "observe")
         by.append(_facts(judge, decision, force))
@@ -169,6 +177,8 @@ async def judged(
             worst, decisive, whose = verdict, decision, judge.id
         if worst is Verdict.DENY:
             break
+    if len(by) == len(asked) and all(one is judge.allowed for one, (judge, _) in zip(by, asked, strict=True)):
+        return None
     return Judgement(worst, data, by, whose, decisive.rule, decisive.reason, approvals)
 
 
@@ -178,8 +188,8 @@ def digest_of(run_id: str, data: Any) -> str:
 
 
 def _written(data: Any) -> bytes:
-    if data.__class__ is int or data.__class__ is bool:
-        return b"%a" % data
+    if data.__class__ is int:
+        return b"%d" % data
     text = json.dumps(canonical(data), sort_keys=True, ensure_ascii=False)
     return text.encode("utf-8", "surrogatepass")
 

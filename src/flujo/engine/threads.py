@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
@@ -150,12 +150,83 @@ async def settled(value: Any) -> Any:
     return await cast("Awaitable[Any]", value) if isinstance(value, Awaitable) else value
 
 
+BARE = object()
+"""What stands for a bare ``yield`` to the loop: ``asyncio.sleep(0)``."""
+
+
+def attempted(function: Callable[..., Any], /, *args: Any) -> tuple[Any, BaseException | None]:
+    """Call a user's function; return what it gave, or what it raised."""
+    try:
+        return function(*args), None
+    except (SystemExit, asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # the user's own code
+        return None, error
+
+
+def begun(function: Callable[..., Any], /, *args: Any) -> tuple[Any, BaseException | None, Any]:
+    """Call a user's function and go on with it, where it is ``async``, as far as it goes without waiting.
+
+    Returns:
+        What it gave, what it raised, and None. If it waits, instead: what is to be awaited further, None, and
+        what that waits for; :class:`Rest` goes on with the two.
+    """
+    given, error = attempted(function, *args)
+    if error is not None or not isinstance(given, Awaitable):
+        return given, error, None
+    steps = cast("Awaitable[Any]", given).__await__()
+    waits_for, error = attempted(next, steps)
+    if isinstance(error, StopIteration):
+        return error.value, None, None
+    return (None, error, None) if error is not None else (steps, None, waits_for or BARE)
+
+
 async def tried(function: Callable[..., Any], /, *args: Any) -> tuple[Any, BaseException | None]:
     """Call a user's function, awaiting it where it is ``async``; return what it gave, or what it raised."""
-    try:
-        return await settled(function(*args)), None
-    except (SystemExit, Exception) as error:  # noqa: BLE001  # the user's own code
-        return None, error
+    given, error, waits_for = begun(function, *args)
+    return (given, error) if waits_for is None else await Rest(given, waits_for)
+
+
+class Rest:
+    """The rest of something that has begun and waits: awaiting it gives what it gives, or what it raises.
+
+    Args:
+        steps: What is to be awaited further.
+        waits_for: What it waits for.
+    """
+
+    __slots__ = ("_steps", "_waits_for")
+
+    def __init__(self, steps: Generator[Any, Any, Any], waits_for: Any) -> None:
+        self._steps = steps
+        self._waits_for = waits_for
+
+    def __await__(self) -> Generator[Any, Any, tuple[Any, BaseException | None]]:
+        return cast("Generator[Any, Any, tuple[Any, BaseException | None]]", self)
+
+    def __iter__(self) -> Rest:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def send(self, value: Any) -> Any:
+        """Go on with a value."""
+        if self._waits_for is not None:
+            first, self._waits_for = self._waits_for, None
+            return None if first is BARE else first
+        return self._after(*attempted(self._steps.send, value))
+
+    def throw(self, *raised: Any) -> Any:
+        """Go on with what was raised where it waits; a cancellation that it lets through is raised here."""
+        waits_for, error = attempted(self._steps.throw, *raised)
+        if isinstance(raised[0], asyncio.CancelledError) and isinstance(error, asyncio.CancelledError):
+            raise error
+        return self._after(waits_for, error)
+
+    def _after(self, waits_for: Any, error: BaseException | None) -> Any:
+        if error is None:
+            return waits_for
+        ended = (error.value, None) if isinstance(error, StopIteration) else (None, error)
+        raise StopIteration(ended)
 
 
 def _performed(job: _Job) -> Callable[[], None]:

@@ -6,10 +6,10 @@ users' code.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast, final
 
@@ -30,7 +30,7 @@ OBLIGATIONS = frozenset({"approve", "approve_by_two", "no_cache"})
 
 
 @final
-class Verdict(Enum):
+class Verdict(StrEnum):
     """What a policy may say, from the mildest to the strictest."""
 
     ALLOW = "allow"
@@ -150,52 +150,105 @@ class Principal:
         object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
 
 
+NO_LABELS: frozenset[str] = frozenset()
 NOBODY = Principal("")
 """The principal of a run that was given none."""
 
 
+class Desk(Protocol):
+    """Tells a policy of the run that it judges."""
+
+    @property
+    def run_id(self) -> str:
+        """The run's name."""
+        ...
+
+    @property
+    def pipeline(self) -> str:
+        """The pipeline's name."""
+        ...
+
+    @property
+    def principal(self) -> Principal:
+        """On whose behalf the run goes."""
+        ...
+
+    @property
+    def tenant(self) -> str:
+        """Likewise, the tenant."""
+        ...
+
+    def now(self) -> int:
+        """Return the time by the run's clock, in microseconds since the Unix epoch."""
+        ...
+
+    def view(self) -> PipelineContext:
+        """Return a copy of the run's context."""
+        ...
+
+
 @final
-@dataclass(frozen=True, slots=True)
 class PolicyContext:
     """What a policy may know of what it judges.
 
     Attributes:
         point: Where in the course of an agent.
-        run_id: The run.
-        pipeline: The pipeline's name.
         step: The step's name.
         address: Where in the run: of the step, or of the tool's call.
         tool: The tool that is called; empty where none is.
-        principal: On whose behalf the run goes.
-        tenant: Likewise, the tenant.
-        now: The time by the run's clock, in microseconds since the Unix epoch.
         labels: What the data is known to hold: ``pii.email``, ``phi``, ``untrusted``.
         facts: What else is known: of a model's request, ``model`` and ``region``.
-        view: Gives a copy of the run's context; see :attr:`context`.
     """
 
-    point: Point
-    run_id: str
-    pipeline: str
-    step: str
-    address: str
-    tool: str
-    principal: Principal
-    tenant: str
-    now: int
-    labels: frozenset[str]
-    facts: Mapping[str, Any]
-    view: Callable[[], PipelineContext]
+    __slots__ = ("_desk", "address", "facts", "labels", "point", "step", "tool")
+
+    def __init__(
+        self,
+        point: Point,
+        step: str,
+        address: str,
+        desk: Desk,
+        tool: str = "",
+        facts: Mapping[str, Any] = NO_ATTRIBUTES,
+        labels: frozenset[str] = NO_LABELS,
+    ) -> None:
+        self.point = point
+        self.step = step
+        self.address = address
+        self.tool = tool
+        self.facts = facts
+        self.labels = labels
+        self._desk = desk
+
+    @property
+    def run_id(self) -> str:
+        """The run's name."""
+        return self._desk.run_id
+
+    @property
+    def pipeline(self) -> str:
+        """The pipeline's name."""
+        return self._desk.pipeline
+
+    @property
+    def principal(self) -> Principal:
+        """On whose behalf the run goes; one without an id where nobody said so."""
+        return self._desk.principal
+
+    @property
+    def tenant(self) -> str:
+        """The tenant on whose behalf the run goes."""
+        return self._desk.tenant
 
     @property
     def at(self) -> datetime:
         """The time by the run's clock, in UTC."""
-        return datetime.fromtimestamp(self.now / 1e6, UTC)
+        return datetime.fromtimestamp(self._desk.now() / 1e6, UTC)
 
     @property
     def context(self) -> PipelineContext:
         """A copy of the run's context as it stands: what a policy changes there is lost."""
-        return self.view()
+        return self._desk.view()
 
 
 Answer = PolicyDecision | Verdict
