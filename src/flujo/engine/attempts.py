@@ -109,16 +109,8 @@ class Attempts:
     def govern(self, governed: GovernedStep) -> None:
         """Have policies judge what comes out, and once more what goes in where hooks may have changed it."""
         self.governed = governed
-        direct, label = self.direct, self._plan.label
-        if direct is None or not (governed.judges_output or governed.readmits):
-            return
-
-        async def judged(frame: Frame, value: Any) -> Any:
-            output = await direct(frame, value)
-            self.check_type(output)
-            return await governed.leaving(frame, frame.prefix + label, 1, output)
-
-        self.direct = None if governed.readmits or self._changes_context else judged
+        if self.direct is not None:
+            self.direct = governed.direct(self.direct, self.check_type, views=self._changes_context)
 
     async def run(self, frame: Frame, address: str, value: Any) -> Attempted | Suspended:
         """Try until an output is accepted, a person must be asked, or there is nothing left to try.

@@ -20,6 +20,7 @@ from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanStep
 from flujo.plan.types import Type, recorded_input, type_name
 
+Direct = Callable[[Frame, Any], Awaitable[Any]]
 Complete = Callable[[Frame, StepResult, Frame | None, Usage], Awaitable[Any]]
 
 
@@ -46,15 +47,26 @@ class GovernedStep:
         self._hooks = bool(build.hooks.before_step)
         self._admitted: dict[tuple[str, str], Any] = {}
 
-    @property
-    def judges_output(self) -> bool:
-        """Whether anything judges what comes out."""
-        return self._guard.judges_output
+    def direct(self, call: Direct, check_type: Callable[[Any], None], *, views: bool) -> Direct | None:
+        """Return how the agent is called once with its output judged; None where that needs an attempt.
 
-    @property
-    def readmits(self) -> bool:
-        """Whether hooks may put another input in the place of what was judged."""
-        return self._hooks
+        Args:
+            call: How it is called.
+            check_type: Refuses an output of another type.
+            views: Whether it works on a view of the context, which a denied output must not change.
+        """
+        if self._hooks or (views and self._guard.judges_output):
+            return None
+        if not self._guard.judges_output:
+            return call
+        label = self._plan.label
+
+        async def judged(frame: Frame, value: Any) -> Any:
+            output = await call(frame, value)
+            check_type(output)
+            return await self.leaving(frame, frame.prefix + label, 1, output)
+
+        return judged
 
     def entering(self, walk: Walk, complete: Complete) -> Walk:
         """Return the walk of the step with its input judged, and with what runs where it is denied."""

@@ -11,7 +11,6 @@ from typing import (
     Any,
     Concatenate,
     Literal,
-    Protocol,
     TypedDict,
     TypeVar,
     cast,
