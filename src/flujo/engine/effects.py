@@ -16,7 +16,7 @@ from flujo.engine.record import Note, read_output, read_usage, write_usage
 from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, ask, asked, misfit, moment
 from flujo.engine.run import Run
 from flujo.engine.threads import settled
-from flujo.errors import EffectDiverged, RecordError, RunError, RunTaken
+from flujo.errors import EffectDiverged, PlanChanged, RecordError, RunError, RunTaken
 from flujo.pipeline.info import Effect, Question, Spending, StepInfo, Usage
 from flujo.pipeline.node import check_name
 from flujo.pipeline.waits import Decision
@@ -148,7 +148,15 @@ class StepEffects:
         recorder = self._run.recorder
         if "live" in body or recorder is None:
             return body["live"]
-        return effect.load(await recorder.parsed(body))
+        written = await recorder.parsed(body)
+        try:
+            return effect.load(written)
+        except ValueError:  # its text may hold what was recorded
+            raise PlanChanged(
+                f"what {address!r} gave was recorded in a form that cannot be read here",
+                addresses=(address,),
+                fix="resume the run with the versions of packages that it began with, or cancel it",
+            ) from None
 
     async def ask(self, info: StepInfo, prompt: str, schema: Any, subject: Any) -> Any:
         """Return a person's answer, or unwind the step until there is one; see :meth:`StepInfo.ask`."""
