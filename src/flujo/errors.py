@@ -31,6 +31,7 @@
     │   ├── RunBusy                    another process carries the run on
     │   ├── RunTaken                   another owner wrote to the run; this one stopped
     │   └── PlanChanged                the run was made by a different plan
+    ├── ScrubError                 a value cannot be searched for personal data
     └── StoreError                 the journal's store failed
         ├── StoreUnavailable           locked, read-only, full or missing
         ├── StoreCorrupt               not a readable store
@@ -355,6 +356,12 @@ class PlanChanged(ResumeError):
     def __init__(self, message: str = "", *, addresses: Sequence[str] = (), fix: str = "") -> None:
         self.addresses = tuple(addresses)
         super().__init__(message, fix=fix)
+
+
+class ScrubError(FlujoError, ValueError):
+    """A value cannot be searched for personal data."""
+
+    code = "scrub"
 
 
 class StoreError(FlujoError):

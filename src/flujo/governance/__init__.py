@@ -1,4 +1,9 @@
-"""Governance: what runs are allowed to be given, to do and to give, and the rules to say so."""
+"""Governance: what runs are allowed to be given, to do and to give, and the rules to say so.
+
+What finds personal data is loaded when it is first used: its rules and packages take a moment.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from flujo.pipeline.policy import (
     GovernancePolicy,
@@ -8,4 +13,38 @@ from flujo.pipeline.policy import (
     Verdict,
 )
 
-__all__ = ["GovernancePolicy", "PolicyContext", "PolicyDecision", "Principal", "Verdict"]
+if TYPE_CHECKING:
+    from flujo.governance.pii import (
+        ENTITIES,
+        PII,
+        Finding,
+        KnownValues,
+        PIIEngine,
+        PIIScrubbingPolicy,
+        RuleEngine,
+    )
+
+__all__ = [
+    "ENTITIES",
+    "PII",
+    "Finding",
+    "GovernancePolicy",
+    "KnownValues",
+    "PIIEngine",
+    "PIIScrubbingPolicy",
+    "PolicyContext",
+    "PolicyDecision",
+    "Principal",
+    "RuleEngine",
+    "Verdict",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'flujo.governance' has no attribute {name!r}")
+    from flujo.governance import pii
+
+    value = pii.__getattr__(name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,24 @@
+"""Personal data: found by rules, checksums, context and known values, and taken out of any value.
+
+The names are loaded when they are first used: the rules and their packages take a moment.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flujo.governance.pii.fields import PII
+    from flujo.governance.pii.finding import ENTITIES, Finding, PIIEngine
+    from flujo.governance.pii.known import KnownValues
+    from flujo.governance.pii.policy import PIIScrubbingPolicy
+    from flujo.governance.pii.rules import RuleEngine
+
+__all__ = ["ENTITIES", "PII", "Finding", "KnownValues", "PIIEngine", "PIIScrubbingPolicy", "RuleEngine"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'flujo.governance.pii' has no attribute {name!r}")
+    from flujo.governance.pii import fields, finding, known, policy, rules
+
+    modules = (fields, finding, known, policy, rules)
+    return next(vars(module)[name] for module in modules if name in vars(module))

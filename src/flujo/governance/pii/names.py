@@ -1,0 +1,126 @@
+"""Names of persons: what titles, greetings and labels announce, and what the gazetteer knows.
+
+Rules do not find every bare name; what is known to be a name (`KnownValues`) or an engine with a language
+model does.
+"""
+
+import re
+from collections.abc import Iterator
+
+from flujo.governance.pii.finding import Finding
+from flujo.governance.pii.words import any_of, table
+
+_PEOPLE = {name: frozenset(listed) for name, listed in table("people").items()}
+_GIVEN, _SURNAMES, _ALSO_WORDS = _PEOPLE["given"], _PEOPLE["surnames"], _PEOPLE["also_words"]
+_NOT_NAMES, _PLACES = _PEOPLE["not_names"], _PEOPLE["places"]
+
+_CAPITAL = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĖĘĚĞĢĪĮİĶĹĻŁŃŅŇŐŒŔŘŚŞŠȘŢŤȚŪŮŰŲŹŻŽΑ-ΩΆ-ΏА-ЯЁЄІЇҐ"
+_PARTICLE = (
+    r"(?:van der|van den|van de|van|von der|von|zu|zum|vom|de la|de los"
+    r"|de las|del|della|di|da|dos|das|do|du|des|de|la|le"
+    r"|ter|ten|af|av|bin|ibn|al|el|y|e|und)"
+)
+_PART = (
+    rf"(?:(?:Mc|Mac|O'|D'|d'|L'|De|Van|Le|La)?[{_CAPITAL}][^\W\d_]+(?:-[^\W\d_]+|'[^\W\d_]{{2,}})*"
+    rf"|[{_CAPITAL}]\.(?:[ ]?[{_CAPITAL}]\.)?(?:-[{_CAPITAL}]\.)?|[{_CAPITAL}](?=[ ][{_CAPITAL}]))"
+)
+_NAME = re.compile(rf"{_PART}(?:[ ](?:{_PARTICLE}[ ])?{_PART}){{0,4}}")
+_TURNED = re.compile(rf"{_PART}(?:[ ]{_PART})?,[ ]{_PART}(?:[ ]{_PART})?")
+_WORD = re.compile(r"[^\W_]+(?:'[^\W\d_]{3,})?")
+_GIVEN_BEFORE = re.compile(rf"(?<![^\W_])[{_CAPITAL}](?:\.|[^\W\d_]{{1,20}})[ ]\Z")
+
+# What may stand between an announcement and the name.
+_TAILS = {
+    "titles": (
+        r"(?:[ ]|(?<=\.))(?:(?:Dr|Prof|med|Ing|Dipl|Mag|h\.c|phil)\.?[ -]?(?:med\.|phil\.)?[ ]?){0,3}",
+        0.8,
+    ),
+    "labels": (
+        r"(?:[ ]?(?::|=|\t)[ ]{0,3}|[ ]-[ ]|[ ](?:is|was|ist|est|es|è|named|called)[ ]|,[ ])[\"']?",
+        0.7,
+    ),
+    "greetings": (r"(?:,|!|:)?(?:[ ]|[ ]?\n{1,2}[ ]?)", 0.65),
+    "phrases": (r"[ ]", 0.6),
+}
+
+
+def _announcements() -> dict[str, list[tuple[str, re.Pattern[str], float]]]:
+    """Return what announces a name, by its first word: reading a text asks once for each word."""
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for rule in _TAILS:
+        for phrase in _PEOPLE[rule]:
+            first = _WORD.match(phrase)
+            if first:
+                grouped.setdefault((first[0].casefold(), rule), []).append(phrase)
+    found: dict[str, list[tuple[str, re.Pattern[str], float]]] = {}
+    for (first, rule), phrases in grouped.items():
+        tail, score = _TAILS[rule]
+        either = any_of(phrases, either_case=rule != "titles")
+        upper = any_of([phrase.upper() for phrase in phrases]) if rule in ("labels", "titles") else either
+        pattern = re.compile(rf"(?:{either}|{upper}){tail}")
+        found.setdefault(first, []).append((rule, pattern, score))
+    return found
+
+
+_ANNOUNCED = _announcements()
+
+
+def names(text: str) -> Iterator[Finding]:
+    """Find names of persons by what announces them, and by the gazetteer."""
+    done = 0
+    for match in _WORD.finditer(text):
+        word = match[0].casefold()
+        start = match.start()
+        for rule, pattern, score in _ANNOUNCED.get(word, ()):
+            announced = pattern.match(text, start)
+            end = announced and _name_end(text, announced.end(), rule)
+            if announced and end:
+                yield Finding(announced.end(), end, "name", score, f"name.{rule}")
+        if start < done or not match[0][0].isupper():
+            continue
+        if word in _GIVEN:
+            end, score = _listed(text, start, match.end(), word)
+            if score:
+                done = end
+                yield Finding(start, end, "name", score, "name.gazetteer")
+        elif word in _SURNAMES:
+            before = _GIVEN_BEFORE.search(text, max(0, start - 24), start)
+            if before and before[0].strip(" .").casefold() not in _NOT_NAMES:
+                yield Finding(before.start(), match.end(), "name", 0.55, "name.surname")
+
+
+def _name_end(text: str, at: int, rule: str) -> int | None:
+    """Return where the name ends that stands at a place, without words that are no names."""
+    match = _TURNED.match(text, at) if rule == "labels" else None
+    match = match or _NAME.match(text, at)
+    if not match:
+        return None
+    end = _until(text, at, match.end())
+    parts = text[at:end].split()
+    if not parts or (len(parts[0]) < 2 and len(parts) < 2):
+        return None
+    # After a mere word of the sentence, one capitalised word may be anything.
+    single = len(parts) == 1 and parts[0].casefold() not in _GIVEN
+    return None if single and (rule == "phrases" or text[at - 2 : at] == ", ") else end
+
+
+def _until(text: str, start: int, end: int) -> int:
+    """Return where a run of capitalised words stops being a name."""
+    at = start
+    for word in text[start:end].split(" "):
+        if len(word) != 2 and word.rstrip(",.").casefold() in _NOT_NAMES:
+            return max(start, at - 1)
+        at += len(word) + 1
+    return end
+
+
+def _listed(text: str, start: int, end: int, word: str) -> tuple[int, float]:
+    """Return where a name ends that begins with a given name of the gazetteer, and how sure it is."""
+    name = _NAME.match(text, start)
+    if name and name.end() > end:
+        until = _until(text, start, name.end())
+        parts = text[start:until].split()
+        if len(parts) > 1 and parts[-1].rstrip(".,").casefold() not in _PLACES:
+            return until, 0.6
+    alone = word not in _ALSO_WORDS and len(word) > 2
+    return end, 0.5 if alone else 0.0

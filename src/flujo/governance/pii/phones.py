@@ -1,0 +1,119 @@
+"""Telephone numbers of many countries: by how they are written, by what they are called, by numbering plans.
+
+Numbering plans are asked last, where only they can tell: they cost a hundred times what a pattern does.
+"""
+
+import re
+from collections.abc import Iterator
+
+from flujo.governance.pii.extra import phone_plans
+from flujo.governance.pii.finding import Finding
+from flujo.governance.pii.labels import OTHER, label_after, label_before
+
+_NUMBER = re.compile(
+    r"[+(0-9](?<![\w+].)(?<![\w][-/.,_].)(?:[ ]?\(?\+?\d|\d)?(?:(?:\)[ ]?[./-]?[ ]?"
+    r"|[ ]?\(|[ ]?[./-][ ]?|[ ])?\d){5,16}\)?"
+    r"(?:[ ,;]{0,2}(?:x|ext\.?|extension|poste|#|Durchwahl|DW|int\."
+    r"|wew\.)[ ]?\d{1,6})?(?![\w]|[-_][\w]|[./:]\d)"
+)
+_EXTENSION = re.compile(r"[ ,;]{0,2}(?:x|ext|poste|#|Durch|DW|int|wew)", re.IGNORECASE)
+_NANP = re.compile(r"(?:(?:\+|00)?1[-. ]?)?(?:\(\d{3}\)[-. ]?|\d{3}[-. ])\d{3}[-. ]\d{4}\Z")
+_TRUNK = re.compile(r"\(?0\d{1,4}\)?(?:[ ]?[-./][ ]?|[ ])?\d")
+_GROUPED = re.compile(
+    r"[1-9]\d{2} \d{3} \d{3}\Z|[1-9]\d(?: \d\d){3}\Z|[1-9]\d{2} \d\d \d\d \d\d\Z"
+    r"|\d{4} \d{4}\Z|[1-9]\d{1,2} \d{7}\Z|[1-9]\d \d{4,5}-\d{4}\Z"
+)
+_DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{2,4}\Z")
+_SAYS_ELSE = frozenset(
+    {
+        OTHER,
+        "account",
+        "card",
+        "iban",
+        "ssn",
+        "national_id",
+        "mrn",
+        "health_plan",
+        "license",
+        "vehicle",
+        "device",
+    }
+)
+_REGIONS = (
+    "US",
+    "GB",
+    "DE",
+    "FR",
+    "ES",
+    "IT",
+    "NL",
+    "PT",
+    "PL",
+    "BR",
+    "SE",
+    "DK",
+    "NO",
+    "IN",
+    "AU",
+    "CH",
+    "AT",
+)
+
+
+def phones(text: str) -> Iterator[Finding]:
+    """Find telephone and fax numbers."""
+    for match in _NUMBER.finditer(text):
+        start, found = match.start(), match[0]
+        if found[-1] == ")" and found.count("(") < found.count(")"):
+            found = found[:-1]
+        extension = _EXTENSION.search(found)
+        body = found[: extension.start()] if extension else found
+        digits = "".join(filter(str.isdecimal, body))
+        if not 6 <= len(digits) <= 16:
+            continue
+        label = label_before(text, start) or label_after(text, start + len(found))
+        score, rule = _judged(body, digits, label, extended=extension is not None)
+        if score:
+            if found[0] == "(" and ")" not in found:
+                start, found = start + 1, found[1:]
+            yield Finding(start, start + len(found), "phone", score, f"phone.{rule}")
+
+
+def _judged(body: str, digits: str, label: str, *, extended: bool) -> tuple[float, str]:
+    if body.lstrip("(").startswith("+"):
+        return (0.9, "international") if 8 <= len(digits) <= 15 and _calling_code(digits) else (0.0, "")
+    if _DATE.match(body):
+        return 0.0, ""
+    if label == "phone":
+        return (0.9, "labelled") if len(digits) <= 15 else (0.0, "")
+    if label in _SAYS_ELSE:
+        return 0.0, ""
+    if digits.startswith("00"):
+        international = 10 <= len(digits) <= 16 and _calling_code(digits[2:])
+        return (0.75, "international") if international and len(digits) > 10 else (0.0, "")
+    if extended or _NANP.match(body):
+        return 0.65, "north_american"
+    if _TRUNK.match(body) and len(body) > len(digits) and 8 <= len(digits) <= 12:
+        return 0.6, "national"
+    if digits[0] == "0" and 10 <= len(digits) <= 11 and len(body) == len(digits):
+        return (0.55, "plan") if _planned(digits) else (0.0, "")
+    if _GROUPED.match(body):
+        return (0.55, "plan") if _planned(digits) else (0.0, "")
+    return 0.0, ""
+
+
+def _calling_code(digits: str) -> bool:
+    codes = phone_plans().COUNTRY_CODE_TO_REGION_CODE
+    return any(int(digits[:size]) in codes for size in (1, 2, 3)) and digits[0] != "0"
+
+
+def _planned(digits: str) -> bool:
+    """Return whether the numbering plan of some region has such a number."""
+    plans = phone_plans()
+    for region in _REGIONS:
+        try:
+            if plans.is_valid_number(plans.parse(digits, region)):
+                return True
+        except plans.NumberParseException:
+            continue
+    return False

@@ -1,0 +1,81 @@
+"""Scrubbing: personal data replaced in whatever value, which comes back with the same types."""
+
+from collections.abc import Iterable
+from typing import Any, Literal, TypeVar
+
+from flujo.governance.pii.finding import Finding, PIIEngine, settle
+from flujo.governance.pii.known import KnownValues
+from flujo.governance.pii.named import named
+from flujo.governance.pii.walk import Walk, replaced
+
+T = TypeVar("T")
+Strategy = Literal["label", "mask"]
+
+MASK = "*" * 8
+"""What stands for a masked value; always of one length, which would tell as well."""
+
+
+class Scrubber:
+    """Replaces personal data in values of any shape.
+
+    Args:
+        engine: Finds personal data in texts.
+        strategy: What stands for what was found: `label` writes ``[EMAIL]``, `mask` writes asterisks.
+        known: Values known to be personal, besides those that marked fields and telling keys name.
+        keys: Whether keys such as ``patient_name`` and fields so named say what their values are.
+        depth: How deep values may be nested, JSON in strings included.
+    """
+
+    def __init__(
+        self,
+        engine: PIIEngine,
+        *,
+        strategy: Strategy = "label",
+        known: KnownValues | None = None,
+        keys: bool = True,
+        depth: int = 100,
+    ) -> None:
+        self.engine = engine
+        self.strategy = strategy
+        self.known = known or KnownValues()
+        self.keys = keys
+        self.depth = depth
+
+    def scrub(self, value: T, *, known: KnownValues | None = None) -> tuple[T, list[Finding]]:
+        """Return the value without personal data, and what was found, in the order of the value.
+
+        The value given is left as it is. What has nothing to replace comes back as the same object.
+
+        Args:
+            value: A string, bytes, a number, a date, a model, a dataclass, a mapping or a sequence of such.
+            known: Values known to be personal, for this call.
+
+        Raises:
+            ScrubError: It is nested too deep, or holds an object that cannot be looked into.
+        """
+        told = self.known | (known or KnownValues()) | self.names_in(value)
+        walk = Walk(lambda text: self._found(text, told), self.instead, keys=self.keys, depth=self.depth)
+        return walk.whole(value), walk.findings
+
+    def find(self, text: str, *, known: KnownValues | None = None) -> list[Finding]:
+        """Return what the engine and the known values find in a text."""
+        return self._found(text, self.known | known if known else self.known)
+
+    def _found(self, text: str, known: KnownValues) -> list[Finding]:
+        found = self.engine.find(text)
+        return settle([*found, *known.find(text)]) if len(known) else list(found)
+
+    def names_in(self, value: Any) -> KnownValues:
+        """Return the values that marked fields and telling keys of a value name as personal."""
+        values: dict[str, list[str]] = {}
+        for entity, text in named(value, None, self.keys, self.depth):
+            values.setdefault(entity, []).append(text)
+        return KnownValues(values)
+
+    def instead(self, entity: str) -> str:
+        """Return what stands for a finding of an entity."""
+        return MASK if self.strategy == "mask" else f"[{entity.upper()}]"
+
+    def replace(self, text: str, findings: Iterable[Finding]) -> str:
+        """Return the text with each finding replaced; findings in order of place."""
+        return replaced(text, findings, self.instead)

@@ -1,0 +1,243 @@
+"""The walk through a value that replaces personal data and keeps every type."""
+
+import json
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping
+from copy import copy
+from dataclasses import is_dataclass
+from dataclasses import replace as changed
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
+from types import MappingProxyType
+from typing import Any, cast
+from uuid import UUID
+
+from pydantic import BaseModel, SecretBytes, SecretStr
+
+from flujo.errors import ScrubError
+from flujo.governance.pii.fields import of_key
+from flujo.governance.pii.finding import Finding
+from flujo.governance.pii.named import field_of, told_fields
+from flujo.governance.pii.words import words
+
+_PLAIN = (
+    bool,
+    complex,
+    time,
+    timedelta,
+    UUID,
+    Enum,
+    PurePath,
+    SecretStr,
+    SecretBytes,
+    type(None),
+    type,
+    type(...),
+)
+_OF_MESSAGES = frozenset(word.replace(" ", "_") for word in words("messages", "kept"))
+"""What ties the messages of a conversation together, and would break it where it is replaced."""
+_LONG_NUMBER = 10**7
+
+
+def replaced(text: str, findings: Iterable[Finding], instead: Callable[[str], str]) -> str:
+    """Return the text with each finding replaced; findings in order of place, without overlaps."""
+    parts: list[str] = []
+    at = 0
+    for finding in findings:
+        parts += (text[at : finding.start], instead(finding.entity))
+        at = finding.end
+    return "".join((*parts, text[at:])) if parts else text
+
+
+class Walk:
+    """One walk: what it finds is told by path."""
+
+    def __init__(
+        self, find: Callable[[str], list[Finding]], instead: Callable[[str], str], *, keys: bool, depth: int
+    ) -> None:
+        self._find = find
+        self._instead = instead
+        self._keys = keys
+        self._depth = depth
+        self.findings: list[Finding] = []
+
+    def whole(self, value: Any) -> Any:
+        """Return the value without personal data; itself where there was none."""
+        return self._value(value, "", None, 0)
+
+    def _value(self, value: Any, path: str, entity: str | None, depth: int) -> Any:
+        if depth > self._depth:
+            raise ScrubError(
+                f"the value is nested deeper than {self._depth} levels at {_short(path)!r}",
+                fix="pass flatter data, or allow more with depth=",
+            )
+        judged: object = value  # what is known of it is not known of `value`, which keeps its type
+        match judged:
+            case _ if isinstance(judged, _PLAIN):
+                return value
+            case str():
+                clean = self._text(value, path, entity, depth)
+                return clean if clean is value or type(value) is str else type(value)(clean)
+            case int() | float() | Decimal():
+                return self._number(value, path, entity)
+            case datetime() | date():
+                return self._date(value, path, entity)
+            case bytes() | bytearray():
+                return self._bytes(value, path, entity, depth)
+            case BaseModel():
+                return self._model(value, path, entity, depth)
+            case Mapping():
+                return self._mapping(value, path, entity, depth)
+            case list() | tuple() | set() | frozenset() | deque():
+                return self._several(value, path, entity, depth)
+            case _ if is_dataclass(judged):
+                return self._dataclass(value, path, entity, depth)
+            case _:
+                kind = type(judged)
+                raise ScrubError(
+                    f"a {kind.__module__}.{kind.__qualname__} at {_short(path)!r} cannot be looked into",
+                    fix="hold its data in a Pydantic model, a dataclass, a mapping or a sequence",
+                )
+
+    def _text(self, text: str, path: str, entity: str | None, depth: int) -> str:
+        if entity:
+            return self._all_of(text, path, entity) if text.strip() else text
+        if text[:1] in "{[ \n\t" and text.lstrip()[:1] in ("{", "["):
+            inner = _parsed(text)
+            if inner is not None:
+                before = len(self.findings)
+                clean = self._value(inner, path, None, depth + 1)
+                return text if len(self.findings) == before else json.dumps(clean, ensure_ascii=False)
+        found = self._find(text)
+        if not found:
+            return text
+        self.findings += [changed(finding, path=path) for finding in found] if path else found
+        return replaced(text, found, self._instead)
+
+    def _all_of(self, text: str, path: str, entity: str) -> str:
+        self.findings.append(Finding(0, len(text), entity, 1.0, "field", path))
+        return self._instead(entity)
+
+    def _number(self, value: Any, path: str, entity: str | None) -> Any:
+        """Replace a number that is personal by zero of its type: a text would not fit where it stands."""
+        if not entity and not (isinstance(value, int) and abs(value) >= _LONG_NUMBER):
+            return value
+        found = [Finding(0, len(str(value)), entity, 1.0, "field")] if entity else self._find(str(value))
+        self.findings += [changed(finding, path=path) for finding in found]
+        return type(value)(0) if found else value
+
+    def _date(self, value: Any, path: str, entity: str | None) -> Any:
+        """Replace a personal date by the first of all; a date of no marked field is data, not text."""
+        if not entity:
+            return value
+        self.findings.append(Finding(0, len(str(value)), entity, 1.0, "field", path))
+        return value.replace(year=1, month=1, day=1)
+
+    def _bytes(self, value: Any, path: str, entity: str | None, depth: int) -> Any:
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:  # pictures and the like: their insides are not text
+            return type(value)(b"") if entity else value
+        clean = self._text(text, path, entity, depth)
+        return value if clean is text else type(value)(clean.encode())
+
+    def _model(self, value: BaseModel, path: str, entity: str | None, depth: int) -> BaseModel:
+        update: dict[str, Any] = {}
+        held = {**vars(value), **(value.model_extra or {})}
+        for name, mark in told_fields(value, self._keys):
+            if mark and mark.entity is None:
+                continue
+            place = path if name == "root" else _joined(path, name)
+            clean = self._value(held[name], place, entity or (mark.entity if mark else None), depth + 1)
+            if clean is not held[name]:
+                update[name] = clean
+        return value.model_copy(update=update) if update else value
+
+    def _mapping(
+        self, value: Mapping[Any, Any], path: str, entity: str | None, depth: int
+    ) -> Mapping[Any, Any]:
+        clean: dict[Any, Any] = {}
+        same = True
+        for key, inner in value.items():
+            named = self._text(key, _joined(path, "(key)"), None, depth + 1) if isinstance(key, str) else key
+            fresh, count = named, 2
+            while fresh in clean:
+                fresh, count = f"{named} {count}", count + 1
+            told = of_key(key) if self._keys and isinstance(key, str) else None
+            place = _joined(path, fresh if isinstance(fresh, str) else type(key).__name__)
+            clean[fresh] = self._value(inner, place, entity or told, depth + 1)
+            same = same and fresh is key and clean[fresh] is inner
+        return value if same else _like(value, clean)
+
+    def _several(self, value: Any, path: str, entity: str | None, depth: int) -> Any:
+        clean = [self._value(inner, f"{path}[{at}]", entity, depth + 1) for at, inner in enumerate(value)]
+        if all(one is other for one, other in zip(clean, value, strict=True)):
+            return value
+        kind = cast("Callable[..., Any]", type(cast("object", value)))
+        match cast("object", value):
+            case deque(maxlen=longest):
+                return kind(clean, longest)
+            case tuple() if kind is not tuple:
+                return kind(*clean)  # a named tuple
+            case _:
+                return kind(clean)
+
+    def _dataclass(self, value: Any, path: str, entity: str | None, depth: int) -> Any:
+        skipped = _OF_MESSAGES if type(value).__module__.startswith("pydantic_ai.") else frozenset[str]()
+        update: dict[str, Any] = {}
+        for name, mark in told_fields(value, self._keys):
+            if name in skipped or (mark and mark.entity is None):
+                continue
+            held = field_of(value, name)
+            told = entity or (mark.entity if mark else None)
+            clean = self._value(held, _joined(path, name), told, depth + 1)
+            if clean is not held:
+                update[name] = clean
+        if not update:
+            return value
+        fresh = copy(value)
+        for name, clean in update.items():
+            object.__setattr__(fresh, name, clean)  # also where the class is frozen
+        return fresh
+
+
+def _parsed(text: str) -> Any:
+    """Return what JSON in a string holds; None where it is no JSON."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ScrubError(
+            "JSON in a string is nested deeper than can be read",
+            fix="pass flatter data; no one reads so deep",
+        ) from None
+    except ValueError:
+        return None
+
+
+def _like(value: Mapping[Any, Any], clean: dict[Any, Any]) -> Mapping[Any, Any]:
+    """Return a mapping of the same type as another, with other contents."""
+    match value:
+        case MappingProxyType():
+            return MappingProxyType(clean)
+        case defaultdict():
+            return defaultdict(value.default_factory, clean)
+        case dict() if type(value) is dict:
+            return clean
+        case dict():
+            fresh = copy(value)
+            fresh.clear()
+            fresh.update(clean)
+            return fresh
+        case _:
+            kind: Any = type(value)
+            return kind(clean)
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _short(path: str) -> str:
+    return path if len(path) <= 60 else f"{path[:30]}...{path[-27:]}"
