@@ -64,6 +64,19 @@ async def test_tools_are_called_one_by_one_and_at_once(spoken: Spoken, desk: Des
     ]  # fmt: skip
 
 
+async def test_calls_whose_ids_come_again_in_every_answer_are_told_apart(spoken: Spoken, desk: Desk) -> None:
+    provider = Provider(
+        spoken,
+        says(UseTool("add", {"a": 1, "b": 2}, id="call_0")),
+        says(UseTool("add", {"a": 3, "b": 4}, id="call_0")),
+        says("7"),
+    )
+    result = await desk.run(provider.model(), tools=[add])
+    assert result.unwrap() == "7"
+    addresses = [event.address for event in await desk.events() if event.kind == "effect"]
+    assert addresses == ["ask#model", "ask#tool", "ask#model-2", "ask#tool-2", "ask#model-3"]
+
+
 async def test_an_output_that_does_not_fit_goes_back_with_what_is_wrong(spoken: Spoken, desk: Desk) -> None:
     wrong = UseTool("final_result", {"number": "A-1", "total": "seven"})
     provider = Provider(spoken, says(wrong), says(ASKED))

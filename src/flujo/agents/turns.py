@@ -60,6 +60,7 @@ class Turns(AbstractCapability[Any]):
         self.requests = 0
         self._asked: dict[str, Asked] = {}
         self._calls: dict[str, int] = {}
+        self._count = 0
         self._conversation = Conversation()
         self._before = Usage()
         self._parameters: tuple[ModelRequestParameters | None, str] = (None, "")
@@ -115,8 +116,8 @@ class Turns(AbstractCapability[Any]):
         response = await self.place.info.perform(Effect("model", number, describe, act, dumped, loaded))
         self._conversation.answered(response, "#model" if number == 1 else f"#model-{number}")
         self._before = usage_of(response)
-        for call in response.tool_calls:
-            self._calls.setdefault(call.tool_call_id, len(self._calls) + 1)
+        for call in response.tool_calls:  # some providers give the same ids in every answer
+            self._next(call)
         return response
 
     def _digest_of(self, parameters: ModelRequestParameters) -> str:
@@ -170,7 +171,12 @@ class Turns(AbstractCapability[Any]):
             raise CallDeferred from None
 
     def _number(self, call: ToolCallPart) -> int:
-        return self._calls.setdefault(call.tool_call_id, len(self._calls) + 1)
+        return self._calls.get(call.tool_call_id) or self._next(call)
+
+    def _next(self, call: ToolCallPart) -> int:
+        self._count += 1
+        self._calls[call.tool_call_id] = self._count
+        return self._count
 
     # People
 
