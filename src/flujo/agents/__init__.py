@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from flujo.agents.build import AgentBuilder, make_agent_async
     from flujo.agents.model import ModelAgent
     from flujo.agents.panels import Ballot, Debate, DebateTurn, Statement, consensus, debate
+    from flujo.agents.providers import configure_provider
     from flujo.agents.pydantic import PydanticAgent
     from flujo.agents.refine import Revision, refine_until
     from flujo.agents.scores import Attempt, Scored, best_of
@@ -29,6 +30,7 @@ __all__ = [
     "Scored",
     "Statement",
     "best_of",
+    "configure_provider",
     "consensus",
     "debate",
     "make_agent_async",
@@ -43,6 +45,7 @@ _MODULES = {
     "DebateTurn": "panels",
     "ModelAgent": "model",
     "PydanticAgent": "pydantic",
+    "configure_provider": "providers",
     "Revision": "refine",
     "Scored": "scores",
     "Statement": "panels",

@@ -12,11 +12,13 @@ from pydantic_ai import Agent, UserError
 from pydantic_ai.exceptions import ModelAPIError
 from pydantic_ai.models import Model, infer_model
 from pydantic_ai.models.fallback import FallbackModel
+from pydantic_ai.providers import Provider, infer_provider, infer_provider_class
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import UsageLimits
 from typing_extensions import Unpack
 
 from flujo.agents.place import Place
+from flujo.agents.providers import arguments_for
 from flujo.agents.pydantic import PydanticAgent
 from flujo.agents.requests import REQUESTS, Patient
 from flujo.agents.tools import as_tool, for_model, named
@@ -195,6 +197,11 @@ class ModelAgent(Generic[Out]):
         )
 
 
+def _provider(name: str) -> Provider[Any]:
+    given = arguments_for(name)
+    return infer_provider_class(name)(**given) if given else infer_provider(name)
+
+
 def model_named(model: str | Model, agent: str) -> Model:
     """Return a model by its name.
 
@@ -202,7 +209,7 @@ def model_named(model: str | Model, agent: str) -> Model:
         ConfigError: It is not known, its provider's package is not installed, or there is no key for it.
     """
     try:
-        return infer_model(model)
+        return infer_model(model, _provider)
     except (UserError, ImportError, ValueError) as error:
         raise ConfigError(
             f"agent {agent!r}: the model {model!r} cannot be used: {error}",

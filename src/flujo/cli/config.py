@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from flujo.agents.providers import configure_provider
 from flujo.errors import ConfigError
 
 FILE, PROJECT = "flujo.toml", "pyproject.toml"
@@ -49,6 +50,7 @@ SETTINGS = (
     Setting("actor", "", "Who decides when you answer a request; the operating system's user by default."),
     Setting("trace", False, "Whether errors show their traceback."),
 )
+_PROVIDER = frozenset({"api_key", "base_url"})
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 _WORDS = {
     "1": True,
@@ -133,6 +135,8 @@ def load_config(
     found = find_file(start)
     table = {} if found is None else _checked(read_table(found), found)
     targets = cast("dict[str, str]", table.pop("targets", {}))
+    for name, provider in cast("dict[str, dict[str, str]]", table.pop("providers", {})).items():
+        configure_provider(name, **provider)
     values: dict[str, Value] = {}
     for setting in SETTINGS:
         option = given.get(setting.name)
@@ -215,7 +219,7 @@ def _toml(path: Path) -> dict[str, object]:
 
 def _checked(table: dict[str, object], path: Path) -> dict[str, object]:
     """Return a table without a key that nobody knows, and with targets that are texts."""
-    known = [*_BY_NAME, "targets"]
+    known = [*_BY_NAME, "targets", "providers"]
     for key, value in table.items():
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
@@ -226,7 +230,21 @@ def _checked(table: dict[str, object], path: Path) -> dict[str, object]:
                 f"{path}: targets must be a table of texts",
                 fix='write it as [targets] and lines like intake = "file.py:object"',
             )
+        if key == "providers":
+            _check_providers(value, path)
     return table
+
+
+def _check_providers(value: object, path: Path) -> None:
+    tables = cast("dict[str, object]", value) if isinstance(value, dict) else {"": value}
+    for name, provider in tables.items():
+        odd = sorted(set(cast("dict[str, object]", provider)) - _PROVIDER) if _all_texts(provider) else [""]
+        if odd:
+            raise ConfigError(
+                f"{path}: providers.{name} " + (f"sets {odd[0]!r}" if odd[0] else "is no table of texts"),
+                fix=f'write it as [providers.{name or "openai"}] and lines like api_key = "env:NAME"; '
+                f"what can be set is {', '.join(sorted(_PROVIDER))}",
+            )
 
 
 def _all_texts(value: object) -> bool:
