@@ -108,6 +108,7 @@ async def test_each_works_in_a_run_and_is_not_asked_again(
     mortal = Mortal(store, at=3)
     with pytest.raises(Died):
         await Flujo(node(), state=mortal).run_async("Hello there.", run_id="one")
+    await mortal.settled()
     assert len(model.asked) == 1
     result = await Flujo(node(), state=store).resume_async("one")
     assert result.steps[0].output == output
@@ -501,10 +502,12 @@ class TestSQL:
         runner, at = Flujo(node, state=store), 0
         while True:
             at += 1
+            mortal = Mortal(store, at=at, death="after")
             try:
-                await Flujo(node, state=Mortal(store, at=at, death="after")).run_async("?", run_id=f"r{at}")
+                await Flujo(node, state=mortal).run_async("?", run_id=f"r{at}")
                 break
             except Died:
+                await mortal.settled()
                 with sqlite3.connect(shop) as connection:
                     connection.execute("INSERT INTO orders (amount, customer) VALUES (1, 'Eve')")
                 connection.close()
