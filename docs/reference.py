@@ -20,7 +20,7 @@ Every name that `flujo` exports, in the words of its docstring; `make docs` writ
 
 GROUPS = {
     "Steps": ["step", "Step", "Retry", "ResourceHints", "From", "StepInfo", "Usage", "Quota", "price",
-              "FlujoTool"],
+              "FlujoTool", "ToolError"],
     "Control flow": ["Node", "Pipeline", "Parallel", "Map", "Branch", "Loop", "SubPipeline", "Failure"],
     "Waiting and stopping": [
         "HumanInput", "PauseForHumanInput", "Approval", "Decision", "WaitForEvent", "Sleep", "StopPipeline",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from flujo.pipeline.quota import Quota
     from flujo.pipeline.reducers import Add, Append, Last, Max, Merge, Min
     from flujo.pipeline.step import From, ResourceHints, Retry, Step
-    from flujo.pipeline.tools import FlujoTool
+    from flujo.pipeline.tools import FlujoTool, ToolError
     from flujo.pipeline.waits import (
         Approval,
         Decision,
@@ -80,6 +80,7 @@ _HOMES = {
     "StepResult": "engine.result",
     "StopPipeline": "pipeline.waits",
     "SubPipeline": "pipeline.flow",
+    "ToolError": "pipeline.tools",
     "UpgradeReport": "engine.upgrade",
     "Usage": "pipeline.info",
     "WaitForEvent": "pipeline.waits",
@@ -130,6 +131,7 @@ __all__ = [
     "StepResult",
     "StopPipeline",
     "SubPipeline",
+    "ToolError",
     "UpgradeReport",
     "Usage",
     "WaitForEvent",

@@ -13,6 +13,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from flujo.engine.effects import importable
 from flujo.engine.requests import answer_codec
+from flujo.pipeline.tools import ToolError
 from flujo.pipeline.waits import PauseForHumanInput
 from flujo.plan.unrecordable import Unrecordable
 
@@ -79,6 +80,8 @@ async def outcome_of(call: Callable[[], Awaitable[Any]]) -> Outcome:
         return Outcome("retry", str(error))
     except (ToolFailed, ToolFailedError) as error:
         return Outcome("failed", str(error))
+    except ToolError as error:
+        return Outcome("failed", error.message)
     except PauseForHumanInput as pause:
         return Outcome("asks", _question(pause))
     return Outcome("return" if isinstance(given, ToolReturn) else "value", given)

@@ -102,7 +102,7 @@ def _parameters(tool: FlujoTool) -> tuple[dict[str, type], list[inspect.Paramete
 def _called(tool: FlujoTool, given: Mapping[str, type]) -> Callable[..., Any]:
     """Return the function that is called with what the model gives."""
 
-    async def call(ctx: RunContext[Any], **arguments: Any) -> Any:
+    async def call(ctx: RunContext[Any], /, **arguments: Any) -> Any:
         place = cast("Place", ctx.deps)
         function = tool.function
         more: dict[str, Any] = {

@@ -9,13 +9,19 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, cast, final
 
-from flujo.errors import PipelineError
+from flujo.errors import PipelineError, RunError
 from flujo.pipeline.checks import Kind, check_choice, check_function, is_amount, is_count
 from flujo.pipeline.info import Usage
 from flujo.pipeline.step import ResourceHints
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 Effects = Literal["idempotent", "at_most_once"]
+
+
+class ToolError(RunError):
+    """A tool failed in a way that its agent is told: it may try otherwise, and its step goes on."""
+
+    code = "tool_failed"
 
 
 @final
