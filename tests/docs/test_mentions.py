@@ -23,7 +23,7 @@ GUIDE = "".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "gui
 
 
 CORE = ("errors", "pipeline", "plan", "journal", "engine")
-ROOMS = (*CORE, "testing", "worker", "server", "governance", "agents")
+ROOMS = (*CORE, "testing", "worker", "server", "skills", "governance", "agents")
 PUBLIC = {"flujo", *(f"flujo.{room}" for room in ROOMS)}
 
 

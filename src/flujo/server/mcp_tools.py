@@ -129,7 +129,7 @@ PENDING: dict[str, Any] = {
     "properties": {
         "id": {"type": "string"},
         "address": {"type": "string"},
-        "kind": {"enum": ["input", "pause", "event", "in_doubt"]},
+        "kind": {"type": "string"},
         "prompt": {"type": "string"},
         "subject": {},
         "schema": {"type": "object", "description": "The JSON Schema of the answer."},

@@ -1,0 +1,109 @@
+"""Agents with the tools of declared MCP servers: what was listed is recorded with the step."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+from flujo.agents import ModelAgent
+from flujo.agents.requests import part
+from flujo.errors import PipelineError
+from flujo.pipeline.context import PipelineContext
+from flujo.pipeline.info import StepInfo
+from flujo.skills.mcp import named, tools_of
+from flujo.skills.mcp_listing import Listing
+from flujo.skills.mcp_server import McpServer
+from flujo.skills.mcp_session import Session
+
+Out = TypeVar("Out", covariant=True)
+
+
+class WithMcp(Generic[Out]):
+    """An agent that is given the tools of MCP servers when its step begins; see :func:`with_mcp`."""
+
+    def __init__(self, agent: ModelAgent[Out], servers: tuple[McpServer, ...]) -> None:
+        self.agent = agent
+        self.servers = servers
+        self.__name__ = agent.name
+
+    @property
+    def run(self) -> Callable[[Any, StepInfo, PipelineContext], Coroutine[Any, Any, Out]]:
+        """What a step calls, annotated with what the agent gives."""
+
+        async def run(input: Any, info: StepInfo, context: PipelineContext) -> Out:
+            found = list(self.agent.tools)
+            for server in self.servers:
+                session = session_of(server)
+                listing = await info.do(f"mcp-{server.name}-tools", listed, server.name, server.command)
+                found += tools_of(session, listing, _key)
+            return await self.agent.replace(tools=found).run(input, info, context)
+
+        run.__annotations__["return"] = self.agent.output_type
+        return run
+
+
+def with_mcp(agent: ModelAgent[Out], *servers: McpServer | str) -> WithMcp[Out]:
+    """Return an agent that may also call the tools of MCP servers.
+
+    The servers are connected to when they are needed, and kept connected until the process ends. What they
+    list when a step begins is recorded with it: the step is given the same tools again when it is resumed,
+    and a tool that its server describes otherwise by then is refused.
+
+    Args:
+        agent: The agent.
+        servers: The servers; a text is the command of one, or its URL.
+
+    Raises:
+        PipelineError: There is none, or two have one name.
+    """
+    if not servers:
+        raise PipelineError("with_mcp(): no server", fix="pass McpServer(…), a command or a URL")
+    declared = named(servers, {})
+    for server in declared:
+        session_of(server)
+    return WithMcp(agent, tuple(declared))
+
+
+_sessions: dict[tuple[int, str, str], Session] = {}
+_lock = threading.Lock()
+
+
+def session_of(server: McpServer) -> Session:
+    """Return this process's session with a declared server: one for all that use it.
+
+    Raises:
+        PipelineError: The same server was declared otherwise.
+    """
+    key = (os.getpid(), server.name, server.command)  # after a fork, the connections are the parent's
+    with _lock:
+        found = _sessions.setdefault(key, Session(server))
+    if found.server != server:
+        raise PipelineError(
+            f"MCP server {server.name!r} is declared twice, with different settings",
+            fix="declare it once, or give one of the two another name: McpServer(…, name=…)",
+        )
+    return found
+
+
+async def listed(name: str, command: str) -> Listing:
+    """Return what a declared server lists now.
+
+    Raises:
+        ToolUnavailable: It cannot be reached.
+    """
+    return await _sessions[os.getpid(), name, command].listing()
+
+
+async def close_servers() -> None:
+    """End the connections to all declared servers of this process; a tool that is called begins another."""
+    with _lock:
+        sessions = [_sessions.pop(key) for key in list(_sessions) if key[0] == os.getpid()]
+    for session in sessions:
+        await session.close()
+
+
+def _key() -> str:
+    info = part.get()
+    return "" if info is None else info.idempotency_key
