@@ -30,6 +30,20 @@ def loaded(written: Any) -> ModelResponse:
     return message
 
 
+def shown_messages(messages: Sequence[ModelMessage]) -> Any:
+    """Return a conversation as JSON, as policies judge it."""
+    return from_json(ModelMessagesTypeAdapter.dump_json(list(messages)))
+
+
+def read_messages(written: Any) -> list[ModelMessage]:
+    """Return a conversation of its JSON.
+
+    Raises:
+        ValueError: It is none.
+    """
+    return ModelMessagesTypeAdapter.validate_json(to_json(written))
+
+
 def _lasting(value: Any) -> Any:
     """Return a message's JSON without what is only of the moment."""
     match value:

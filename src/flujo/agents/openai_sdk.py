@@ -26,7 +26,7 @@ from flujo.agents.place import denied
 from flujo.engine.prices import price
 from flujo.errors import ConfigError, PipelineError
 from flujo.pipeline.context import PipelineContext
-from flujo.pipeline.info import Effect, Question, StepInfo, Usage
+from flujo.pipeline.info import Effect, Judged, Question, StepInfo, Usage
 
 _responses: TypeAdapter[ModelResponse] = TypeAdapter(ModelResponse)
 
@@ -106,12 +106,24 @@ class _Recorded(Model):
         def describe(keep: Callable[[bytes], str]) -> Mapping[str, Any]:
             return {"call": name, "arguments": {"messages": digest([system_instructions, input])}}
 
-        async def act(part: StepInfo) -> ModelResponse:
-            response = await self._model.get_response(system_instructions, input, *rest, **more)
+        async def act_on(part: StepInfo, given: Any) -> ModelResponse:
+            response = await self._model.get_response(given[0], given[1], *rest, **more)
             part.report(_usage_of(response, name))
             return response
 
-        effect = Effect("model", 0, describe, act, _dumped, _loaded)
+        judged = Judged(
+            "",
+            lambda: from_json(to_json([system_instructions, input])),
+            lambda written: written,
+            act_on,
+            lambda response: from_json(_dumped(response)),
+            lambda _, given: _loaded(given),
+            {"model": name},
+        )
+        whole = [system_instructions, input]
+        effect = Effect(
+            "model", 0, describe, lambda part: act_on(part, whole), _dumped, _loaded, judged=judged
+        )
         return await self._info.perform(effect)
 
     def stream_response(self, *given: Any, **more: Any) -> AsyncIterator[Any]:
@@ -181,11 +193,21 @@ def _tool(tool: FunctionTool, info: StepInfo) -> FunctionTool:
         def describe(keep: Callable[[bytes], str]) -> Mapping[str, Any]:
             return {"call": tool.name, "arguments": {name: digest(value) for name, value in given.items()}}
 
-        async def act(part: StepInfo) -> Any:
+        async def act_on(part: StepInfo, arguments: Any) -> Any:
             part.report(Usage(tool_calls=1))
-            return await tool.on_invoke_tool(context, to_json(given).decode())
+            return await tool.on_invoke_tool(context, to_json(arguments).decode())
 
-        return await info.perform(Effect("tool", number, describe, act, to_json, lambda written: written))
+        judged = Judged(tool.name, lambda: given, lambda written: written, act_on)
+        effect = Effect(
+            "tool",
+            number,
+            describe,
+            lambda part: act_on(part, given),
+            to_json,
+            lambda written: written,
+            judged=judged,
+        )
+        return await info.perform(effect)
 
     return dataclasses.replace(tool, on_invoke_tool=invoke, needs_approval=False)
 

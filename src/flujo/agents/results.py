@@ -61,6 +61,14 @@ class Outcome(NamedTuple):
         returned = _returns().validate_json(to_json(given if kind == "return" else {"return_value": given}))
         return Outcome(kind, returned if kind == "return" else returned.return_value)
 
+    def shown(self) -> Any:
+        """Return what policies judge of it."""
+        return self.value.return_value if self.kind == "return" else self.value
+
+    def replaced(self, data: Any) -> Outcome:
+        """Return it with something else in the place of what was judged."""
+        return Outcome("value" if self.kind == "return" else self.kind, data)
+
     def give(self) -> Any:
         """Return what the tool gave, or raise what tells the model that it did not."""
         match self.kind:

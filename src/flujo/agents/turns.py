@@ -31,16 +31,17 @@ from pydantic_ai.tools import (
     ToolDefinition,
     ToolDenied,
 )
+from pydantic_core import from_json
 
 from flujo.agents.costs import bound_of, usage_of
 from flujo.agents.digests import digest
-from flujo.agents.messages import Conversation, dumped, loaded
+from flujo.agents.messages import Conversation, dumped, loaded, read_messages, shown_messages
 from flujo.agents.place import Place, denied
 from flujo.agents.requests import Patient, part
 from flujo.agents.results import Outcome, outcome_of
 from flujo.engine.requests import Asked
 from flujo.engine.run import Suspended
-from flujo.pipeline.info import Effect, Question, StepInfo, Usage
+from flujo.pipeline.info import Effect, Judged, Question, StepInfo, Usage
 from flujo.pipeline.tools import FlujoTool
 from flujo.pipeline.waits import Approval
 
@@ -95,7 +96,7 @@ class Turns(AbstractCapability[Any]):
             }
             return {"call": model.model_id, "arguments": arguments, "messages": told.recorded(keep)}
 
-        async def act(info: StepInfo) -> ModelResponse:
+        async def act_on(info: StepInfo, messages: list[ModelMessage]) -> ModelResponse:
             token = part.set(info)
             try:
                 limits = info.limits
@@ -113,7 +114,24 @@ class Turns(AbstractCapability[Any]):
                 part.reset(token)
 
         number = self.requests
-        response = await self.place.info.perform(Effect("model", number, describe, act, dumped, loaded))
+        effect = Effect(
+            "model",
+            number,
+            describe,
+            lambda info: act_on(info, messages),
+            dumped,
+            loaded,
+            judged=Judged(
+                "",
+                lambda: shown_messages(messages),
+                lambda written: written,
+                lambda info, given: act_on(info, read_messages(given)),
+                lambda response: from_json(dumped(response)),
+                lambda _, given: loaded(given),
+                {"model": model.model_id},
+            ),
+        )
+        response = await self.place.info.perform(effect)
         self._conversation.answered(response, "#model" if number == 1 else f"#model-{number}")
         self._before = usage_of(response)
         for call in response.tool_calls:  # some providers give the same ids in every answer
@@ -143,7 +161,7 @@ class Turns(AbstractCapability[Any]):
         if tool is not None and not ctx.tool_call_approved and tool.asks(args):
             raise ApprovalRequired
 
-        async def act(info: StepInfo) -> Outcome:
+        async def act_on(info: StepInfo, given: dict[str, Any]) -> Outcome:
             bound = Usage(tool_calls=1) + (
                 tool.bound if tool is not None and tool.bound is not None else Usage()
             )
@@ -151,7 +169,7 @@ class Turns(AbstractCapability[Any]):
                 info.report(Usage(tool_calls=1))
                 token = part.set(info)
                 try:
-                    return await outcome_of(lambda: handler(args))
+                    return await outcome_of(lambda: handler(given))
                 finally:
                     part.reset(token)
 
@@ -162,7 +180,27 @@ class Turns(AbstractCapability[Any]):
             }
 
         once = tool is not None and tool.effects == "at_most_once"
-        effect = Effect("tool", self._number(call), describe, act, Outcome.dump, Outcome.load, once)
+        manager = ctx.tool_manager
+        known = None if manager is None else (manager.tools or {}).get(call.tool_name)
+        judged = Judged(
+            call.tool_name,
+            lambda: args,
+            lambda written: written if known is None else known.args_validator.validate_python(written),
+            act_on,
+            Outcome.shown,
+            Outcome.replaced,
+            {"labels": sorted(tool.labels)} if tool is not None and tool.labels else {},
+        )
+        effect = Effect(
+            "tool",
+            self._number(call),
+            describe,
+            lambda info: act_on(info, args),
+            Outcome.dump,
+            Outcome.load,
+            once,
+            judged,
+        )
         try:
             outcome = await self.place.info.perform(effect)
             return outcome.give() if outcome.kind != "asks" else await self._answered(call, outcome.value)

@@ -146,7 +146,8 @@ class Attempts:
         tried = await self._tried_before(run, address)
         frame.used(tried.usage)
         while not tried.over and tried.failed < retry.attempts:
-            info = StepInfo(run.id, address, tried.failed + 1, tried.feedback, StepEffects(run))
+            effects = StepEffects(run) if self.governed is None else self.governed.effects(frame)
+            info = StepInfo(run.id, address, tried.failed + 1, tried.feedback, effects)
             if self._once:
                 run.note("step.started", address, {"attempt": info.attempt})
                 await run.commit(sure=True)
@@ -279,9 +280,8 @@ class Attempts:
     def _wait(self, run: Run, attempt: int, error: Exception) -> float | None:
         """Return the seconds until another attempt; None when there is none."""
         retry = self._node.retry
-        if attempt >= retry.attempts or not isinstance(error, (*retry.on, Rejected)):
-            return None
-        return retry.wait(attempt, run.clock.chance())
+        over = attempt >= retry.attempts or not isinstance(error, (*retry.on, Rejected))
+        return None if over else retry.wait(attempt, run.clock.chance())
 
     async def _rest(self, run: Run, address: str, tried: Tried, wait: float) -> None:
         if run.observe is not None:

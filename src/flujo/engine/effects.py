@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from hashlib import sha256
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import from_json, to_json, to_jsonable_python
 
@@ -16,12 +16,15 @@ from flujo.engine.record import Note, read_output, read_usage, write_usage
 from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, ask, asked, misfit, moment
 from flujo.engine.run import Run
 from flujo.engine.threads import settled
-from flujo.errors import EffectDiverged, PlanChanged, RecordError, RunError, RunTaken
+from flujo.errors import EffectDiverged, PlanChanged, PolicyDenied, RecordError, RunError, RunTaken
 from flujo.pipeline.info import Effect, Question, Spending, StepInfo, Usage
 from flujo.pipeline.node import check_name
 from flujo.pipeline.waits import Decision
 from flujo.plan.codec import Codec, Unrecordable, codec_for
 from flujo.plan.signature import SignatureProblem, returned_type
+
+if TYPE_CHECKING:
+    from flujo.engine.calls import EffectGuard
 
 _NUMBERED = re.compile(r"-\d+$")
 
@@ -29,11 +32,12 @@ _NUMBERED = re.compile(r"-\d+$")
 class StepEffects:
     """Answers what a step asks of its :class:`StepInfo`."""
 
-    __slots__ = ("_asks", "_run")
+    __slots__ = ("_asks", "_guard", "_run")
 
-    def __init__(self, run: Run, *, asks: bool = True) -> None:
+    def __init__(self, run: Run, *, asks: bool = True, guard: EffectGuard | None = None) -> None:
         self._run = run
         self._asks = asks
+        self._guard = guard
 
     async def do(
         self, info: StepInfo, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
@@ -46,13 +50,18 @@ class StepEffects:
         async def act(_: StepInfo) -> Any:
             threads = self._run.threads
             return await settled(
-                fn(*args, **kwargs) if _is_async(fn) else await threads.call(fn, *args, **kwargs)
+                fn(*args, **kwargs) if is_async(fn) else await threads.call(fn, *args, **kwargs)
             )
 
         def load(written: Any) -> Any:
             return read_output(codec, written, address)
 
-        effect = Effect(name, 0, lambda keep: call, act, codec.dump, load)
+        judged = None
+        if self._guard is not None:
+            from flujo.engine.calls import judged_call
+
+            judged = judged_call(self._run, name, fn, args, kwargs)
+        effect = Effect(name, 0, lambda keep: call, act, codec.dump, load, judged=judged)
         return await self._once(info, address, effect)
 
     async def perform(self, info: StepInfo, effect: Effect) -> Any:
@@ -65,6 +74,8 @@ class StepEffects:
         for note in run.noted(address):
             if note.kind == "effect":
                 return await self._known(info, address, note.body, effect)
+        if self._guard is not None:
+            effect = await self._guard.before(info, address, effect, asks=self._asks)
         if run.given_up:
             raise RunTaken(f"run {run.id} has ended; {info.address} was given up")
         recorder = run.recorder
@@ -80,11 +91,18 @@ class StepEffects:
             output = await effect.act(part)
         if part.usage:
             body |= {"usage": from_json(write_usage(part.usage)), "within": self._attempt(info)}
+        problem = None
+        if self._guard is not None:
+            output, problem = await self._guard.after(info, address, effect, output, asks=self._asks)
+            body |= {} if problem is None else {"held": True}
         if recorder is not None:
-            written = self._written(output, info, address, effect)
+            held = isinstance(problem, PolicyDenied)
+            written = b'"output":null' if held else self._written(output, info, address, effect)
             recorder.append("effect", address, to_json(body)[:-1] + b"," + written + b"}")
             await recorder.commit()
         run.notes.setdefault(address, []).append(Note("effect", {**body, "live": output}))
+        if problem is not None:
+            raise problem
         return output
 
     def _settled(self, address: str) -> Mapping[str, Any] | None:
@@ -145,6 +163,19 @@ class StepEffects:
         _check_same(address, body, effect.describe(_hashed))
         if body.get("within") == self._attempt(info):
             info.report(read_usage(body["usage"]))
+        if "held" not in body:
+            return await self._given(address, body, effect)
+        if self._guard is None:
+            raise PolicyDenied("a policy held it back", step=info.address, address=info.address)
+        self._guard.check(info, address)
+        output = await self._given(address, body, effect)
+        output, problem = await self._guard.after(info, address, effect, output, asks=self._asks)
+        if problem is not None:
+            raise problem
+        return output
+
+    async def _given(self, address: str, body: Mapping[str, Any], effect: Effect) -> Any:
+        """Return what a recorded effect gave."""
         recorder = self._run.recorder
         if "live" in body or recorder is None:
             return body["live"]
@@ -248,20 +279,20 @@ def _call_facts(
 
 def _digest(run_id: str, value: Any) -> str:
     """Return what tells an argument from another, in this run only."""
-    written = json.dumps(_canonical(value), sort_keys=True, ensure_ascii=False)
+    written = json.dumps(canonical(value), sort_keys=True, ensure_ascii=False)
     return sha256(f"{run_id}\n{written}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _canonical(value: Any) -> Any:
+def canonical(value: Any) -> Any:
     """Return a value as JSON that does not depend on the order of sets and keys."""
     match value:
         case dict():
             members = cast("dict[Any, Any]", value)
-            return {str(key): _canonical(member) for key, member in members.items()}
+            return {str(key): canonical(member) for key, member in members.items()}
         case list() | tuple():
-            return [_canonical(item) for item in cast("Sequence[Any]", value)]
+            return [canonical(item) for item in cast("Sequence[Any]", value)]
         case set() | frozenset():
-            items = [_canonical(item) for item in cast("set[Any]", value)]
+            items = [canonical(item) for item in cast("set[Any]", value)]
             return sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
         case _:
             return to_jsonable_python(
@@ -286,7 +317,8 @@ def _check_same(address: str, recorded: Mapping[str, Any], call: Mapping[str, An
     )
 
 
-def _is_async(fn: Callable[..., Any]) -> bool:
+def is_async(fn: Callable[..., Any]) -> bool:
+    """Say whether calling something gives what is to be awaited."""
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(type(fn).__call__)
 
 

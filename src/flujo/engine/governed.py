@@ -7,12 +7,14 @@ from time import perf_counter
 from typing import Any
 
 from flujo.engine.build import Build, output_check
+from flujo.engine.calls import EffectGuard
 from flujo.engine.effects import StepEffects
 from flujo.engine.failures import note_failure
-from flujo.engine.guard import Guard, Seen
+from flujo.engine.guard import Guard
 from flujo.engine.requests import Asked
 from flujo.engine.result import StepGaveUp, StepResult
 from flujo.engine.run import Frame, Run, Suspended, Walk
+from flujo.engine.seen import Seen
 from flujo.errors import PolicyDenied
 from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
 from flujo.pipeline.policy import Point
@@ -67,6 +69,10 @@ class GovernedStep:
             return await self.leaving(frame, frame.prefix + label, 1, output)
 
         return judged
+
+    def effects(self, frame: Frame) -> StepEffects:
+        """Return what performs what an attempt asks for, judged."""
+        return StepEffects(frame.run, guard=EffectGuard(self._guard, frame))
 
     def entering(self, walk: Walk, complete: Complete) -> Walk:
         """Return the walk of the step with its input judged, and with what runs where it is denied."""

@@ -8,7 +8,7 @@ judged anew.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
@@ -16,14 +16,12 @@ from flujo.engine.failures import described
 from flujo.engine.judge import Asking, Judge, Judgement, digest_of, judged
 from flujo.engine.policies import judge_of
 from flujo.engine.requests import Asked, ask, asked
+from flujo.engine.seen import RunDesk, Seen
 from flujo.errors import PolicyDenied, RecordError
 from flujo.pipeline.policy import (
-    NO_ATTRIBUTES,
-    NOBODY,
     GovernancePolicy,
     Point,
     PolicyContext,
-    Principal,
     Verdict,
 )
 from flujo.plan.nodes import PlanNode, PlanStep
@@ -31,7 +29,6 @@ from flujo.plan.unrecordable import Unrecordable
 
 if TYPE_CHECKING:
     from flujo.engine.run import Frame, Run
-    from flujo.pipeline.context import PipelineContext
     from flujo.plan.plan import Plan
 
 _METHODS: Mapping[Point, str] = {
@@ -45,91 +42,6 @@ _METHODS: Mapping[Point, str] = {
     "agent_end": "check_output",
 }
 _TOLD = ("policy", "rule", "reason", "approvals")
-
-
-class Kind(Protocol):
-    """What sort of thing is judged: how it is told, written and read."""
-
-    point: Point
-
-    def what(self, address: str) -> str:
-        """Return what it is, in words."""
-        ...
-
-    def asks(self, address: str) -> str:
-        """Return where a person is asked about it."""
-        ...
-
-    def dump(self, data: Any) -> bytes:
-        """Return data of this kind as JSON."""
-        ...
-
-    def load(self, written: Any) -> Any:
-        """Return data of this kind of its parsed JSON."""
-        ...
-
-    def wrong(self, data: Any) -> str:
-        """Return what is wrong with data that would take the place of what is judged; empty where it fits."""
-        ...
-
-    def schema(self) -> Mapping[str, Any]:
-        """Return the JSON Schema of what a person may put in its place."""
-        ...
-
-
-class Seen(NamedTuple):
-    """Something that is judged.
-
-    Attributes:
-        kind: Its kind.
-        address: Where its verdict is recorded.
-        data: What is judged.
-        attempt: The attempt of the step.
-        tool: The tool that is to be called.
-        facts: What else policies may know.
-        asked: Whether a person may be asked about it.
-    """
-
-    kind: Kind
-    address: str
-    data: Any
-    attempt: int = 1
-    tool: str = ""
-    facts: Mapping[str, Any] = NO_ATTRIBUTES
-    asked: bool = True
-
-
-class RunDesk:
-    """Tells a policy of a run, at one place of it."""
-
-    __slots__ = ("_frame", "pipeline")
-
-    def __init__(self, frame: Frame, pipeline: str) -> None:
-        self._frame = frame
-        self.pipeline = pipeline
-
-    @property
-    def run_id(self) -> str:
-        """The run's name."""
-        return self._frame.run.id
-
-    @property
-    def principal(self) -> Principal:
-        """On whose behalf the run goes."""
-        return NOBODY
-
-    @property
-    def tenant(self) -> str:
-        """Likewise, the tenant."""
-        return self._frame.run.tenant
-
-    def now(self) -> int:
-        """Return the time by the run's clock."""
-        return self._frame.run.clock.now()
-
-    def view(self) -> PipelineContext:
-        """Return a copy of the run's context."""
-        return self._frame.context.model_copy(deep=True)
 
 
 class Guards:
@@ -195,6 +107,10 @@ class Guard:
         }
         self.judges_input = any("check_input" in judge.checks for judge in judges)
         self.judges_output = any("check_output" in judge.checks for judge in judges)
+
+    def judges(self, point: Point, run: Run, address: str) -> bool:
+        """Say whether anything judges at a point, or did so here before."""
+        return bool(self._asking[point]) or address in run.notes
 
     async def passed(self, frame: Frame, seen: Seen) -> Any:
         """Return data as it may go on: as it is, redacted, or as a person edited it.

@@ -10,7 +10,7 @@ from hashlib import sha256
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from flujo.engine.canonical import canonical
+from flujo.engine.effects import canonical
 from flujo.engine.failures import described, raise_if_cancelled
 from flujo.engine.threads import Rest, Threads, begun
 from flujo.pipeline.checks import is_count

@@ -28,6 +28,7 @@ class Undo:
 
     def __init__(self, build: Build) -> None:
         self._nodes = build.plan.nodes
+        self._guards = build.guards
         self._steps: dict[str, PlanStep] = {
             path: node
             for path, node in build.plan.nodes.items()
@@ -68,9 +69,18 @@ class Undo:
 
     async def _undo(self, frame: Frame, address: str, output: Any) -> str:
         undo = self._undo_of(address)
-        info = StepInfo(frame.run.id, f"{address}#undo", 1, (), StepEffects(frame.run, asks=False))
+        info = StepInfo(frame.run.id, f"{address}#undo", 1, (), self._effects(frame, address))
         _, error = await tried(bind(undo, {}), frame, frame.context, output, info)
         return "" if error is None else described(error)
+
+    def _effects(self, frame: Frame, address: str) -> StepEffects:
+        step = self._of(address)
+        guard = None if self._guards is None or step is None else self._guards.of(step)
+        if guard is None:
+            return StepEffects(frame.run, asks=False)
+        from flujo.engine.calls import EffectGuard
+
+        return StepEffects(frame.run, asks=False, guard=EffectGuard(guard, frame))
 
     async def _done(self, run: Run) -> list[tuple[str, Any, str]]:
         """Return the steps with an undo that ended, in the order they ended.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, final, overload
 
 from flujo.errors import PipelineError
@@ -85,8 +86,33 @@ class Usage:
 
 
 NO_USAGE = Usage()
+NO_FACTS: Mapping[str, Any] = MappingProxyType({})
 FINEST = 12
 """How many decimal places of a dollar are counted."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What policies judge of an effect, as an adapter of agents describes it.
+
+    Attributes:
+        tool: The tool that is called; empty for a request to a model.
+        given: Returns what it is given: a call's arguments by name, a request's messages as JSON.
+        load: Returns, of its parsed JSON, what it is given instead.
+        act: Does the work on what it is given instead.
+        shown: Returns a result as policies judge it.
+        replaced: Returns a result with something in the place of what was judged.
+        facts: What else there is to know: ``model``, ``labels``.
+    """
+
+    tool: str
+    given: Callable[[], Any]
+    load: Callable[[Any], Any]
+    act: Callable[[StepInfo, Any], Awaitable[Any]]
+    shown: Callable[[Any], Any] = lambda result: result
+    replaced: Callable[[Any, Any], Any] = lambda result, data: data
+    facts: Mapping[str, Any] = field(default_factory=lambda: NO_FACTS)
 
 
 @final
@@ -105,6 +131,7 @@ class Effect:
         dump: Returns the result as JSON.
         load: Returns the result of its parsed JSON.
         once: Whether a person settles what became of it where its end is unknown, before it is done again.
+        judged: What policies judge of it; where it does not tell, they judge that it is done.
     """
 
     kind: str
@@ -114,6 +141,7 @@ class Effect:
     dump: Callable[[Any], bytes]
     load: Callable[[Any], Any]
     once: bool = False
+    judged: Judged | None = None
 
 
 @final

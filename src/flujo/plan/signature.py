@@ -123,6 +123,15 @@ def returned_type(function: Callable[..., Any]) -> Type:
     return _awaited(_hints(unwrapped(function)).get("return", Any))
 
 
+def asked_types(function: Callable[..., Any]) -> Mapping[str, Type]:
+    """Return what a function's parameters are annotated with, by name.
+
+    Raises:
+        SignatureProblem: An annotation cannot be resolved.
+    """
+    return _hints(unwrapped(function))
+
+
 def _assign(parameter: inspect.Parameter, index: int, hint: Type, found: dict[str, Any]) -> None:
     """Decide where one parameter's value comes from."""
     name = parameter.name
