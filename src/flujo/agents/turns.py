@@ -5,7 +5,7 @@ It holds on to pydantic-ai's own hooks: its loop is theirs, and nothing of it is
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
@@ -121,15 +121,7 @@ class Turns(AbstractCapability[Any]):
             lambda info: act_on(info, messages),
             dumped,
             loaded,
-            judged=Judged(
-                "",
-                lambda: shown_messages(messages),
-                lambda written: written,
-                lambda info, given: act_on(info, read_messages(given)),
-                lambda response: from_json(dumped(response)),
-                lambda _, given: loaded(given),
-                {"model": model.model_id},
-            ),
+            judged=_judged_request(model.model_id, messages, act_on),
         )
         response = await self.place.info.perform(effect)
         self._conversation.answered(response, "#model" if number == 1 else f"#model-{number}")
@@ -283,6 +275,23 @@ class Turns(AbstractCapability[Any]):
         if decision.action == "deny":
             raise ToolFailed(denied(decision))
         return subject if decision.action == "approve" else decision.value
+
+
+def _judged_request(
+    model: str,
+    messages: list[ModelMessage],
+    send: Callable[[StepInfo, list[ModelMessage]], Awaitable[ModelResponse]],
+) -> Judged:
+    """Return what policies judge of a request: its messages and its response, as JSON."""
+    return Judged(
+        "",
+        lambda: shown_messages(messages),
+        lambda written: written,
+        lambda info, given: send(info, read_messages(given)),
+        lambda response: from_json(dumped(response)),
+        lambda _, given: loaded(given),
+        {"model": model},
+    )
 
 
 class RecordedModel(WrapperModel):
