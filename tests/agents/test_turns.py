@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from pydantic_ai import Agent, ModelRetry, RunContext
+from pydantic_ai import Agent, ModelRetry, RunContext, Tool
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
@@ -312,6 +312,24 @@ async def test_an_agent_of_pydantic_ai_as_it_is() -> None:
     assert result.steps[0].name == "forecaster"
     again = await runner.result("one")
     assert again.output == Forecast(city="Rome", degrees=21)
+
+
+async def test_a_tool_of_pydantic_ai_is_asked_about_and_called_as_any() -> None:
+    asked: list[str] = []
+
+    def whose(ctx: RunContext[Any], city: str) -> str:
+        """Say whose city it is."""
+        asked.append(ctx.tool_name or "")
+        return f"{city} is nobody's"
+
+    model = ScriptedModel(UseTool("whose", {"city": "Rome"}), "done")
+    agent = ModelAgent(model, tools=[Tool(whose, requires_approval=True)], name="clerk")
+    runner = Flujo(Step(agent), state=MemoryStore())
+    paused = await runner.run_async("go", run_id="one")
+    assert paused.pending[0].subject == {"tool": "whose", "arguments": {"city": "Rome"}}
+    assert (await runner.resume_async("one", Decision("approve"))).unwrap() == "done"
+    assert asked == ["whose"]
+    assert "Rome is nobody's" in model.asked[1].said
 
 
 async def test_dependencies_that_a_run_does_not_have_are_refused_at_once() -> None:

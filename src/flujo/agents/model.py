@@ -8,7 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, cast, overload
 
-from pydantic_ai import Agent, UserError
+from pydantic_ai import Agent, Tool, UserError
 from pydantic_ai.exceptions import ModelAPIError
 from pydantic_ai.models import Model, infer_model
 from pydantic_ai.models.fallback import FallbackModel
@@ -37,7 +37,7 @@ NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 class AgentSettings(TypedDict, total=False):
     """The settings of an agent beyond what it is and gives: see :class:`ModelAgent`."""
 
-    tools: Sequence[FlujoTool | Callable[..., Any]]
+    tools: Sequence[FlujoTool | Tool[Any] | Callable[..., Any]]
     retries: int
     timeout: float | None
     settings: Mapping[str, Any]
@@ -59,7 +59,7 @@ class ModelAgent(Generic[Out]):
         system_prompt: What it is told before the input.
         output_type: What it gives. Anything but a text is asked for as structured output, and what does not
             fit goes back to the model with what is wrong.
-        tools: What it may call: :class:`FlujoTool`, or functions.
+        tools: What it may call: :class:`FlujoTool`, functions, or tools of pydantic-ai.
         retries: How often the model may mend an output or a call that does not fit.
         timeout: The time limit of one request, in seconds.
         settings: The model's settings: ``temperature``, ``max_tokens``, ….
@@ -76,7 +76,7 @@ class ModelAgent(Generic[Out]):
     model: str | Model
     system_prompt: str = ""
     output_type: type[Out] | Any = str
-    tools: Sequence[FlujoTool | Callable[..., Any]] = ()
+    tools: Sequence[FlujoTool | Tool[Any] | Callable[..., Any]] = ()
     retries: int = 2
     timeout: float | None = None
     settings: Mapping[str, Any] = field(default_factory=lambda: NO_SETTINGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from pydantic_ai import RunContext, Tool
@@ -21,9 +22,42 @@ _GIVEN = (StepInfo, PipelineContext)
 _threads = Threads()
 
 
-def as_tool(tool: FlujoTool | Callable[..., Any]) -> FlujoTool:
-    """Return a tool's description: itself, or that of a function."""
-    return tool if isinstance(tool, FlujoTool) else FlujoTool(tool)
+class Native:
+    """A tool of pydantic-ai, as the function of Flujo's description of it."""
+
+    def __init__(self, tool: Tool[Any]) -> None:
+        self.tool = tool
+
+    def __call__(self, **arguments: Any) -> Any:
+        """Call it without an agent.
+
+        Raises:
+            PipelineError: It asks for an agent's context.
+        """
+        if self.tool.takes_ctx:
+            raise PipelineError(
+                f"tool {self.tool.name!r} asks for the context of an agent of pydantic-ai, and has none here",
+                fix="call it through such an agent, or describe a function that needs none: FlujoTool(…)",
+            )
+        return cast("Callable[..., Any]", self.tool.function)(**arguments)
+
+
+def as_tool(tool: FlujoTool | Tool[Any] | Callable[..., Any]) -> FlujoTool:
+    """Return a tool's description: itself, or that of a function or of a tool of pydantic-ai."""
+    if isinstance(tool, FlujoTool):
+        return tool
+    if isinstance(tool, Tool):
+        known = cast("Tool[Any]", tool)
+        return FlujoTool(
+            Native(known),
+            known.name,
+            known.description or "",
+            needs_approval=known.requires_approval,
+            retries=known.max_retries,
+            timeout=known.timeout,
+            parameters=known.function_schema.json_schema,
+        )
+    return FlujoTool(tool)
 
 
 def named(tools: Iterable[FlujoTool]) -> dict[str, FlujoTool]:
@@ -47,14 +81,15 @@ def for_model(tool: FlujoTool) -> Tool[Any]:
     Raises:
         PipelineError: A parameter has no annotation, so that nothing tells a model what to give.
     """
+    if isinstance(tool.function, Native):
+        return replace(tool.function.tool, requires_approval=False)  # Flujo's description says whether
     if tool.parameters:
-        return Tool.from_schema(
-            _called(tool, {}),
-            tool.name,
-            tool.description,
-            dict(tool.parameters),
-            takes_ctx=True,
+        called = _called(tool, {})
+        made = Tool[Any].from_schema(
+            called, tool.name, tool.description, dict(tool.parameters), takes_ctx=True
         )
+        made.max_retries, made.timeout = tool.retries, tool.timeout
+        return made
     given, open_parameters = _parameters(tool)
     called = _called(tool, given)
     annotations = {parameter.name: parameter.annotation for parameter in open_parameters}
