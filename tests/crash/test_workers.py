@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -17,7 +17,8 @@ import pytest
 
 from flujo import Decision, Flujo, PipelineResult
 from flujo.errors import ResumeError, StoreError
-from flujo.journal.store import JournalStore, RunQuery
+from flujo.journal.rules import Fence
+from flujo.journal.store import Batch, JournalStore, RunQuery
 from flujo.journal.verify import verify, verify_all
 from tests.crash.workers import EXECUTIONS, pipeline
 from tests.postgres import restart, schema
@@ -164,8 +165,9 @@ async def _trouble(url: str) -> None:
         await asyncio.to_thread(restart, "immediate")
 
 
+@pytest.mark.timeout(300)
 async def test_killed_workers_lose_and_repeat_nothing(place: str, tmp_path: Path) -> None:
-    await trial(place, tmp_path, runs=24, count=2, kill_every=0.7, seconds=50, trouble=False)
+    await trial(place, tmp_path, runs=24, count=2, kill_every=0.7, seconds=240, trouble=False)
 
 
 @pytest.mark.soak
@@ -176,15 +178,19 @@ async def test_200_runs_over_4_workers_a_kill_every_second_and_a_troubled_server
 
 
 @pytest.mark.parametrize("fenced", [True, False])
-async def test_the_fence_is_what_keeps_two_owners_apart(fenced: bool) -> None:
+async def test_the_fence_is_what_keeps_two_owners_apart(
+    fenced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A job handed out twice is carried by one owner. Without the fence, and so it must fail, both write."""
     with schema() as url:
-        first, second = (Flujo(_slowly(), state=url) for _ in range(2))
+        meeting = _Meeting(1.0 if fenced else 60.0)
+        first, second = (Flujo(_slowly(meeting), state=url) for _ in range(2))
         await first.start_async(0, run_id="run-1")
         if not fenced:
             connection = await asyncpg.connect(url)
             await connection.execute("ALTER TABLE events DROP CONSTRAINT events_pkey")
             await connection.close()
+            monkeypatch.setattr(Fence, "refusal", _nobody_is_refused)
         both = await asyncio.gather(
             first.carry_on("run-1", take_over=True),
             second.carry_on("run-1", take_over=True),
@@ -197,10 +203,28 @@ async def test_the_fence_is_what_keeps_two_owners_apart(fenced: bool) -> None:
     assert (len(refused), report.sound) == ((1, True) if fenced else (0, False))
 
 
-def _slowly() -> Any:
+def _nobody_is_refused(fence: Fence, batch: Batch, stored: int) -> None:
+    """Stand in for the fence where it is off."""
+
+
+class _Meeting:
+    """Where two owners of one run wait for each other, so that both are under way; or not for ever."""
+
+    def __init__(self, seconds: float) -> None:
+        self._both = asyncio.Barrier(2)
+        self._seconds = seconds
+
+    async def wait(self) -> None:
+        with suppress(TimeoutError, asyncio.BrokenBarrierError):
+            await asyncio.wait_for(self._both.wait(), self._seconds)
+
+
+def _slowly(meeting: _Meeting) -> Any:
     from flujo import Step
 
     async def work(number: int) -> int:
+        if number == 0:
+            await meeting.wait()
         await asyncio.sleep(0.02)
         return number + 1
 

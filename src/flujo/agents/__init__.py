@@ -11,25 +11,71 @@ from flujo.errors import ConfigError
 
 if TYPE_CHECKING:
     from flujo.agents.build import AgentBuilder, make_agent_async
+    from flujo.agents.choosing import ClassifierAgent, RouterAgent
     from flujo.agents.model import ModelAgent
     from flujo.agents.panels import Ballot, Debate, DebateTurn, Statement, consensus, debate
     from flujo.agents.providers import configure_provider
     from flujo.agents.pydantic import PydanticAgent
+    from flujo.agents.querying import SQLAnswer, SQLQuery, SQLQueryAgent
+    from flujo.agents.reading import (
+        ExtractorAgent,
+        Finding,
+        Review,
+        ReviewerAgent,
+        Summary,
+        TextSummarizerAgent,
+        TranslatorAgent,
+    )
     from flujo.agents.refine import Revision, refine_until
+    from flujo.agents.role import RoleAgent, RoleSettings
     from flujo.agents.scores import Attempt, Scored, best_of
+    from flujo.agents.sql_check import check_sql
+    from flujo.agents.sql_run import Database, PostgresDatabase, SQLiteDatabase
+    from flujo.agents.working import (
+        CodeGeneratorAgent,
+        CodeTask,
+        GeneratedCode,
+        PlannerAgent,
+        TaskPlan,
+        TaskStep,
+    )
 
 __all__ = [
     "AgentBuilder",
     "Attempt",
     "Ballot",
+    "ClassifierAgent",
+    "CodeGeneratorAgent",
+    "CodeTask",
+    "Database",
     "Debate",
     "DebateTurn",
+    "ExtractorAgent",
+    "Finding",
+    "GeneratedCode",
     "ModelAgent",
+    "PlannerAgent",
+    "PostgresDatabase",
     "PydanticAgent",
+    "Review",
+    "ReviewerAgent",
     "Revision",
+    "RoleAgent",
+    "RoleSettings",
+    "RouterAgent",
+    "SQLAnswer",
+    "SQLQuery",
+    "SQLQueryAgent",
+    "SQLiteDatabase",
     "Scored",
     "Statement",
+    "Summary",
+    "TaskPlan",
+    "TaskStep",
+    "TextSummarizerAgent",
+    "TranslatorAgent",
     "best_of",
+    "check_sql",
     "configure_provider",
     "consensus",
     "debate",
@@ -41,15 +87,39 @@ _MODULES = {
     "AgentBuilder": "build",
     "Attempt": "scores",
     "Ballot": "panels",
+    "ClassifierAgent": "choosing",
+    "CodeGeneratorAgent": "working",
+    "CodeTask": "working",
+    "Database": "sql_run",
     "Debate": "panels",
     "DebateTurn": "panels",
+    "ExtractorAgent": "reading",
+    "Finding": "reading",
+    "GeneratedCode": "working",
     "ModelAgent": "model",
+    "PlannerAgent": "working",
+    "PostgresDatabase": "sql_run",
     "PydanticAgent": "pydantic",
     "configure_provider": "providers",
+    "Review": "reading",
+    "ReviewerAgent": "reading",
     "Revision": "refine",
+    "RoleAgent": "role",
+    "RoleSettings": "role",
+    "RouterAgent": "choosing",
+    "SQLAnswer": "querying",
+    "SQLQuery": "querying",
+    "SQLQueryAgent": "querying",
+    "SQLiteDatabase": "sql_run",
     "Scored": "scores",
     "Statement": "panels",
+    "Summary": "reading",
+    "TaskPlan": "working",
+    "TaskStep": "working",
+    "TextSummarizerAgent": "reading",
+    "TranslatorAgent": "reading",
     "best_of": "scores",
+    "check_sql": "sql_check",
     "consensus": "panels",
     "debate": "panels",
     "make_agent_async": "build",
@@ -63,10 +133,11 @@ def __getattr__(name: str) -> Any:
     try:
         module = import_module(f"{__name__}.{_MODULES[name]}")
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "flujo":
+        package = (error.name or "").partition(".")[0]
+        if package == "flujo":
             raise
         raise ConfigError(
-            f"flujo.agents.{name} needs the package {error.name}, which is not installed",
-            fix="pip install 'flujo[agents]'",
+            f"flujo.agents.{name} needs the package {package}, which is not installed",
+            fix=f"pip install 'flujo[{'sql' if package == 'sqlglot' else 'agents'}]'",
         ) from error
     return vars(module)[name]

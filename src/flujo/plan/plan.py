@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
+from typing import Protocol, runtime_checkable
 
 from flujo.pipeline.context import PipelineContext
 from flujo.plan.nodes import (
@@ -26,6 +27,16 @@ from flujo.plan.types import type_text
 
 NUMBER = re.compile(r"\[\d+\]")
 """The turn or the item in an address; the path of its node has ``[]`` there."""
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """An agent that is part of the plan: with another version of it, a plan is another one."""
+
+    @property
+    def part_of_plan(self) -> str:
+        """What tells this version of it from others."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +100,8 @@ def _facts(node: PlanNode) -> str:
     match node:
         case PlanStep():
             facts += [node.node.effects, json.dumps(dict(node.sources))]
+            if isinstance(node.node.agent, Versioned):
+                facts.append(node.node.agent.part_of_plan)
         case PlanParallel() | PlanBranch():
             facts += list(node.children)
         case _:
