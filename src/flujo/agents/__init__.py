@@ -12,6 +12,7 @@ from flujo.errors import ConfigError
 if TYPE_CHECKING:
     from flujo.agents.build import AgentBuilder, make_agent_async
     from flujo.agents.choosing import ClassifierAgent, RouterAgent
+    from flujo.agents.contextual import AgentChoice, ContextualAgentFactory
     from flujo.agents.model import ModelAgent
     from flujo.agents.panels import Ballot, Debate, DebateTurn, Statement, consensus, debate
     from flujo.agents.providers import configure_provider
@@ -42,11 +43,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AgentBuilder",
+    "AgentChoice",
     "Attempt",
     "Ballot",
     "ClassifierAgent",
     "CodeGeneratorAgent",
     "CodeTask",
+    "ContextualAgentFactory",
     "Database",
     "Debate",
     "DebateTurn",
@@ -85,11 +88,13 @@ __all__ = [
 
 _MODULES = {
     "AgentBuilder": "build",
+    "AgentChoice": "contextual",
     "Attempt": "scores",
     "Ballot": "panels",
     "ClassifierAgent": "choosing",
     "CodeGeneratorAgent": "working",
     "CodeTask": "working",
+    "ContextualAgentFactory": "contextual",
     "Database": "sql_run",
     "Debate": "panels",
     "DebateTurn": "panels",
