@@ -19,6 +19,7 @@
     │   ├── RequestDenied              a person denied what was asked
     │   ├── WaitTimedOut              an awaited event did not come in time
     │   ├── ProviderUnavailable        a provider of models failed again and again; nothing is sent for now
+    │   ├── AgentFailed                an agent came to no answer: none fitted, or it used its turns up
     │   ├── EffectDiverged             the code no longer asks for the recorded effect
     │   ├── HookFailed                 a hook raised
     │   └── RunCancelled               the run was cancelled
@@ -63,11 +64,7 @@ class FlujoError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel between processes with every attribute, whatever the class is made from."""
-        return _remade, (type(self), self.args), self.__dict__
-
-
-def _remade(kind: type[FlujoError], args: tuple[object, ...]) -> FlujoError:
-    return kind.__new__(kind, *args)
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 def text_of(error: BaseException | None) -> str:
@@ -270,6 +267,12 @@ class ProviderUnavailable(RunError):
     """A provider of models failed again and again: for a while nothing is sent to it."""
 
     code = "provider_unavailable"
+
+
+class AgentFailed(RunError):
+    """An agent came to no answer."""
+
+    code = "agent_failed"
 
 
 class EffectDiverged(RunError):

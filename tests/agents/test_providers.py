@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flujo.agents import configure_provider, make_agent_async
-from flujo.agents.model import model_named
+from flujo.agents.names import model_named
 from flujo.agents.providers import Provider, arguments_for
 from flujo.cli.config import load_config
 from flujo.errors import ConfigError

@@ -404,7 +404,7 @@ def test_a_builder_is_immutable_at_every_link() -> None:
 @pytest.mark.parametrize("model", ["nobody:gpt", "gpt", "openai:gpt-4o"])
 async def test_a_model_that_cannot_be_used(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    with pytest.raises(ConfigError, match="cannot be used"):
+    with pytest.raises(ConfigError, match=r"is not known|there is no key"):
         await make_agent_async(model, "x")
 
 

@@ -8,7 +8,8 @@ from typing import Any, Generic, TypeVar, overload
 from pydantic_ai.models import Model
 from typing_extensions import Unpack
 
-from flujo.agents.model import NO_SETTINGS, AgentSettings, ModelAgent, model_named
+from flujo.agents.model import NO_SETTINGS, AgentSettings, ModelAgent
+from flujo.agents.names import model_named
 from flujo.errors import PipelineError
 from flujo.pipeline.tools import FlujoTool
 
@@ -47,7 +48,9 @@ async def make_agent_async(
         PipelineError: A setting cannot work.
         ConfigError: A model cannot be used.
     """
-    agent: ModelAgent[Any] = ModelAgent(model, system_prompt, output_type, **settings)
+    agent: ModelAgent[Any] = ModelAgent(model).replace(
+        system_prompt=system_prompt, output_type=output_type, **settings
+    )
     for one in (agent.model, *agent.fallbacks):
         model_named(one, agent.name)
     return agent

@@ -8,21 +8,20 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, cast, overload
 
-from pydantic_ai import Agent, Tool, UserError
+from pydantic_ai import Agent, Tool
 from pydantic_ai.exceptions import ModelAPIError
-from pydantic_ai.models import Model, infer_model
+from pydantic_ai.models import Model
 from pydantic_ai.models.fallback import FallbackModel
-from pydantic_ai.providers import Provider, infer_provider, infer_provider_class
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import UsageLimits
 from typing_extensions import Unpack
 
+from flujo.agents.names import check_settings, model_named
 from flujo.agents.place import Place
-from flujo.agents.providers import arguments_for
 from flujo.agents.pydantic import PydanticAgent
 from flujo.agents.requests import REQUESTS, Patient
 from flujo.agents.tools import as_tool, for_model, named
-from flujo.errors import ConfigError, PipelineError, ProviderUnavailable
+from flujo.errors import PipelineError, ProviderUnavailable
 from flujo.pipeline.checks import is_amount, is_count
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.info import StepInfo
@@ -131,14 +130,15 @@ class ModelAgent(Generic[Out]):
             raise PipelineError(
                 f"agent {self.name!r}, retries={self.retries!r}", fix="use a whole number from 0 up"
             )
-        if self.timeout is not None and not is_amount(self.timeout):
+        if self.timeout is not None and not (is_amount(self.timeout) and self.timeout):
             raise PipelineError(
-                f"agent {self.name!r}, timeout={self.timeout!r}", fix="use a number of seconds"
+                f"agent {self.name!r}, timeout={self.timeout!r}", fix="use a number of seconds above 0"
             )
         if self.max_turns is not None and not is_count(self.max_turns):
             raise PipelineError(
                 f"agent {self.name!r}, max_turns={self.max_turns!r}", fix="use a whole number from 1 up"
             )
+        check_settings(self.settings, self.name)
         for tool in named(self._tools).values():
             for_model(tool)  # what a model cannot be told is refused here, before anything runs
 
@@ -195,24 +195,3 @@ class ModelAgent(Generic[Out]):
         return PydanticAgent(
             agent, tools=named(self._tools), limits=UsageLimits(request_limit=self.max_turns)
         )
-
-
-def _provider(name: str) -> Provider[Any]:
-    given = arguments_for(name)
-    return infer_provider_class(name)(**given) if given else infer_provider(name)
-
-
-def model_named(model: str | Model, agent: str) -> Model:
-    """Return a model by its name.
-
-    Raises:
-        ConfigError: It is not known, its provider's package is not installed, or there is no key for it.
-    """
-    try:
-        return infer_model(model, _provider)
-    except (UserError, ImportError, ValueError) as error:
-        raise ConfigError(
-            f"agent {agent!r}: the model {model!r} cannot be used: {error}",
-            fix="name it as provider:model, install its client (flujo[agents] brings those of OpenAI and "
-            "Anthropic) and set its key in the environment",
-        ) from None

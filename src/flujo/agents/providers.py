@@ -26,6 +26,9 @@ class Provider:
 
 _providers: dict[str, Provider] = {}
 
+keys: set[str] = set()
+"""The keys that were read, which no error may repeat."""
+
 
 def configure_provider(name: str, *, api_key: str = "", base_url: str = "") -> None:
     """Say how a provider is reached, for every agent of this process whose model is named ``name:…``.
@@ -48,6 +51,7 @@ def arguments_for(name: str) -> dict[str, Any]:
     if known is None:
         return {}
     given = {"api_key": _secret(known.api_key, name), "base_url": known.base_url}
+    keys.update(filter(None, (given["api_key"],)))
     return {key: value for key, value in given.items() if value}
 
 

@@ -9,6 +9,7 @@ from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.output import NativeOutput, PromptedOutput, TextOutput, ToolOutput
 from pydantic_ai.usage import UsageLimits
 
+from flujo.agents.failures import in_our_words
 from flujo.agents.place import Place
 from flujo.agents.prompts import prompt_of
 from flujo.agents.turns import Turns
@@ -82,9 +83,10 @@ class PydanticAgent:
             "usage_limits": self._limits,
             "infer_name": False,
         }
-        result = await self.agent.run(prompt_of(value), **rest)
-        for said in place.info.feedback:
-            result = await self.agent.run(said, message_history=result.all_messages(), **rest)
+        with in_our_words(self.__name__):
+            result = await self.agent.run(prompt_of(value), **rest)
+            for said in place.info.feedback:
+                result = await self.agent.run(said, message_history=result.all_messages(), **rest)
         return result.output
 
 

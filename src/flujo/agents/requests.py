@@ -25,6 +25,7 @@ from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
+from flujo.agents.failures import without_keys
 from flujo.errors import ProviderUnavailable
 from flujo.pipeline.info import StepInfo
 from flujo.pipeline.step import Retry
@@ -123,7 +124,7 @@ class Patient(WrapperModel):
             except ModelAPIError as error:
                 wait = self._wait(error, attempt)
                 if wait is None:
-                    raise
+                    raise without_keys(error) from error.__cause__
             attempt += 1
             await _rest(wait)
 
@@ -137,11 +138,14 @@ class Patient(WrapperModel):
     ) -> AsyncGenerator[StreamedResponse]:
         """Open a stream once; what has been streamed cannot be taken back."""
         settings = self._alone(model_settings)
-        with self._watched():
-            async with self.wrapped.request_stream(
-                messages, settings, model_request_parameters, run_context
-            ) as stream:
-                yield stream
+        try:
+            with self._watched():
+                async with self.wrapped.request_stream(
+                    messages, settings, model_request_parameters, run_context
+                ) as stream:
+                    yield stream
+        except ModelAPIError as error:
+            raise without_keys(error) from error.__cause__
 
     def _wait(self, error: ModelAPIError, attempt: int) -> float | None:
         """Return how many seconds to wait before the request is sent again; None where it is not."""

@@ -32,7 +32,7 @@ from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, appr
 from flujo.engine.result import StepGaveUp, StepRetrying
 from flujo.engine.run import Frame, Run, Suspended, Walk
 from flujo.engine.threads import never_began
-from flujo.errors import QuotaExceeded, StepFailed
+from flujo.errors import ConfigError, QuotaExceeded, StepFailed
 from flujo.pipeline.context import adopt, fork
 from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
 from flujo.pipeline.waits import PauseForHumanInput
@@ -280,8 +280,8 @@ class Attempts:
     def _wait(self, run: Run, attempt: int, error: Exception) -> float | None:
         """Return the seconds until another attempt; None when there is none."""
         retry = self._node.retry
-        over = attempt >= retry.attempts or not isinstance(error, (*retry.on, Rejected))
-        return None if over else retry.wait(attempt, run.clock.chance())
+        again = isinstance(error, (*retry.on, Rejected)) and not isinstance(error, ConfigError)
+        return retry.wait(attempt, run.clock.chance()) if again and attempt < retry.attempts else None
 
     async def _rest(self, run: Run, address: str, tried: Tried, wait: float) -> None:
         if run.observe is not None:
