@@ -19,8 +19,8 @@ Every name that `flujo` exports, in the words of its docstring; `make docs` writ
 """
 
 GROUPS = {
-    "Steps": ["step", "Step", "Retry", "ResourceHints", "From", "StepInfo", "Usage", "Quota", "price",
-              "FlujoTool", "ToolError"],
+    "Steps": ["step", "Step", "StreamingStep", "Fold", "Retry", "ResourceHints", "From", "StepInfo", "Usage",
+              "Quota", "price", "FlujoTool", "ToolError"],
     "Control flow": ["Node", "Pipeline", "Parallel", "Map", "Branch", "Loop", "SubPipeline", "Failure"],
     "Waiting and stopping": [
         "HumanInput", "PauseForHumanInput", "Approval", "Decision", "WaitForEvent", "Sleep", "StopPipeline",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from flujo.pipeline.quota import Quota
     from flujo.pipeline.reducers import Add, Append, Last, Max, Merge, Min
     from flujo.pipeline.step import From, ResourceHints, Retry, Step
+    from flujo.pipeline.streaming import Fold, StreamingStep
     from flujo.pipeline.tools import FlujoTool, ToolError
     from flujo.pipeline.waits import (
         Approval,
@@ -48,6 +49,7 @@ _HOMES = {
     "Failure": "pipeline.lanes",
     "Flujo": "engine.runner",
     "FlujoError": "errors",
+    "Fold": "pipeline.streaming",
     "From": "pipeline.step",
     "Hook": "engine.hooks",
     "HumanInput": "pipeline.waits",
@@ -79,6 +81,7 @@ _HOMES = {
     "StepInfo": "pipeline.info",
     "StepResult": "engine.result",
     "StopPipeline": "pipeline.waits",
+    "StreamingStep": "pipeline.streaming",
     "SubPipeline": "pipeline.flow",
     "ToolError": "pipeline.tools",
     "UpgradeReport": "engine.upgrade",
@@ -100,6 +103,7 @@ __all__ = [
     "Flujo",
     "FlujoError",
     "FlujoTool",
+    "Fold",
     "From",
     "Hook",
     "HumanInput",
@@ -130,6 +134,7 @@ __all__ = [
     "StepInfo",
     "StepResult",
     "StopPipeline",
+    "StreamingStep",
     "SubPipeline",
     "ToolError",
     "UpgradeReport",

@@ -8,6 +8,7 @@ import pytest
 
 from flujo import Flujo, HumanInput, MemoryStore, Node, Parallel, Retry, StepInfo, StopPipeline, step
 from flujo.engine.result import (
+    Chunk,
     Finished,
     Paused,
     RunEvent,
@@ -16,6 +17,7 @@ from flujo.engine.result import (
     StepGaveUp,
     StepRetrying,
     StepStarted,
+    ToolCalled,
 )
 from flujo.errors import InputError
 from flujo.testing import VirtualClock
@@ -44,6 +46,8 @@ def shown(event: RunEvent) -> str:
             return f"~ {event.address} {event.attempt} {event.error} {event.wait:g}"
         case StepGaveUp():
             return f"! {event.address}"
+        case Chunk() | ToolCalled():
+            return f"+ {event.address}"
         case Paused():
             return f"paused at {', '.join(one.address for one in event.pending)}"
         case Finished():

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from flujo.errors import ConfigError
+from flujo.pipeline.streaming import StreamingAgentProtocol
 
 if TYPE_CHECKING:
     from flujo.agents.build import AgentBuilder, make_agent_async
@@ -72,6 +73,7 @@ __all__ = [
     "SQLiteDatabase",
     "Scored",
     "Statement",
+    "StreamingAgentProtocol",
     "Summary",
     "TaskPlan",
     "TaskStep",

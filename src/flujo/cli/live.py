@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import Any, Protocol
 
+from pydantic_core import to_jsonable_python
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -16,6 +17,7 @@ from flujo.cli.output import Fault, clean, emit_json, note, speaks_unicode
 from flujo.cli.progress import Place, Progress
 from flujo.cli.text import brief, duration
 from flujo.engine.result import (
+    Chunk,
     Finished,
     Paused,
     RunEvent,
@@ -24,6 +26,7 @@ from flujo.engine.result import (
     StepGaveUp,
     StepRetrying,
     StepStarted,
+    ToolCalled,
 )
 
 REFRESH = 0.1
@@ -107,7 +110,7 @@ class Lines(Silent):
             case Paused():
                 for request in event.pending:
                     self._line("waiting", request.address, brief(request.prompt))
-            case RunStarted() | StepStarted() | Finished():
+            case RunStarted() | StepStarted() | Chunk() | ToolCalled() | Finished():
                 return
 
     def _line(self, state: str, address: str, said: str) -> None:
@@ -225,6 +228,21 @@ def event_json(event: RunEvent) -> dict[str, Any]:
                 "error": event.error,
                 "wait": event.wait,
             }
+        case Chunk(value=value):
+            return {
+                "event": "chunk",
+                "run_id": event.run_id,
+                "address": event.address,
+                "value": _json(value),
+            }
+        case ToolCalled(arguments=arguments):
+            return {
+                "event": "tool.called",
+                "run_id": event.run_id,
+                "address": event.address,
+                "tool": event.tool,
+                "arguments": _json(dict(arguments)),
+            }
         case StepCompleted():
             return {"event": "step.completed", "run_id": event.run_id, **step_json(event.result)}
         case StepGaveUp():
@@ -234,3 +252,8 @@ def event_json(event: RunEvent) -> dict[str, Any]:
             return {"event": "paused", "run_id": event.run_id, "pending": list(event.pending)}
         case Finished():
             return {"event": "finished", **result_json(event.result)}
+
+
+def _json(value: object) -> Any:
+    """Return a value that need not be recordable as JSON, as well as it can be told."""
+    return to_jsonable_python(value, bytes_mode="base64", inf_nan_mode="strings", fallback=repr)

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Literal
 
 from flujo.engine.result import (
+    Chunk,
     Finished,
     Paused,
     RunEvent,
@@ -17,6 +18,7 @@ from flujo.engine.result import (
     StepGaveUp,
     StepRetrying,
     StepStarted,
+    ToolCalled,
 )
 from flujo.plan.nodes import PlanBranch, PlanNode, PlanParallel, PlanSequence, PlanSub
 from flujo.plan.plan import Plan
@@ -131,7 +133,7 @@ class Progress:
                     place.note = request.prompt
             case Finished(result=result):
                 self.stop(completed=result.status == "completed")
-            case RunStarted():
+            case RunStarted() | Chunk() | ToolCalled():
                 return
 
     def _end(self, place: Place, state: State) -> None:

@@ -2,6 +2,7 @@
 
 from flujo.engine.clock import Clock, SystemClock
 from flujo.engine.result import (
+    Chunk,
     Finished,
     Paused,
     RunEvent,
@@ -10,9 +11,11 @@ from flujo.engine.result import (
     StepGaveUp,
     StepRetrying,
     StepStarted,
+    ToolCalled,
 )
 
 __all__ = [
+    "Chunk",
     "Clock",
     "Finished",
     "Paused",
@@ -23,4 +26,5 @@ __all__ = [
     "StepRetrying",
     "StepStarted",
     "SystemClock",
+    "ToolCalled",
 ]

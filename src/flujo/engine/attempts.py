@@ -73,7 +73,7 @@ class Attempts:
     """The attempts of one step, compiled.
 
     Attributes:
-        direct: How the agent is called, where calling it once is all there is to do.
+        call: How the agent is called; ``direct``: how, where calling it once is all there is to do.
         classes: What an output must be an instance of; None where that cannot tell.
         once: What calling it so comes to, but for the output.
         governed: What policies do around the step.
@@ -86,7 +86,7 @@ class Attempts:
         node, signature = plan.node, plan.signature
         self._plan = plan
         self._node = node
-        self._call = bind(signature, plan.sources)
+        self.call = bind(signature, plan.sources)
         self._validators = tuple(judge(one) for one in plan.validators)
         self._changes_context = any(one.context for one in (signature, *plan.validators))
         self._fallback = fallback
@@ -194,7 +194,7 @@ class Attempts:
         limit = asyncio.timeout(self._node.timeout)
         try:
             async with limit:
-                output = await self._call(frame, frame.context, value, info)
+                output = await self.call(frame, frame.context, value, info)
         except BaseExceptionGroup as group:
             raise questions(group) from None
         except SystemExit as exit_:
@@ -218,7 +218,7 @@ class Attempts:
 
     def _directly(self) -> Direct:
         """Return how the agent is called once, where it asks for no StepInfo and nothing else is set."""
-        signature, call = self._plan.signature, self._call
+        signature, call = self._plan.signature, self.call
         if signature.is_plain:
             function = signature.call
             return lambda frame, value: function(value)

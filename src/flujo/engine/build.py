@@ -49,6 +49,7 @@ class Build:
         quotas: What runs may spend; None where nothing is limited.
         around: What stands around every node; None, as in all but replays and forks, costs nothing.
         guards: What policies judge; None where there are none.
+        replays: Whether no step is carried out.
     """
 
     plan: Plan
@@ -57,6 +58,7 @@ class Build:
     around: Around | None = None
     quotas: Quotas | None = None
     guards: Guards | None = None
+    replays: bool = False
 
     def codec(self, annotation: Type) -> Codec | None:
         """Return how values of a type are recorded; None where nothing is."""

@@ -37,6 +37,11 @@ class EffectGuard:
         self._guard = guard
         self._frame = frame
 
+    @property
+    def judges_output(self) -> bool:
+        """Whether any policy judges what the step gives, or what its effects do."""
+        return self._guard.judges_output
+
     async def before(self, info: StepInfo, address: str, effect: Effect, *, asks: bool) -> Effect:
         """Return an effect as it may be done: as it is, or on other data.
 

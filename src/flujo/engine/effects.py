@@ -14,6 +14,7 @@ from pydantic_core import from_json, to_json, to_jsonable_python
 
 from flujo.engine.record import Note, read_output, read_usage, write_usage
 from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, ask, asked, misfit, moment
+from flujo.engine.result import Chunk, RunEvent, ToolCalled
 from flujo.engine.run import Run
 from flujo.engine.threads import settled
 from flujo.errors import EffectDiverged, PlanChanged, PolicyDenied, RecordError, RunError, RunTaken
@@ -30,7 +31,13 @@ _NUMBERED = re.compile(r"-\d+$")
 
 
 class StepEffects:
-    """Answers what a step asks of its :class:`StepInfo`."""
+    """Answers what a step asks of its :class:`StepInfo`.
+
+    Args:
+        run: The run.
+        asks: Whether it may ask a person.
+        guard: What policies do around its effects: where its output is judged, nobody sees what it emits.
+    """
 
     __slots__ = ("_asks", "_guard", "_run")
 
@@ -246,6 +253,26 @@ class StepEffects:
         from flujo.engine.hold import Part
 
         return Part(hold, spending)
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody streams the run, and may see what the step emits."""
+        shows = self._guard is None or not self._guard.judges_output
+        return shows and self._run.observe is not None
+
+    async def emit(self, info: StepInfo, chunk: object) -> None:
+        """Show a chunk to whoever streams the run; see :meth:`StepInfo.emit`."""
+        await self._tell(Chunk(self._run.id, info.address, chunk))
+
+    async def emit_tool_call(self, info: StepInfo, tool: str, arguments: Mapping[str, Any]) -> None:
+        """Show a tool call to whoever streams the run; see :meth:`StepInfo.emit_tool_call`."""
+        await self._tell(ToolCalled(self._run.id, info.address, tool, arguments))
+
+    async def _tell(self, event: RunEvent) -> None:
+        observe = self._run.observe
+        if observe is not None and self.watched and not self._run.given_up:
+            await observe.room()
+            observe(event)
 
 
 def importable(schema: Any) -> str:

@@ -49,7 +49,7 @@ def compile_step(plan: PlanStep, build: Build, fallback: Walk | None, denied: Wa
     """
     label = plan.label
     governed = governed_step(plan, build, denied)
-    attempts = _attempts(plan, build, fallback, governed)
+    attempts = attempts_of(plan, build, fallback, governed)
     commits = not attempts.is_shared  # otherwise the reservation is committed with it
     direct, classes, once = attempts.direct, attempts.classes, attempts.once
     before, codec = build.hooks.before_step, build.codec(plan.output_type)
@@ -70,7 +70,7 @@ def compile_step(plan: PlanStep, build: Build, fallback: Walk | None, denied: Wa
         if run.recorder is not None and (commits or before or run.observe is not None):
             await run.recorder.commit()
         if before or run.observe is not None:
-            value = await _announced(before, label, frame, value)
+            value = await announced(before, label, frame, value)
         begun = perf_counter()
         if begun - run.yielded > _BREATH:
             await asyncio.sleep(0)
@@ -95,7 +95,10 @@ def compile_step(plan: PlanStep, build: Build, fallback: Walk | None, denied: Wa
     return execute_step if governed is None else governed.entering(execute_step, complete)
 
 
-def _attempts(plan: PlanStep, build: Build, fallback: Walk | None, governed: GovernedStep | None) -> Attempts:
+def attempts_of(
+    plan: PlanStep, build: Build, fallback: Walk | None, governed: GovernedStep | None
+) -> Attempts:
+    """Return the attempts of a step, under the quotas and the policies that hold for it."""
     limited = None if build.quotas is None else build.quotas.attempts(plan, fallback)
     attempts = limited or Attempts(plan, fallback)
     if governed is not None:
@@ -103,11 +106,12 @@ def _attempts(plan: PlanStep, build: Build, fallback: Walk | None, governed: Gov
     return attempts
 
 
-async def _announced(before: tuple[Callable[..., Any], ...], label: str, frame: Frame, value: Any) -> Any:
+async def announced(before: tuple[Callable[..., Any], ...], label: str, frame: Frame, value: Any) -> Any:
     """Show a step's input to hooks, and tell that the step begins."""
     value = await shown(before, value, before=(label,), context=frame.context)
     run = frame.run
     if run.observe is not None:
+        await run.observe.room()
         run.observe(StepStarted(run.id, frame.prefix + label, label))
     return value
 
@@ -194,7 +198,7 @@ def compile_record(
     async def complete(frame: Frame, result: StepResult, fallback: Frame | None, paid: Usage) -> Any:
         run = frame.run
         if after:
-            result = await _after_hooks(after, frame, result, leaving)
+            result = await after_hooks(after, frame, result, leaving)
         output = result.output
         if dump is not None and run.recorder is not None:
             try:
@@ -210,12 +214,12 @@ def compile_record(
                 settle(run, result.address)
             if fallback is None:
                 run.recorder.append(
-                    "step.completed", result.address, _body(written, result, result.usage, patch)
+                    "step.completed", result.address, step_body(written, result, result.usage, patch)
                 )
             else:
                 usage = result.usage + (fallback.usage or NO_USAGE)
                 both = compose(fallback.patch, patch) if fallback.patch and patch else fallback.patch or patch
-                run.recorder.append("node.completed", result.address, _body(written, result, usage, both))
+                run.recorder.append("node.completed", result.address, step_body(written, result, usage, both))
         elif fallback is not None:
             both = result.usage + (fallback.usage or NO_USAGE)
             run.choices[result.address] = Memo(output, both, result.attempts, result.duration)
@@ -231,7 +235,8 @@ def compile_record(
     return complete
 
 
-def _body(written: bytes, result: StepResult, usage: Usage, patch: bytes | None) -> bytes:
+def step_body(written: bytes, result: StepResult, usage: Usage, patch: bytes | None) -> bytes:
+    """Return the body of the event that records a step's result."""
     body = b'{%b,"took":%d' % (written, result.duration * 1e6)
     if result.attempts != 1:
         body += b',"attempts":%d' % result.attempts
@@ -244,7 +249,7 @@ def _body(written: bytes, result: StepResult, usage: Usage, patch: bytes | None)
     return body + b"}"
 
 
-async def _after_hooks(
+async def after_hooks(
     after: tuple[Callable[..., Any], ...], frame: Frame, result: StepResult, leaving: Leaving | None
 ) -> StepResult:
     """Show a result to hooks; what one puts in the place of the output is judged as the output was."""

@@ -49,6 +49,16 @@ class GovernedStep:
         self._hooks = bool(build.hooks.before_step)
         self._admitted: dict[tuple[str, str], Any] = {}
 
+    @property
+    def judges_output(self) -> bool:
+        """Whether any policy judges what comes out."""
+        return self._guard.judges_output
+
+    @property
+    def judges(self) -> bool:
+        """Whether any policy judges what goes in or what comes out."""
+        return self._guard.judges_input or self._guard.judges_output
+
     def direct(self, call: Direct, check_type: Callable[[Any], None], *, views: bool) -> Direct | None:
         """Return how the agent is called once with its output judged; None where that needs an attempt.
 

@@ -15,7 +15,7 @@ from flujo.engine.clock import Clock
 from flujo.engine.identity import is_alive, new_run_id, new_token, owner_of
 from flujo.engine.patch import Tracker, restore, snapshot
 from flujo.engine.record import Memo, Recall, Recorder
-from flujo.engine.result import RunEvent, StepResult
+from flujo.engine.result import Observer, StepResult
 from flujo.engine.run import Frame, Run
 from flujo.engine.threads import Threads
 from flujo.errors import ChainBroken, InputError, PlanChanged, RunBusy, RunConflict, UnknownRun
@@ -29,7 +29,7 @@ from flujo.plan.types import recorded_input
 if TYPE_CHECKING:
     from flujo.engine.accounts import Purse
 
-Observe = Callable[[RunEvent], None] | None
+Observe = Observer | None
 
 
 @dataclass(slots=True)

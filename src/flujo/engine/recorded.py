@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -14,7 +14,7 @@ from flujo.engine.dispatch import Woken, deliver, due_of
 from flujo.engine.history import stored_result
 from flujo.engine.opened import Opener, Stored
 from flujo.engine.requests import pending as pending_requests
-from flujo.engine.result import Context, PipelineResult, RunEvent
+from flujo.engine.result import Context, Observer, PipelineResult
 from flujo.errors import PlanChanged, ResumeError, RunBusy, UnknownRequest
 from flujo.journal.rules import refuse_pruned
 from flujo.journal.store import ENDED, JournalStore, StatusChange
@@ -242,7 +242,7 @@ class RecordedRuns(Generic[Out, Context]):
         human_input: Value,
         request: str | None,
         take_over: bool,
-        observe: Callable[[RunEvent], None] | None,
+        observe: Observer | None,
     ) -> PipelineResult[Any, Any]:
         run_id = known.record.run_id
         if self._carrier.carries(run_id):

@@ -368,7 +368,7 @@ def quiet(build: Build, around: Around) -> Build:
     """Return what a walk is compiled with that asks no hook and no policy, and counts on no quota."""
     hooks = Hooks(*((_look_away,) if one else () for one in _moments(build.hooks)))
     guards = None if build.guards is None else build.guards.silent()
-    return replace(build, hooks=hooks, quotas=None, guards=guards, around=around)
+    return replace(build, hooks=hooks, quotas=None, guards=guards, around=around, replays=True)
 
 
 def _look_away(*shown: Any) -> None:

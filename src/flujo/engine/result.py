@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, Literal, NamedTuple, overload
+from typing import Any, Generic, Literal, NamedTuple, Protocol, overload
 
 from typing_extensions import TypeVar
 
@@ -182,6 +182,25 @@ class StepRetrying:
 
 
 @dataclass(frozen=True, slots=True)
+class Chunk:
+    """A streaming step gave a chunk, or a step emitted one; it is told again where a crash repeats it."""
+
+    run_id: str
+    address: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalled:
+    """A step calls a tool."""
+
+    run_id: str
+    address: str
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class StepCompleted:
     """A step ended; in a durable run its result is committed."""
 
@@ -214,4 +233,26 @@ class Finished(Generic[Out]):
     result: PipelineResult[Out]
 
 
-RunEvent = RunStarted | StepStarted | StepRetrying | StepCompleted | StepGaveUp | Paused | Finished[Any]
+RunEvent = (
+    RunStarted
+    | StepStarted
+    | StepRetrying
+    | Chunk
+    | ToolCalled
+    | StepCompleted
+    | StepGaveUp
+    | Paused
+    | Finished[Any]
+)
+
+
+class Observer(Protocol):
+    """Takes what happens in a run, for somebody who streams it."""
+
+    def __call__(self, event: RunEvent, /) -> None:
+        """Take an event; at once, however much waits to be looked at."""
+        ...
+
+    async def room(self) -> None:
+        """Return when so little waits to be looked at that more may be made."""
+        ...

@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 from flujo.engine.clock import Clock
 from flujo.engine.patch import Summary, Tracker
 from flujo.engine.record import Memo, Note, Recall, Recorder
-from flujo.engine.result import RunEvent, StepHistory, StepResult, Unread
+from flujo.engine.result import Observer, StepHistory, StepResult, Unread
 from flujo.engine.threads import Threads
 from flujo.errors import RecordError
 from flujo.journal.events import EventKind
@@ -89,7 +89,7 @@ class Run:
         threads: Threads,
         recall: Recall,
         recorder: Recorder | None,
-        observe: Callable[[RunEvent], None] | None,
+        observe: Observer | None,
         cache: dict[str, Any],
         tenant: str = "",
     ) -> None:

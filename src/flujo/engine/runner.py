@@ -17,7 +17,7 @@ from flujo.engine.hooks import Hook, Hooks
 from flujo.engine.identity import store_of
 from flujo.engine.opened import Opener
 from flujo.engine.recorded import Out, RecordedRuns, Value
-from flujo.engine.result import Context, PipelineResult, RunEvent
+from flujo.engine.result import Context, Observer, PipelineResult, RunEvent
 from flujo.engine.supervise import blocking, live_of, streamed
 from flujo.errors import (
     ConfigError,
@@ -329,7 +329,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         context: PipelineContext | None,
         run_id: str | None,
         labels: Mapping[str, str],
-        observe: Callable[[RunEvent], None] | None,
+        observe: Observer | None,
         tenant: str,
         quota: str | None,
     ) -> PipelineResult[Any, Any]:
@@ -365,7 +365,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         human_input: Value,
         request: str | None,
         take_over: bool,
-        observe: Callable[[RunEvent], None] | None,
+        observe: Observer | None,
     ) -> PipelineResult[Any, Any]:
         if self.store is None:
             return await self._go_on_live(run, human_input, request, observe)
@@ -377,7 +377,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         run: str | PipelineResult[Any],
         human_input: Value,
         request: str | None,
-        observe: Callable[[RunEvent], None] | None,
+        observe: Observer | None,
     ) -> PipelineResult[Any, Any]:
         run_id, live = live_of(run)
         opened = self._opener.live(run_id, live.again(), observe)

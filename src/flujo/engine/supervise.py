@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from flujo.engine.opened import Live
-from flujo.engine.result import Finished, PipelineResult, RunEvent
+from flujo.engine.result import Finished, Observer, PipelineResult, RunEvent
 from flujo.errors import ConfigError, UnknownRun
 
 T = TypeVar("T")
@@ -119,15 +120,68 @@ def blocking(name: str, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
     )
 
 
+class Told:
+    """What a run tells, on its way to whoever streams it.
+
+    Nothing is lost and nobody is kept from telling how a run ends; but what would only make more to look at
+    waits in :meth:`room` while there is enough.
+    """
+
+    AHEAD = 16
+    """How many events may wait to be looked at before steps are held back."""
+
+    def __init__(self) -> None:
+        self._events: deque[RunEvent] = deque()
+        self._over = False
+        self._reader: asyncio.Future[None] | None = None
+        self._held: list[asyncio.Future[None]] = []
+
+    def __call__(self, event: RunEvent, /) -> None:
+        """Take an event."""
+        self._events.append(event)
+        self._wake()
+
+    def end(self) -> None:
+        """Say that no more follows."""
+        self._over = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    async def room(self) -> None:
+        """Return when fewer than :attr:`AHEAD` events wait to be looked at."""
+        while len(self._events) >= self.AHEAD:
+            held: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._held.append(held)
+            await held
+
+    async def next(self) -> RunEvent | None:
+        """Return the next event; None when no more follows."""
+        while not self._events:
+            if self._over:
+                return None
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        event = self._events.popleft()
+        if self._held and len(self._events) < self.AHEAD:
+            held, self._held = self._held, []
+            for one in held:
+                if not one.done():
+                    one.set_result(None)
+        return event
+
+
 async def streamed(
-    carry: Callable[[Callable[[RunEvent], None]], Coroutine[Any, Any, PipelineResult[Any, Any]]],
+    carry: Callable[[Observer], Coroutine[Any, Any, PipelineResult[Any, Any]]],
 ) -> AsyncGenerator[RunEvent]:
     """Yield what a run tells, and its result last; the run ends with the iteration."""
-    queue: asyncio.Queue[RunEvent | None] = asyncio.Queue()
-    task = asyncio.ensure_future(carry(queue.put_nowait))
-    task.add_done_callback(lambda _: queue.put_nowait(None))
+    told = Told()
+    task = asyncio.ensure_future(carry(told))
+    task.add_done_callback(lambda _: told.end())
     try:
-        while (event := await queue.get()) is not None:
+        while (event := await told.next()) is not None:
             yield event
         result = await task
         yield Finished(result.run_id, result)

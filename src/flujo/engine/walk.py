@@ -9,7 +9,7 @@ from typing import Any
 
 from flujo.engine.build import Build
 from flujo.engine.choices import compile_branch, compile_loop
-from flujo.engine.gate import compile_pass, compile_step
+from flujo.engine.gate import Pass, compile_pass, compile_step
 from flujo.engine.run import Frame, Suspended, Walk
 from flujo.engine.side_by_side import compile_map, compile_parallel
 from flujo.engine.sub import compile_sub
@@ -25,6 +25,7 @@ from flujo.plan.nodes import (
     PlanSequence,
     PlanSleep,
     PlanStep,
+    PlanStream,
     PlanSub,
 )
 
@@ -57,6 +58,8 @@ def _walk_of(node: PlanNode, build: Build) -> Walk:
     match node:
         case PlanSequence():
             return compile_sequence(node.nodes, build)
+        case PlanStream():
+            return _compile_stream([node], build)
         case PlanStep():
             return compile_step(node, build, _aside(node.fallback, build), _aside(node.denied, build))
         case PlanParallel():
@@ -84,13 +87,19 @@ def _walk_of(node: PlanNode, build: Build) -> Walk:
 
 def compile_sequence(nodes: Sequence[PlanNode], build: Build) -> Walk:
     """Return the walk of nodes one after another: the output of each is the input of the next."""
+    if any(isinstance(node, PlanStream) and node.joined for node in nodes) and not build.replays:
+        return _compile_segments(nodes, build)
     walks = [compile_walk(node, build) for node in nodes]
+    return _in_turn(walks, [_passing(node, after, build) for node, after in pairwise(nodes)])
+
+
+def _passing(node: PlanNode, after: PlanNode, build: Build) -> Pass | None:
+    return compile_pass(node, after, build) if isinstance(node, PlanStep) else None
+
+
+def _in_turn(walks: Sequence[Walk], passes: Sequence[Pass | None]) -> Walk:
     if len(walks) == 1:
         return walks[0]
-    passes = [
-        compile_pass(node, after, build) if isinstance(node, PlanStep) else None
-        for node, after in pairwise(nodes)
-    ]
     parts = list(zip(walks, [*passes, None], strict=True))
 
     async def sequence(frame: Frame, value: Any) -> Any:
@@ -112,6 +121,28 @@ def compile_sequence(nodes: Sequence[PlanNode], build: Build) -> Walk:
         return value
 
     return sequence
+
+
+def _compile_segments(nodes: Sequence[PlanNode], build: Build) -> Walk:
+    """Return the walk of nodes some of which are carried out together: streaming steps next to each other."""
+    from flujo.plan.streams import units
+
+    around, walks = build.around, list[Walk]()
+    for unit in units(nodes):
+        first, *others = unit
+        if not others:
+            walks.append(compile_walk(first, build))
+        elif around is None:
+            walks.append(_compile_stream(unit, build))
+        else:
+            walks.append(around(first, lambda node, others=others: _compile_stream([node, *others], build)))
+    return _in_turn(walks, [None] * (len(walks) - 1))
+
+
+def _compile_stream(nodes: Sequence[PlanNode], build: Build) -> Walk:
+    from flujo.engine.streams import compile_stream
+
+    return compile_stream([node for node in nodes if isinstance(node, PlanStream)], build)
 
 
 def _aside(node: PlanNode | None, build: Build) -> Walk | None:

@@ -199,6 +199,19 @@ class Performer(Protocol):
         """See :meth:`StepInfo.reserve`."""
         ...
 
+    @property
+    def watched(self) -> bool:
+        """See :attr:`StepInfo.watched`."""
+        ...
+
+    async def emit(self, info: StepInfo, chunk: object) -> None:
+        """See :meth:`StepInfo.emit`."""
+        ...
+
+    async def emit_tool_call(self, info: StepInfo, tool: str, arguments: Mapping[str, Any]) -> None:
+        """See :meth:`StepInfo.emit_tool_call`."""
+        ...
+
 
 @final
 class Spending:
@@ -368,3 +381,19 @@ class StepInfo:
             RequestDenied: The person denied.
         """
         return await self._performer.ask(self, prompt, schema, subject)
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody streams the run and sees what is emitted; nobody where a policy judges outputs."""
+        return self._performer.watched
+
+    async def emit(self, chunk: object) -> None:
+        """Show a part of the output, such as a token, to whoever streams the run; nothing is recorded.
+
+        It waits while the one who streams is behind; where nobody does, nothing is done.
+        """
+        await self._performer.emit(self, chunk)
+
+    async def emit_tool_call(self, tool: str, arguments: Mapping[str, Any]) -> None:
+        """Show to whoever streams the run that a tool is called; otherwise as :meth:`emit`."""
+        await self._performer.emit_tool_call(self, tool, arguments)

@@ -69,6 +69,12 @@ class Node(Generic[In, Out], metaclass=Kind):
             check_node(other, ">>")
 
 
+class Chunked(Node[In, Out]):
+    """A node that gives its output chunk by chunk: a :class:`flujo.StreamingStep`."""
+
+    __slots__ = ()
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Output(Generic[Out]):

@@ -17,6 +17,7 @@ from flujo.plan.types import Type
 
 if TYPE_CHECKING:
     from flujo.pipeline.quota import Quota
+    from flujo.pipeline.streaming import StreamingStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,31 @@ class PlanStep(PlanNode):
     def children(self) -> Mapping[str, PlanNode]:
         asides = {"fallback": self.fallback, "denied": self.denied}
         return {label: node for label, node in asides.items() if node is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanStream(PlanStep):
+    """A streaming step: what flows in and out of it, and what becomes of its chunks.
+
+    Streaming steps next to each other are carried out together, as one segment.
+
+    Attributes:
+        stream: The streaming step; ``node`` holds what it has in common with every step.
+        takes: The type of the chunks it takes; None where it takes a whole value, or nothing.
+        gives: The type of the chunks it gives.
+        joined: Whether it takes the chunks of the streaming step before it.
+        goes_on: Whether its chunks go on to the streaming step after it.
+        collect: How ``collect`` is called, where that is a function of all chunks.
+        segment: The labels of its segment's steps, in order.
+    """
+
+    stream: StreamingStep[object, object]
+    takes: Type
+    gives: Type
+    joined: bool
+    goes_on: bool
+    collect: Signature | None
+    segment: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from flujo.errors import PlanError, Problem
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.flow import Branch, Loop, SubPipeline, case_label
 from flujo.pipeline.lanes import Failure, Map, Parallel
-from flujo.pipeline.node import Node, Pipeline, Within, bare
+from flujo.pipeline.node import Chunked, Node, Pipeline, Within, bare
 from flujo.pipeline.step import Step
 from flujo.pipeline.waits import HumanInput, Sleep, WaitForEvent
 from flujo.plan.nodes import (
@@ -27,6 +27,7 @@ from flujo.plan.nodes import (
     PlanSequence,
     PlanSleep,
     PlanStep,
+    PlanStream,
     PlanSub,
 )
 from flujo.plan.scope import Scope, Source
@@ -52,6 +53,8 @@ MAX_LEVELS = 64
 """How deep nodes may lie in one another: checking and running go down level by level, on one stack."""
 
 _NOTHING = Signature(lambda: None, is_async=False)
+_ALONE = (False, False)
+"""Of a streaming step that takes no other's chunks, and whose chunks no other takes."""
 
 
 class Placement:
@@ -74,6 +77,7 @@ class Placement:
         self.scopes: dict[str, tuple[PlanScope, ...]] = {}
         self._parts: dict[tuple[object, str], PlanScope] = {}
         self._within: tuple[PlanScope, ...] = ()
+        self._joins = _ALONE
 
     def place_root(self, pipeline: AnyNode, input_type: Type) -> PlanNode:
         """Place a whole pipeline that takes values of a type; Any where its first node is to tell."""
@@ -127,7 +131,7 @@ class Placement:
                 Problem(
                     path,
                     f"it takes {type_name(placed.input_type)}, but is given {type_name(given)}",
-                    "put a step between that converts, or change one of the two annotations",
+                    _mend(node, placed, given),
                 )
             )
         scope.add(node.name or label, Source(path, placed.output_type))
@@ -154,6 +158,8 @@ class Placement:
         match node:
             case Step():
                 return self._place_step(node, path, label, given, scope)
+            case Chunked():
+                return self._place_stream(node, path, label, given, scope)
             case Parallel():
                 return self._place_parallel(node, path, label, given, scope)
             case Map():
@@ -186,15 +192,29 @@ class Placement:
         self, pipeline: Pipeline[Any, Any], prefix: str, given: Type, scope: Scope, *, first: bool
     ) -> PlanSequence:
         labels = self._labels(pipeline, prefix)
+        streams = any(isinstance(bare(node), Chunked) for node in pipeline)
+        joined = [False] * len(labels)
+        if streams:
+            from flujo.plan.streams import joins
+
+            joined = joins(list(pipeline))
         nodes: list[PlanNode] = []
         value, never = given, False
-        for node, label in zip(pipeline, labels, strict=True):
+        for at, (node, label) in enumerate(zip(pipeline, labels, strict=True)):
+            self._joins = joined[at], at + 1 < len(joined) and joined[at + 1]
             placed = self._place(node, prefix, label, value, scope, first=first and not nodes)
             if nodes and is_never(value):
                 self.problems.append(_unreachable(placed.path, nodes[-1].path))
             nodes.append(placed)
             value = placed.output_type
+            if isinstance(placed, PlanStream):
+                value = self._after_stream(nodes, placed, scope)
             never = never or is_never(value)
+        if streams:
+            from flujo.plan.streams import in_segments
+
+            nodes = in_segments(nodes)
+        self._joins = _ALONE
         return PlanSequence(
             path=prefix.rstrip("/"),
             label=prefix.rstrip("/"),
@@ -202,6 +222,13 @@ class Placement:
             output_type=Never if never else value,
             nodes=tuple(nodes),
         )
+
+    def _after_stream(self, nodes: list[PlanNode], placed: PlanStream, scope: Scope) -> Type:
+        """Return what goes on from a streaming step: its chunks, or its value when its segment is over."""
+        from flujo.plan.streams import settle_names
+
+        settle_names(scope, nodes, over=not placed.goes_on)
+        return placed.gives if placed.goes_on else placed.output_type
 
     def _labels(self, pipeline: Pipeline[Any, Any], prefix: str) -> list[str]:
         """Return a label for each node: its name, or its kind with a number from the second on."""
@@ -226,8 +253,22 @@ class Placement:
             )
         return labels
 
-    def _place_step(self, step: Step[Any, Any], path: str, label: str, given: Type, scope: Scope) -> PlanStep:
-        signature = self._signature(step.agent, path, {key: value.node for key, value in step.inputs.items()})
+    def _place_stream(
+        self, node: Chunked[Any, Any], path: str, label: str, given: Type, scope: Scope
+    ) -> PlanStream:
+        from flujo.pipeline.streaming import StreamingStep
+        from flujo.plan.streams import as_stream
+
+        assert isinstance(node, StreamingStep)
+        joins, self._joins = self._joins, _ALONE
+        step = self._place_step(node.step, path, label, given, scope, streams=True)
+        return as_stream(step, node, given, joins, self._judge, self.problems)
+
+    def _place_step(
+        self, step: Step[Any, Any], path: str, label: str, given: Type, scope: Scope, *, streams: bool = False
+    ) -> PlanStep:
+        inputs = {key: value.node for key, value in step.inputs.items()}
+        signature = self._signature(step.agent, path, inputs, streams=streams)
         if step.quotas:
             own = self._scope(step, path.removesuffix(label), label, step.quotas)
             self.scopes[path] = (*self._within, own)
@@ -470,9 +511,11 @@ class Placement:
                 )
             )
 
-    def _signature(self, agent: Any, path: str, inputs: dict[str, str]) -> Signature:
+    def _signature(
+        self, agent: Any, path: str, inputs: dict[str, str], *, streams: bool = False
+    ) -> Signature:
         try:
-            return read_signature(agent, inputs)
+            return read_signature(agent, inputs, streams=streams)
         except SignatureProblem as problem:
             self.problems.append(Problem(path, str(problem), problem.fix))
             return _NOTHING
@@ -528,6 +571,16 @@ class Placement:
         close = difflib.get_close_matches(name, known, n=1)
         fix = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
         return Problem(path, f"it takes the output of {name!r}, but no node has this name", fix)
+
+
+def _mend(node: AnyNode, placed: PlanNode, given: Type) -> str:
+    """Return what may be done where a node is given what it does not take."""
+    otherwise = "put a step between that converts, or change one of the two annotations"
+    if not isinstance(node, Chunked):
+        return otherwise
+    from flujo.plan.streams import feeding
+
+    return feeding(placed, given) or otherwise
 
 
 def _unreachable(path: str, before: str) -> Problem:

@@ -22,6 +22,7 @@ from flujo.plan.nodes import (
     PlanScope,
     PlanSequence,
     PlanStep,
+    PlanStream,
 )
 from flujo.plan.types import type_text
 
@@ -102,6 +103,8 @@ def _facts(node: PlanNode) -> str:
             facts += [node.node.effects, json.dumps(dict(node.sources))]
             if isinstance(node.node.agent, Versioned):
                 facts.append(node.node.agent.part_of_plan)
+            if isinstance(node, PlanStream):
+                facts += [type_text(node.gives), "joined" if node.joined else "", str(node.stream.items)]
         case PlanParallel() | PlanBranch():
             facts += list(node.children)
         case _:

@@ -65,22 +65,29 @@ class Signature:
         return bool(self.input and self.first and not (self.context or self.info or self.named))
 
 
-def read_signature(agent: Any, inputs: Mapping[str, str] = MappingProxyType({})) -> Signature:
+def read_signature(
+    agent: Any, inputs: Mapping[str, str] = MappingProxyType({}), *, streams: bool = False
+) -> Signature:
     """Return how an agent, a predicate or another of a pipeline's callables is called.
 
     Args:
         agent: A callable, or an object with ``run``.
         inputs: Parameters that take the output of the node named.
+        streams: Whether it may give its output piece by piece.
 
     Raises:
         SignatureProblem: A parameter has no source, or an annotation cannot be resolved.
     """
     call = _callable(agent)
     inner = unwrapped(call)
-    if inspect.isasyncgenfunction(inner) or inspect.isgeneratorfunction(inner):
+    if inspect.isgeneratorfunction(inner) or (inspect.isasyncgenfunction(inner) and not streams):
         raise SignatureProblem(
             "the function is a generator: it would give its output piece by piece",
-            fix="return the whole value",
+            fix="return the whole value"
+            if inspect.isgeneratorfunction(inner) and not streams
+            else "make it an async generator, `async def` with `yield`"
+            if streams
+            else "return the whole value, or make it a StreamingStep",
         )
     try:
         parameters = list(inspect.signature(call).parameters.values())
