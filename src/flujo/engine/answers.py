@@ -59,9 +59,27 @@ def note_answer(plan: Plan, run: Run, recall: Recall, decision: Decision, reques
     """
     asked = choose(recall, run.id, request)
     body = judged(plan, recall, asked, decision, run.clock.now())
-    run.note("answer", asked.address, body)
-    run.notes.setdefault(asked.address, []).append(Note("answer", body))
+    kind = "approval" if _leaves_open(asked, decision) else "answer"
+    run.note(kind, asked.address, body)
+    run.notes.setdefault(asked.address, []).append(Note(kind, body))
     return asked
+
+
+def _leaves_open(asked: Approval, decision: Decision) -> bool:
+    """Say whether others must approve as well.
+
+    Raises:
+        AnswerRejected: It is not known who approves, or they have approved before.
+    """
+    if asked.approvals == 1 or decision.action != "approve":
+        return False
+    if not decision.actor or decision.actor in asked.approved_by:
+        who = f"{decision.actor} has approved already" if decision.actor else "nobody says who approves"
+        raise AnswerRejected(
+            f"{asked.address}: {asked.approvals} people must approve, and {who}",
+            fix="let somebody else approve: Decision('approve', actor='…')",
+        )
+    return len(asked.approved_by) + 1 < asked.approvals
 
 
 def judged(plan: Plan, recall: Recall, request: Approval, decision: Decision, now: int) -> dict[str, Any]:

@@ -330,7 +330,8 @@ def facts_of(error: FlujoError) -> dict[str, Any]:
 
 def _live(opened: Opened) -> Live:
     run = opened.run
-    return Live(run.so_far(), opened.frame.context, dict(run.views), opened.value, run.all_steps(), run.purse)
+    known, context = run.so_far(), opened.frame.context
+    return Live(known, context, dict(run.views), opened.value, run.all_steps(), run.purse, run.principal)
 
 
 def _whole(shown_as: object) -> PipelineResult[Any, Any]:

@@ -13,8 +13,8 @@ from pydantic_core import from_json, to_json
 
 from flujo.engine.answers import fitting
 from flujo.engine.build import Build
-from flujo.engine.identity import new_run_id, new_token
-from flujo.engine.opened import Opener, checked_id
+from flujo.engine.identity import checked_id, new_run_id, new_token
+from flujo.engine.opened import Opener
 from flujo.engine.past import Past
 from flujo.engine.record import Recorder
 from flujo.engine.run import Frame, Walk

@@ -6,12 +6,17 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from flujo.errors import ConfigError
+from flujo.errors import ConfigError, InputError
 from flujo.journal.store import JournalStore
+
+if TYPE_CHECKING:
+    from flujo.pipeline.policy import Principal
 
 _process_token = os.urandom(8).hex()
 _tokens = count(1)
@@ -22,6 +27,23 @@ def new_run_id() -> str:
     digits = f"{time.time_ns() // 1_000_000:012x}7{os.urandom(10).hex()[1:]}"
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
+def checked_id(run_id: object) -> str:
+    """Refuse a run id that could not stand in a line, or in an address."""
+    if not isinstance(run_id, str) or not run_id or not run_id.isprintable() or run_id != run_id.strip():
+        raise InputError(f"run_id={run_id!r} cannot name a run", fix="use letters, digits, '-' and '_'")
+    return run_id
+
+
+def principal_of(facts: Mapping[str, Any]) -> Principal | None:
+    """Return on whose behalf a recorded run goes, by its first event; None where that does not say."""
+    told = facts.get("principal")
+    if told is None:
+        return None
+    from flujo.pipeline.policy import Principal
+
+    return Principal(**told)
 
 
 def new_token() -> str:

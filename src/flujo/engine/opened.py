@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from flujo.engine.clock import Clock
-from flujo.engine.identity import is_alive, new_run_id, new_token, owner_of
+from flujo.engine.identity import checked_id, is_alive, new_run_id, new_token, owner_of, principal_of
 from flujo.engine.patch import Tracker, restore, snapshot
 from flujo.engine.record import Memo, Recall, Recorder
 from flujo.engine.result import Observer, StepResult
@@ -28,6 +28,7 @@ from flujo.plan.types import recorded_input
 
 if TYPE_CHECKING:
     from flujo.engine.accounts import Purse
+    from flujo.pipeline.policy import Principal
 
 Observe = Observer | None
 
@@ -95,14 +96,19 @@ class Live:
     value: Any
     steps: Sequence[StepResult]
     purse: Purse | None = None
+    principal: Principal | None = None
 
     def again(self) -> Live:
         """Return the same state to go on from, so that a result can be resumed more than once."""
         notes = {address: list(known) for address, known in self.recall.notes.items()}
         views = {prefix: view.model_copy(deep=True) for prefix, view in self.views.items()}
-        done = {address: _cloned(memo) for address, memo in self.recall.done.items()}
+        done: dict[str, Memo | bytes] = {
+            address: memo._replace(output=clone(memo.output)) if isinstance(memo, Memo) else memo
+            for address, memo in self.recall.done.items()
+        }
         context, value = self.context.model_copy(deep=True), clone(self.value)
-        return Live(Recall(done, notes), context, views, value, self.steps, self.purse and self.purse.again())
+        purse = self.purse and self.purse.again()
+        return Live(Recall(done, notes), context, views, value, self.steps, purse, self.principal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +174,7 @@ class Opener:
         *,
         tenant: str = "",
         priority: int = 0,
+        principal: Principal | None = None,
     ) -> Opened:
         """Open a run that begins now.
 
@@ -180,7 +187,9 @@ class Opener:
         recorder = None
         if self.store is not None:
             recorder = Recorder(self.store, run_id, new_token(), self._clock.now, wait=self._waits)
+        tenant = tenant or ("" if principal is None else principal.tenant)
         run = self._run(run_id, Recall({}, {}), recorder, observe, tenant)
+        run.principal = principal
         if recorder is not None:
             self._dumped(value)
             recorder.change(
@@ -193,7 +202,7 @@ class Opener:
             value,
             resumed=False,
             job=job,
-            started=partial(self._started, labels, job, value),
+            started=partial(self._started, labels, job, value, principal),
         )
 
     def now(self) -> int:
@@ -209,13 +218,14 @@ class Opener:
         run = self._run(run_id, live.recall, None, observe)
         run.views.update(live.views)
         run.earlier = live.steps
-        run.purse = live.purse
+        run.purse, run.principal = live.purse, live.principal
         return Opened(run, Frame(run, "", live.context, None, {}), live.value, True, Job(run_id, ""))
 
     async def stored(self, known: Stored, observe: Observe) -> Opened:
         """Open a run that is in the store."""
         recorder = self.writer(known)
         run = self._run(known.record.run_id, known.recall, recorder, observe, known.job.tenant)
+        run.principal = principal_of(known.facts)
         context = restore(self._plan.context_model, known.facts["context"])
         value = await self._value(recorder, known.facts)
         return Opened(run, Frame(run, "", context, Tracker(context), {}), value, True, known.job)
@@ -335,6 +345,7 @@ class Opener:
         labels: Mapping[str, str],
         job: Job,
         given: Any,
+        principal: Principal | None,
         recorder: Recorder,
         value: Any,
         context: PipelineContext,
@@ -343,19 +354,17 @@ class Opener:
             known_as = snapshot(context)
         except Unrecordable as error:
             raise InputError(f"the context cannot be recorded: {error.message}", fix=error.fix) from error
-        plan = {"pipeline": self._plan.name, "fingerprint": self._fingerprint}
-        body = to_json(plan)[:-1] + b',"context":%b,"plan_ref":"%b",' % (
+        body = to_json({"pipeline": self._plan.name, "fingerprint": self._fingerprint})[
+            :-1
+        ] + b',"context":%b,"plan_ref":"%b",' % (
             known_as,
             recorder.keep(self._digests).encode(),
         )
         if given is not value:
             body += b'"given":"%b",' % sha256(self._dumped(given)).hexdigest().encode()
-        if labels:
-            body += b'"labels":%b,' % to_json(dict(labels))
-        if job.tenant:
-            body += b'"tenant":%b,' % to_json(job.tenant)
-        if job.priority:
-            body += b'"priority":%d,' % job.priority
+        more: dict[str, Any] = {"labels": dict(labels), "tenant": job.tenant, "priority": job.priority}
+        more |= {} if principal is None else {"principal": principal.facts()}
+        body += b"".join(b'"%b":%b,' % (name.encode(), to_json(fact)) for name, fact in more.items() if fact)
         return body + recorder.written(self._dumped(value)) + b"}"
 
     def _dumped(self, value: Any) -> bytes:
@@ -386,14 +395,3 @@ class Opener:
             addresses=differing,
             fix="resume it with the code that it began with, ask `flujo runs upgrade --check`, or cancel it",
         )
-
-
-def _cloned(memo: Memo | bytes) -> Memo | bytes:
-    return memo._replace(output=clone(memo.output)) if isinstance(memo, Memo) else memo
-
-
-def checked_id(run_id: object) -> str:
-    """Refuse a run id that could not stand in a line, or in an address."""
-    if not isinstance(run_id, str) or not run_id or not run_id.isprintable() or run_id != run_id.strip():
-        raise InputError(f"run_id={run_id!r} cannot name a run", fix="use letters, digits, '-' and '_'")
-    return run_id

@@ -15,6 +15,7 @@ from flujo.engine.history import stored_result
 from flujo.engine.opened import Opener, Stored
 from flujo.engine.requests import pending as pending_requests
 from flujo.engine.result import Context, Observer, PipelineResult
+from flujo.engine.supervise import live_of
 from flujo.errors import PlanChanged, ResumeError, RunBusy, UnknownRequest
 from flujo.journal.rules import refuse_pruned
 from flujo.journal.store import ENDED, JournalStore, StatusChange
@@ -255,4 +256,17 @@ class RecordedRuns(Generic[Out, Context]):
         opened = await self._opener.stored(known, observe)
         if human_input is not ...:
             note_answer(self.plan, opened.run, known.recall, decision_of(human_input), request)
+        return await self._carrier.carry(opened)
+
+    async def _go_on_live(
+        self,
+        run: str | PipelineResult[Any],
+        human_input: Value,
+        request: str | None,
+        observe: Observer | None,
+    ) -> PipelineResult[Any, Any]:
+        run_id, live = live_of(run)
+        opened = self._opener.live(run_id, live.again(), observe)
+        if human_input is not ...:
+            note_answer(self.plan, opened.run, live.recall, decision_of(human_input), request)
         return await self._carrier.carry(opened)

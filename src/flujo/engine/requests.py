@@ -78,7 +78,8 @@ def pending(notes: Mapping[str, list[Note]], run_id: str) -> list[Approval]:
     for address, known in notes.items():
         asked = [note for note in known if note.kind in ("request", "answer")]
         if asked and asked[-1].kind == "request":
-            found.append((asked[-1].body["asked_at"], approval(run_id, address, asked[-1].body)))
+            request = approval(run_id, address, asked[-1].body, approved(known))
+            found.append((asked[-1].body["asked_at"], request))
     return [request for _, request in sorted(found, key=lambda pair: pair[0])]
 
 
@@ -91,7 +92,18 @@ async def waiting(store: JournalStore, run_id: str) -> list[Approval]:
     return pending(Recall.of(await store.live_events(run_id)).notes, run_id)
 
 
-def approval(run_id: str, address: str, body: Mapping[str, Any]) -> Approval:
+def approved(notes: Sequence[Note]) -> tuple[str, ...]:
+    """Return who has approved the last request at an address, where that was not enough."""
+    names: list[str] = []
+    for note in notes:
+        if note.kind == "request":
+            names.clear()
+        elif note.kind == "approval":
+            names.append(note.body["actor"])
+    return tuple(names)
+
+
+def approval(run_id: str, address: str, body: Mapping[str, Any], by: tuple[str, ...] = ()) -> Approval:
     """Return a recorded request as it is shown."""
     deadline = body.get("deadline")
     return Approval(
@@ -106,6 +118,8 @@ def approval(run_id: str, address: str, body: Mapping[str, Any]) -> Approval:
         asked_at=moment(body["asked_at"]),
         deadline=None if deadline is None else moment(deadline),
         digest=body["digest"],
+        approvals=body.get("approvals", 1),
+        approved_by=by,
     )
 
 
@@ -113,7 +127,7 @@ def asked(run: Run, address: str) -> Suspended | None:
     """Return the wait for a request that was recorded here and not answered; it is shown as it was."""
     known = [note for note in run.noted(address) if note.kind in ("request", "answer")]
     if known and known[-1].kind == "request":
-        return Suspended(approval(run.id, address, known[-1].body))
+        return Suspended(approval(run.id, address, known[-1].body, approved(run.noted(address))))
     return None
 
 

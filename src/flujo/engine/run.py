@@ -23,6 +23,7 @@ from flujo.plan.unrecordable import Unrecordable
 if TYPE_CHECKING:
     from flujo.engine.accounts import Purse
     from flujo.engine.hold import Hold
+    from flujo.pipeline.policy import Principal
 
 Walk = Callable[["Frame", Any], Awaitable[Any]]
 """What a node is compiled to: it is given a place and an input, and gives an output or Suspended."""
@@ -69,6 +70,7 @@ class Run:
         earlier: For a run without a store that goes on after a pause, those that ended before it.
         waiting_inside: The requests that steps wait for from inside, by the steps' addresses.
         tenant: On whose behalf it runs.
+        principal: Likewise, who; None where nobody said.
         purse: The accounts that it keeps; None before a step under a quota begins.
         holds: What attempts under way have set aside, by their steps' addresses.
         given_up: Whether steps that still run are cut off from the run.
@@ -77,8 +79,8 @@ class Run:
 
     __slots__ = (
         "cache", "choices", "clock", "done", "earlier", "given_up", "holds", "id", "live_notes", "notes",
-        "observe", "parks", "purse", "received", "recorder", "steps", "tenant", "threads", "views",
-        "waiting_inside", "yielded",
+        "observe", "parks", "principal", "purse", "received", "recorder", "steps", "tenant", "threads",
+        "views", "waiting_inside", "yielded",
     )  # fmt: skip
 
     def __init__(
@@ -106,6 +108,7 @@ class Run:
         self.live_notes: dict[str, list[Note]] = {}
         self.views: dict[str, PipelineContext] = {}
         self.tenant = tenant
+        self.principal: Principal | None = None
         self.purse: Purse | None = None
         self.holds: dict[str, Hold] = {}
         self.yielded = 0.0
@@ -114,7 +117,7 @@ class Run:
         self.received: set[str] = set()
         self.waiting_inside: dict[str, list[str]] = {}
         for address, known in recall.notes.items():
-            if "#" in address and known[-1].kind == "request":
+            if "#" in address and known[-1].kind in ("request", "approval"):
                 self.waiting_inside.setdefault(address.partition("#")[0], []).append(address)
         self.earlier: Sequence[StepResult] = ()
 
@@ -150,6 +153,7 @@ class Run:
             cache=self.cache,
             tenant=self.tenant,
         )
+        run.principal = self.principal
         run.purse, run.holds = self.purse, dict(self.holds)
         run.steps = list(self.steps)
         run.earlier = self.earlier

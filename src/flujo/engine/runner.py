@@ -8,7 +8,6 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
-from flujo.engine.answers import decision_of, note_answer
 from flujo.engine.build import Build, guards_of, is_context, output_check, quotas_of, refuse
 from flujo.engine.carry import Carrier
 from flujo.engine.clock import Clock, SystemClock
@@ -18,7 +17,7 @@ from flujo.engine.identity import store_of
 from flujo.engine.opened import Opener
 from flujo.engine.recorded import Out, RecordedRuns, Value
 from flujo.engine.result import Context, Observer, PipelineResult, RunEvent
-from flujo.engine.supervise import blocking, live_of, streamed
+from flujo.engine.supervise import blocking, streamed
 from flujo.errors import (
     ConfigError,
     InputError,
@@ -32,7 +31,7 @@ from flujo.plan.plan import Plan
 from flujo.plan.types import type_name
 
 if TYPE_CHECKING:
-    from flujo.pipeline.policy import GovernancePolicy
+    from flujo.pipeline.policy import GovernancePolicy, Principal
     from flujo.pipeline.quota import Quota
 
 In = TypeVar("In", contravariant=True)
@@ -127,6 +126,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         run_id: str | None = None,
         labels: Mapping[str, str] = NO_LABELS,
         tenant: str = "",
+        principal: Principal | None = None,
         quota: Literal["refuse"] | None = None,
     ) -> PipelineResult[Out, Context]:
         """Run the pipeline and return when it has ended or waits; for code that is not ``async``.
@@ -137,7 +137,13 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         return blocking(
             "run",
             lambda: self.run_async(
-                input, context=context, run_id=run_id, labels=labels, tenant=tenant, quota=quota
+                input,
+                context=context,
+                run_id=run_id,
+                labels=labels,
+                tenant=tenant,
+                principal=principal,
+                quota=quota,
             ),
         )
 
@@ -149,6 +155,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         run_id: str | None = None,
         labels: Mapping[str, str] = NO_LABELS,
         tenant: str = "",
+        principal: Principal | None = None,
         quota: Literal["refuse"] | None = None,
     ) -> PipelineResult[Out, Context]:
         """Run the pipeline and return when it has ended or waits for something.
@@ -161,7 +168,8 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
             run_id: The run's name. A run of this name that exists already is one and the same: it goes
                 on, or its result is returned.
             labels: Recorded with the run's beginning, for whoever looks for it later.
-            tenant: On whose behalf it runs; quotas and limits may be set by it.
+            tenant: On whose behalf it runs: the principal's when left out. Quotas may be set by it.
+            principal: Likewise, who: policies judge it. It is recorded with the run's beginning.
             quota: ``"refuse"`` begins no run whose worst case could exceed a quota.
 
         Raises:
@@ -171,7 +179,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
             RunBusy: The run is being carried on elsewhere.
             StoreError: The store failed; what was committed is kept, and the run can be resumed.
         """
-        return await self._begin(input, context, run_id, labels, None, tenant, quota)
+        return await self._begin(input, context, run_id, labels, None, tenant, quota, principal)
 
     async def start_async(
         self,
@@ -181,6 +189,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         run_id: str | None = None,
         labels: Mapping[str, str] = NO_LABELS,
         tenant: str = "",
+        principal: Principal | None = None,
         priority: int = 0,
     ) -> str:
         """Record a run for a worker to carry it out, and return its id at once.
@@ -194,6 +203,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
             run_id: The run's name.
             labels: Recorded with the run's beginning, for whoever looks for it later.
             tenant: On whose behalf it runs; limits may be set by it.
+            principal: Likewise, who; see :meth:`run_async`.
             priority: Runs with a higher one are taken first.
 
         Raises:
@@ -212,7 +222,9 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         self._check_input(input)
         if run_id is not None and await self._is_same(run_id, input):
             return run_id
-        opened = self._opener.new(input, context, run_id, labels, None, tenant=tenant, priority=priority)
+        opened = self._opener.new(
+            input, context, run_id, labels, None, tenant=tenant, priority=priority, principal=principal
+        )
         try:
             await self._carrier.enqueue(opened)
         except RunTaken:  # somebody else began a run of this name in the same moment
@@ -228,6 +240,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         run_id: str | None = None,
         labels: Mapping[str, str] = NO_LABELS,
         tenant: str = "",
+        principal: Principal | None = None,
         quota: Literal["refuse"] | None = None,
     ) -> AsyncGenerator[RunEvent]:
         """Run the pipeline and yield what happens; the last event is :class:`Finished`, with the result.
@@ -239,7 +252,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
             FlujoError: As :meth:`run_async`.
         """
         carried = streamed(
-            lambda observe: self._begin(input, context, run_id, labels, observe, tenant, quota)
+            lambda observe: self._begin(input, context, run_id, labels, observe, tenant, quota, principal)
         )
         async with aclosing(carried) as events:
             async for event in events:
@@ -332,6 +345,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         observe: Observer | None,
         tenant: str,
         quota: str | None,
+        principal: Principal | None,
     ) -> PipelineResult[Any, Any]:
         self._check_input(value)
         if run_id is not None:
@@ -339,7 +353,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
             if known is not None:
                 self._opener.check_same_input(known, value)
                 return await self._go_on_stored(known, ..., None, False, observe)
-        opened = self._opener.new(value, context, run_id, labels, observe, tenant=tenant)
+        opened = self._opener.new(value, context, run_id, labels, observe, tenant=tenant, principal=principal)
         await refuse(self._quotas, opened.run, quota)
         return await self._carrier.carry(opened)
 
@@ -371,16 +385,3 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
             return await self._go_on_live(run, human_input, request, observe)
         known = await self._opener.find(run if isinstance(run, str) else run.run_id)
         return await self._go_on_stored(known, human_input, request, take_over, observe)
-
-    async def _go_on_live(
-        self,
-        run: str | PipelineResult[Any],
-        human_input: Value,
-        request: str | None,
-        observe: Observer | None,
-    ) -> PipelineResult[Any, Any]:
-        run_id, live = live_of(run)
-        opened = self._opener.live(run_id, live.again(), observe)
-        if human_input is not ...:
-            note_answer(self.plan, opened.run, live.recall, decision_of(human_input), request)
-        return await self._carrier.carry(opened)

@@ -81,7 +81,7 @@ class RunDesk:
     @property
     def principal(self) -> Principal:
         """On whose behalf the run goes."""
-        return NOBODY
+        return self._frame.run.principal or NOBODY
 
     @property
     def tenant(self) -> str:

@@ -18,6 +18,7 @@ EventKind = Literal[
     "choice",
     "turn",
     "request",
+    "approval",
     "answer",
     "effect.started",
     "effect",

@@ -149,6 +149,15 @@ class Principal:
         object.__setattr__(self, "roles", tuple(self.roles))
         object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
 
+    def facts(self) -> dict[str, Any]:
+        """Return it as it is recorded."""
+        return {
+            "id": self.id,
+            "roles": self.roles,
+            "tenant": self.tenant,
+            "attributes": dict(self.attributes),
+        }
+
 
 NO_LABELS: frozenset[str] = frozenset()
 NOBODY = Principal("")

@@ -38,6 +38,8 @@ class Approval:
         asked_at: When.
         deadline: Until when, if there is a limit.
         digest: SHA-256, in hex, over what is shown: a decision is about exactly this.
+        approvals: How many people must approve, each under a name of their own.
+        approved_by: Who has approved so far, where that is not enough yet.
     """
 
     id: str
@@ -51,6 +53,8 @@ class Approval:
     asked_at: datetime
     deadline: datetime | None
     digest: str
+    approvals: int = 1
+    approved_by: tuple[str, ...] = ()
 
 
 @final
