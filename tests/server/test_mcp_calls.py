@@ -9,8 +9,10 @@ import pytest
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ElicitResult, RequestParamsMeta
 
-from flujo import Flujo, SQLiteStore
+from flujo import Flujo, FlujoTool, SQLiteStore, Step
+from flujo.agents import ModelAgent
 from flujo.journal.store import RunQuery, RunRecord
+from flujo.testing import ScriptedModel, UseTool
 from tests.server import shop
 from tests.server.conftest import Connect
 
@@ -265,6 +267,40 @@ async def test_a_client_cannot_make_up_the_state_of_a_call(connect: Connect) -> 
         state = json.dumps({"run": run_id, "asked": {}, "rounds": 0})
         with pytest.raises(MCPError, match="Invalid or expired"):
             await client.call_tool("letter", {"input": "rent"}, request_state=state)
+
+
+async def test_a_person_decides_about_a_tool_of_an_agent(connect: Connect) -> None:
+    paid: list[int] = []
+
+    async def pay(amount: int) -> str:
+        """Pay an amount."""
+        paid.append(amount)
+        return "paid"
+
+    model = ScriptedModel(UseTool("pay", {"amount": 5}), UseTool("pay", {"amount": 7}), "done")
+    agent = ModelAgent(model, tools=[FlujoTool(pay, needs_approval=True)], name="clerk")
+    person = Person(says("approve"), says("edit", value='{"amount": 1}'))
+    async with connect(Step(agent), elicitation_callback=person) as client:
+        result = await client.call_tool("clerk", {"input": "pay"})
+    assert result.structured_content["output"] == "done"
+    assert '{"tool":"pay","arguments":{"amount":5}}' in person.shown[0].message
+    assert paid == [5, 1]
+
+
+async def test_what_an_agent_waits_for_is_listed_and_answered(connect: Connect) -> None:
+    async def pay(amount: int) -> str:
+        """Pay an amount."""
+        return "paid"
+
+    model = ScriptedModel(UseTool("pay", {"amount": 5}), "done")
+    agent = ModelAgent(model, tools=[FlujoTool(pay, needs_approval=True)], name="clerk")
+    async with connect(Step(agent), approvals=True) as client:
+        paused = (await client.call_tool("clerk", {"input": "pay"})).structured_content
+        listed = (await client.call_tool("flujo_approvals", {})).structured_content["pending"]
+        request = {"request": listed[0]["id"], "digest": listed[0]["digest"], "decision": "approve"}
+        result = await client.call_tool("flujo_answer", request)
+    assert paused["pending"][0]["kind"] == "tool"
+    assert result.structured_content["output"] == "done"
 
 
 # Answering for people

@@ -125,3 +125,14 @@ async def test_declarations_that_cannot_work_are_refused(tmp_path: Path) -> None
     with_mcp(agent, shop(tmp_path))
     with pytest.raises(PipelineError, match="declared twice"):
         with_mcp(agent, shop(tmp_path, timeout=1))
+
+
+async def test_a_tool_that_changed_between_two_steps_of_a_run_is_refused(tmp_path: Path) -> None:
+    model = ScriptedModel(UseTool("old_flip", {}), "one", UseTool("old_steady", {}), "two")
+    agent = with_mcp(ModelAgent(model, name="clerk"), old(tmp_path))
+    pipeline = Step(agent, name="first") >> Step(agent, name="second")
+    async with Flujo(pipeline, state=tmp_path / "runs.db") as runner:
+        result = await runner.run_async("go")
+        assert isinstance(result.error, StepFailed)
+        assert result.error.address == "second"
+        assert isinstance(result.error.__cause__, ToolChanged)

@@ -54,13 +54,8 @@ def serve(config: Config, targets: Sequence[str], terms: Terms) -> int:
 
 
 def _offered(config: Config, names: Sequence[str]) -> list[Offered]:
-    try:
-        from flujo.server import Offered
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"`flujo mcp` needs the package {error.name}, which is not installed",
-            fix="pip install 'flujo[mcp]'",
-        ) from None
+    from flujo.server import Offered
+
     found: list[Offered] = []
     for name in names:
         target = load_target(name, names=config.targets, folder=config.folder)

@@ -40,6 +40,7 @@ from typing_extensions import override
 from flujo.errors import ConfigError
 from flujo.server.mcp_calls import Answer, Call, Calls, Context
 from flujo.server.mcp_own import OwnTools
+from flujo.server.mcp_results import IDEMPOTENCY_KEY
 from flujo.server.mcp_runs import RunsInHand
 from flujo.server.mcp_stdio import are_pipes, stdio
 from flujo.server.mcp_tools import Offered, PipelineTool, tools_of
@@ -109,6 +110,7 @@ def _described(tool: PipelineTool) -> Tool:
         description=tool.description,
         input_schema=tool.input_schema(),
         output_schema=tool.output_schema(),
+        _meta={IDEMPOTENCY_KEY: True},
     )
 
 

@@ -58,7 +58,10 @@ def answered(tool: PipelineTool, result: PipelineResult[Any, Any], said: str = "
 def waits(result: PipelineResult[Any, Any], said: str = "") -> str:
     """Return in words what a paused run waits for."""
     if not result.pending:
-        return f"run {result.run_id} waits for a time, and goes on by itself in the hands of a worker"
+        return (
+            f"run {result.run_id} waits for nobody: it is under way elsewhere, waits for a time, or was "
+            f"interrupted; `flujo runs show {result.run_id}` tells, and the same call with the same key goes on with it"
+        )
     asked = "; ".join(f"{one.address}: {one.prompt}" for one in result.pending)
     told = f"{said}. " if said else ""
     return f"{told}Run {result.run_id} waits for a person, who decides with `flujo approvals`: {asked}"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from flujo.agents import ModelAgent
@@ -34,6 +37,7 @@ class WithMcp(Generic[Out]):
 
         async def run(input: Any, info: StepInfo, context: PipelineContext) -> Out:
             found = list(self.agent.tools)
+            run_of.set(info.run_id)
             for server in self.servers:
                 session = session_of(server)
                 listing = await info.do(f"mcp-{server.name}-tools", listed, server.name, server.command)
@@ -49,7 +53,8 @@ def with_mcp(agent: ModelAgent[Out], *servers: McpServer | str) -> WithMcp[Out]:
 
     The servers are connected to when they are needed, and kept connected until the process ends. What they
     list when a step begins is recorded with it: the step is given the same tools again when it is resumed,
-    and a tool that its server describes otherwise by then is refused.
+    and a tool that its server describes otherwise by then is refused. So is one that was described otherwise
+    to an earlier step of the run in this process.
 
     Args:
         agent: The agent.
@@ -66,6 +71,11 @@ def with_mcp(agent: ModelAgent[Out], *servers: McpServer | str) -> WithMcp[Out]:
     return WithMcp(agent, tuple(declared))
 
 
+run_of: ContextVar[str] = ContextVar("run_of", default="")
+"""The run whose step lists tools: no argument of the recorded effect, which forks share with their origin."""
+
+_MOST_PINS = 1000
+_pins: OrderedDict[tuple[str, str, str], Listing] = OrderedDict()
 _sessions: dict[tuple[int, str, str], Session] = {}
 _lock = threading.Lock()
 
@@ -88,12 +98,18 @@ def session_of(server: McpServer) -> Session:
 
 
 async def listed(name: str, command: str) -> Listing:
-    """Return what a declared server lists now.
+    """Return what a declared server lists now; a tool that the run knows already, as it knows it.
 
     Raises:
         ToolUnavailable: It cannot be reached.
     """
-    return await _sessions[os.getpid(), name, command].listing()
+    now = await _sessions[os.getpid(), name, command].listing()
+    key = (run_of.get(), name, command)
+    with _lock:
+        first = _pins.setdefault(key, now)
+        if len(_pins) > _MOST_PINS:
+            _pins.popitem(last=False)
+    return replace(now, tools=tuple(first.of(one.called) or one for one in now.tools))
 
 
 async def close_servers() -> None:

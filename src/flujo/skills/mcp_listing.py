@@ -16,6 +16,9 @@ from flujo.errors import ConfigError
 from flujo.pipeline.tools import Effects
 from flujo.skills.mcp_server import Approve, McpServer
 
+KEY = "flujo/idempotency-key"
+"""What ``_meta`` calls the key that makes calls one; a tool that has it true is done once for each key."""
+
 LONGEST_DESCRIPTION, LARGEST_SCHEMA, MOST_TOOLS = 8_000, 100_000, 500
 _LONGEST_NAME = 64
 _ODD = re.compile(r"[^A-Za-z0-9_-]+")
@@ -126,6 +129,7 @@ def _wrong(tool: Tool) -> str:
 
 def _listed(server: McpServer, tool: Tool) -> Listed:
     hints = tool.annotations
+    meta = tool.meta or {}
     whole = tool.model_dump(mode="json", by_alias=True, exclude_none=True)
     return Listed(
         name=_name(f"{server.name}_{tool.name}"),
@@ -134,7 +138,7 @@ def _listed(server: McpServer, tool: Tool) -> Listed:
         parameters=tool.input_schema,
         reads=hints is not None and hints.read_only_hint is True,
         destroys=hints is None or hints.destructive_hint is not False,
-        repeats=hints is not None and hints.idempotent_hint is True,
+        repeats=(hints is not None and hints.idempotent_hint is True) or meta.get(KEY) is True,
         is_open=hints is None or hints.open_world_hint is not False,
         digest=sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest(),
     )

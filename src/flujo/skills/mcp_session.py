@@ -10,16 +10,15 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT, CallToolResult, RequestParamsMeta
 from pydantic import ValidationError
 
+from flujo.engine.identity import new_run_id
 from flujo.errors import RunError
 from flujo.pipeline.tools import ToolError
 from flujo.skills.mcp_connection import Connection
 from flujo.skills.mcp_errors import ToolChanged, ToolInDoubt, ToolUnavailable
-from flujo.skills.mcp_listing import Listed, Listing
+from flujo.skills.mcp_listing import KEY, Listed, Listing
 from flujo.skills.mcp_server import McpServer
 from flujo.skills.mcp_thread import Keeper
 from flujo.skills.mcp_wire import UNSENT
-
-KEY = "flujo/idempotency-key"
 
 
 class Session:
@@ -46,7 +45,8 @@ class Session:
         Args:
             tool: The tool, as it was listed when it was offered.
             arguments: What it is given.
-            key: The same for each attempt at one and the same call; servers may know by it that they are.
+            key: The same for each attempt at one and the same call: servers may know by it that they are;
+                one of its own when left out.
 
         Raises:
             ToolChanged: It is listed otherwise now, or no more.
@@ -54,7 +54,7 @@ class Session:
             ToolInDoubt: Whether it took effect is not known.
             ToolError: The server refused the call, or what it answered is no answer.
         """
-        return await self._keeper.do(self._call(tool, arguments, key))
+        return await self._keeper.do(self._call(tool, arguments, key or new_run_id()))
 
     async def close(self) -> None:
         """End the connection, and wait until the server has ended; another call begins another."""
@@ -115,7 +115,7 @@ class Session:
     async def _sent(
         self, connection: Connection, tool: Listed, arguments: Mapping[str, Any], key: str
     ) -> CallToolResult:
-        meta = cast("RequestParamsMeta", {KEY: key}) if key else None
+        meta = cast("RequestParamsMeta", {KEY: key})
         client = await connection.ready
         try:
             async with asyncio.timeout(self.server.timeout):
