@@ -103,8 +103,7 @@ async def test_each_call_has_an_idempotency_key_that_servers_may_know(tmp_path: 
     agent = with_mcp(ModelAgent(model, name="clerk"), old(tmp_path))
     async with Flujo(Step(agent), state=tmp_path / "runs.db") as runner:
         result = await runner.run_async("go")
-    assert f"{result.run_id}" in model.asked[-1].said
-    assert "flujo/idempotency-key" in model.asked[-1].said
+    assert f'"flujo/idempotency-key": "{result.run_id}:clerk#tool"' in model.asked[-1].said
 
 
 def test_one_server_serves_runs_of_many_event_loops(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def waits(result: PipelineResult[Any, Any], said: str = "") -> str:
     if not result.pending:
         return (
             f"run {result.run_id} waits for nobody: it is under way elsewhere, waits for a time, or was "
-            f"interrupted; `flujo runs show {result.run_id}` tells, and the same call with the same key goes on with it"
+            f"interrupted. `flujo runs show {result.run_id}` tells; a call with the same key goes on with it"
         )
     asked = "; ".join(f"{one.address}: {one.prompt}" for one in result.pending)
     told = f"{said}. " if said else ""
