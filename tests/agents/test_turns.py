@@ -11,9 +11,10 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from flujo import Decision, Flujo, FlujoTool, MemoryStore, PipelineContext, Quota, Step, StepInfo
 from flujo.agents import AgentBuilder, ModelAgent, make_agent_async
+from flujo.engine import Chunk, Finished, ToolCalled
 from flujo.errors import ConfigError, OutputRejected, PipelineError, QuotaExceeded, StepFailed
 from flujo.pipeline.waits import PauseForHumanInput
-from flujo.testing import Died, Lives, Mortal, Reply, ScriptedModel, UseTool, VirtualClock
+from flujo.testing import Died, Lives, Mortal, Reply, ScriptedModel, Status, UseTool, VirtualClock
 
 
 class Forecast(BaseModel):
@@ -417,3 +418,40 @@ def test_a_tool_that_cannot_be_told() -> None:
         ModelAgent("test", tools=[Desk().weather, Desk().weather])
     with pytest.raises(PipelineError, match="cannot name a tool"):
         FlujoTool(lambda: None)
+
+
+async def test_what_an_agent_says_and_calls_is_streamed_as_it_comes() -> None:
+    desk, model = Desk(), ScriptedModel(use_weather("Rome"), Reply("It is ", "sunny."))
+    agent = ModelAgent(model, tools=[desk.weather], name="clerk")
+    runner = Flujo(Step(agent), state=MemoryStore())
+    events = [event async for event in runner.stream_async("go", run_id="one")]
+    shown = [event for event in events if isinstance(event, Chunk | ToolCalled)]
+    assert [(one.tool, one.arguments) for one in shown if isinstance(one, ToolCalled)] == [
+        ("weather", {"city": "Rome"})
+    ]
+    said = [one.value for one in shown if isinstance(one, Chunk)]
+    assert len(said) > 1
+    assert "".join(said) == "It is sunny."
+    assert all(asked.streamed for asked in model.asked)
+    result = await runner.result("one")
+    assert result.output == "It is sunny."
+    assert (result.usage.requests, result.usage.tool_calls) == (2, 1)
+
+
+async def test_an_answer_that_breaks_off_is_no_success() -> None:
+    model, store = ScriptedModel(Reply("It is", ConnectionError("cut"))), MemoryStore()
+    runner = Flujo(Step(ModelAgent(model, name="clerk")), state=store)
+    *_, finished = [event async for event in runner.stream_async("go", run_id="one")]
+    assert isinstance(finished, Finished)
+    assert finished.result.status == "failed"
+    assert [event.kind for event in await store.events("one")].count("effect") == 0
+
+
+async def test_a_request_that_fails_in_passing_is_sent_again_also_where_it_is_streamed() -> None:
+    clock = VirtualClock()
+    model = ScriptedModel(Status(429, retry_after=3), "done")
+    runner = Flujo(Step(ModelAgent(model, name="clerk")), clock=clock)
+    *_, finished = [event async for event in runner.stream_async("go")]
+    assert isinstance(finished, Finished)
+    assert finished.result.unwrap() == "done"
+    assert sum(clock.slept) >= 3

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -136,16 +136,31 @@ class Patient(WrapperModel):
         model_request_parameters: ModelRequestParameters,
         run_context: Any = None,
     ) -> AsyncGenerator[StreamedResponse]:
-        """Open a stream once; what has been streamed cannot be taken back."""
-        settings = self._alone(model_settings)
+        """Open a stream, and again if need be; what has been streamed cannot be taken back."""
+        given = (messages, self._alone(model_settings), model_request_parameters, run_context)
+        stream, opened = await self._opened(lambda: self.wrapped.request_stream(*given))
         try:
-            with self._watched():
-                async with self.wrapped.request_stream(
-                    messages, settings, model_request_parameters, run_context
-                ) as stream:
-                    yield stream
+            async with opened:
+                yield stream
         except ModelAPIError as error:
             raise without_keys(error) from error.__cause__
+
+    async def _opened(
+        self, begin: Callable[[], AbstractAsyncContextManager[StreamedResponse]]
+    ) -> tuple[StreamedResponse, AsyncExitStack]:
+        attempt = 1
+        while True:
+            try:
+                async with AsyncExitStack() as stack:
+                    stack.enter_context(self._watched())
+                    stream = await stack.enter_async_context(begin())
+                    return stream, stack.pop_all()
+            except ModelAPIError as error:
+                wait = self._wait(error, attempt)
+                if wait is None:
+                    raise without_keys(error) from error.__cause__
+            attempt += 1
+            await _rest(wait)
 
     def _wait(self, error: ModelAPIError, attempt: int) -> float | None:
         """Return how many seconds to wait before the request is sent again; None where it is not."""

@@ -13,8 +13,16 @@ from typing import Any, cast
 from pydantic import ValidationError
 from pydantic_ai import RunContext
 from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering
-from pydantic_ai.exceptions import ApprovalRequired, CallDeferred, ToolFailed
-from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
+from pydantic_ai.exceptions import ApprovalRequired, CallDeferred, ModelConnectionError, ToolFailed
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelResponse,
+    PartDeltaEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+    ToolCallPart,
+)
 from pydantic_ai.models import (
     CompletedStreamedResponse,
     Model,
@@ -101,13 +109,13 @@ class Turns(AbstractCapability[Any]):
             try:
                 limits = info.limits
                 if not limits:
-                    response = await sender.request(messages, settings, parameters)
+                    response = await _sent(sender, info, messages, settings, parameters)
                     info.report(usage_of(response))
                     return response
                 sent = self._before.input_tokens + self._before.output_tokens + told.size
                 sent += 0 if self._before else len(repr(parameters))
                 async with info.reserve(bound_of(model, settings, sent, money="usd" in limits)) as spending:
-                    response = await sender.request(messages, settings, parameters)
+                    response = await _sent(sender, info, messages, settings, parameters)
                     spending.report(usage_of(response))
                     return response
             finally:
@@ -159,6 +167,8 @@ class Turns(AbstractCapability[Any]):
             )
             async with info.reserve(bound) if info.limits else nullcontext():
                 info.report(Usage(tool_calls=1))
+                if info.watched:
+                    await info.emit_tool_call(call.tool_name, given)
                 token = part.set(info)
                 try:
                     return await outcome_of(lambda: handler(given))
@@ -292,6 +302,35 @@ def _judged_request(
         lambda _, given: loaded(given),
         {"model": model},
     )
+
+
+async def _sent(
+    sender: Model,
+    info: StepInfo,
+    messages: list[ModelMessage],
+    settings: ModelSettings | None,
+    parameters: ModelRequestParameters,
+) -> ModelResponse:
+    """Send a request; where somebody streams the run, its text is shown as it comes.
+
+    Raises:
+        ModelConnectionError: The answer broke off in the middle.
+    """
+    if not info.watched:
+        return await sender.request(messages, settings, parameters)
+    async with sender.request_stream(messages, settings, parameters) as stream:
+        async for event in stream:
+            match event:
+                case PartStartEvent(part=TextPart(content=text)) if text:
+                    await info.emit(text)
+                case PartDeltaEvent(delta=TextPartDelta(content_delta=text)) if text:
+                    await info.emit(text)
+                case _:
+                    pass
+        response = stream.get()
+    if response.state != "complete":
+        raise ModelConnectionError(sender.model_name, "the answer broke off in the middle", in_stream=True)
+    return response
 
 
 class RecordedModel(WrapperModel):
