@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
@@ -126,7 +127,8 @@ class RoleAgent(Generic[Out]):
     @classmethod
     def about(cls) -> str:
         """Return in one line what the role does."""
-        return (inspect.getdoc(cls) or "").partition("\n")[0]
+        line = (inspect.getdoc(cls) or "").partition("\n")[0]
+        return re.sub(r":\w+:`(\w+)`|``", r"\1", line)
 
 
 def marked(label: str, value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flujo.cli import groups, operations, pasts, servers
+from flujo.cli import agents, groups, operations, pasts, servers
 from flujo.cli.door import Door
 from flujo.cli.options import InputFile, InputText, InputWord, Json, Quiet, Store, Stream, Target, Trace
 
@@ -231,6 +231,7 @@ app.add_typer(groups.approvals, name="approvals")
 app.add_typer(operations.worker, name="worker")
 app.add_typer(operations.schedule, name="schedule")
 app.add_typer(servers.mcp, name="mcp")
+app.add_typer(agents.agents, name="agents")
 app.add_typer(operations.store, name="store")
 app.add_typer(operations.budget, name="budget")
 app.add_typer(groups.audit, name="audit")
