@@ -1,6 +1,6 @@
 """Agents in runs: each request and each call is recorded, paid once, and never made twice."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -9,7 +9,18 @@ from pydantic_ai import Agent, ModelRetry, RunContext, Tool
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from flujo import Decision, Flujo, FlujoTool, MemoryStore, PipelineContext, Quota, Step, StepInfo
+from flujo import (
+    Decision,
+    Flujo,
+    FlujoTool,
+    MemoryStore,
+    PipelineContext,
+    Quota,
+    Retry,
+    Step,
+    StepInfo,
+    StreamingStep,
+)
 from flujo.agents import AgentBuilder, ModelAgent, make_agent_async
 from flujo.engine import Chunk, Finished, ToolCalled
 from flujo.errors import ConfigError, OutputRejected, PipelineError, QuotaExceeded, StepFailed
@@ -455,3 +466,53 @@ async def test_a_request_that_fails_in_passing_is_sent_again_also_where_it_is_st
     assert isinstance(finished, Finished)
     assert finished.result.unwrap() == "done"
     assert sum(clock.slept) >= 3
+
+
+async def test_agents_stream_to_one_another() -> None:
+    writer = ModelAgent(ScriptedModel(Reply("A red ", "fox.")), "Write.", name="writer")
+
+    async def shout(words: AsyncIterator[str]) -> AsyncIterator[str]:
+        async for word in words:
+            yield word.upper()
+
+    pipeline = StreamingStep(writer) >> StreamingStep(shout)
+    events = [event async for event in Flujo(pipeline, state=MemoryStore()).stream_async("go", run_id="one")]
+    said = [one.value for one in events if isinstance(one, Chunk) and one.address == "shout"]
+    assert len(said) > 1
+    assert "".join(said) == "A RED FOX."
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert finished.result.unwrap() == "A RED FOX."
+    assert finished.result.usage.requests == 1
+
+
+async def test_a_model_that_fails_in_the_middle_of_a_stream_fails_the_run() -> None:
+    writer = ModelAgent(
+        ScriptedModel(Reply("A red ", ConnectionError("cut"))), name="writer", requests=Retry(1)
+    )
+    result = await Flujo(StreamingStep(writer)).run_async("go")
+    assert result.status == "failed"
+
+
+def test_a_streaming_agent_survives_any_death() -> None:
+    lives = Lives()
+
+    def passage() -> None:
+        model = FunctionModel(
+            lambda messages, info: ModelResponse([TextPart("A red fox.")]), stream_function=_told
+        )
+        result = lives.run(StreamingStep(ModelAgent(model, name="writer")), "go")
+        assert result.output == "A red fox."
+        assert result.usage.requests == 1
+
+    lives.everywhere(passage)
+
+
+async def _told(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+    for word in ("A ", "red ", "fox."):
+        yield word
+
+
+def test_an_agent_that_gives_no_text_cannot_stream() -> None:
+    with pytest.raises(PipelineError, match="cannot stream"):
+        StreamingStep(ModelAgent(ScriptedModel("x"), output_type=Forecast))

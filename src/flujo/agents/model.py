@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -173,6 +174,28 @@ class ModelAgent(Generic[Out]):
 
         run.__annotations__["return"] = self.output_type
         return run
+
+    @property
+    def stream(self) -> Callable[[AsyncIterator[Any], StepInfo, PipelineContext], AsyncIterator[str]]:
+        """What a streaming step calls: the chunks together are the prompt; it gives words as they come.
+
+        Raises:
+            PipelineError: The agent gives something else than a text.
+        """
+        if self.output_type is not str:
+            raise PipelineError(
+                f"the agent {self.name!r} gives no text, and cannot stream it",
+                fix="put it into a Step, or leave its output_type out",
+            )
+
+        async def stream(
+            chunks: AsyncIterator[Any], info: StepInfo, context: PipelineContext
+        ) -> AsyncIterator[str]:
+            async with aclosing(self._adapted.words(chunks, Place(info, context))) as words:
+                async for word in words:
+                    yield word
+
+        return stream
 
     @cached_property
     def _adapted(self) -> PydanticAgent:

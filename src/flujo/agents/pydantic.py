@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from asyncio import FIRST_COMPLETED, Queue, create_task, wait
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Union, cast, get_origin
 
 from pydantic_ai.agent import AbstractAgent
@@ -12,7 +14,7 @@ from pydantic_ai.usage import UsageLimits
 from flujo.agents.failures import in_our_words
 from flujo.agents.place import Place
 from flujo.agents.prompts import prompt_of
-from flujo.agents.turns import Turns
+from flujo.agents.turns import Say, Turns
 from flujo.errors import PipelineError
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.info import StepInfo
@@ -70,12 +72,61 @@ class PydanticAgent:
         run.__annotations__["return"] = output_type_of(self.agent.output_type)
         return run
 
-    async def converse(self, value: Any, place: Place) -> Any:
+    @property
+    def stream(self) -> Callable[[AsyncIterator[Any], StepInfo, PipelineContext], AsyncIterator[str]]:
+        """What a streaming step calls: the chunks together are the prompt; it gives words as they come.
+
+        Raises:
+            PipelineError: The agent gives something else than a text.
+        """
+        if output_type_of(self.agent.output_type) is not str:
+            raise PipelineError(
+                f"the agent {self.__name__!r} gives no text, and cannot stream it",
+                fix="put it into a Step, or have it give a text",
+            )
+
+        async def stream(
+            chunks: AsyncIterator[Any], info: StepInfo, context: PipelineContext
+        ) -> AsyncIterator[str]:
+            async with aclosing(self.words(chunks, Place(info, context))) as words:
+                async for word in words:
+                    yield word
+
+        return stream
+
+    async def words(self, chunks: AsyncIterator[Any], place: Place) -> AsyncGenerator[str]:
+        """Hold a conversation about what the chunks say together, and yield its words as they come."""
+        given = [chunk async for chunk in chunks]
+        texts = all(isinstance(chunk, str) for chunk in given)
+        words: Queue[str | None] = Queue(maxsize=1)
+
+        async def speak() -> None:
+            await self.converse("".join(given) if texts else given, place, words.put)
+            await words.put(None)
+
+        speaking = create_task(speak())
+        try:
+            while True:
+                next_word = create_task(words.get())
+                await wait([next_word, speaking], return_when=FIRST_COMPLETED)
+                if not next_word.done():  # it failed
+                    next_word.cancel()
+                    break
+                word = next_word.result()
+                if word is None:
+                    break
+                yield word
+            await speaking
+        finally:
+            speaking.cancel()
+            await wait([speaking])
+
+    async def converse(self, value: Any, place: Place, say: Say | None = None) -> Any:
         """Hold a conversation about a step's input, and return its output.
 
         What validators of the step rejected goes on in the same conversation, with what they said.
         """
-        turns = Turns(place, self._tools)
+        turns = Turns(place, self._tools, say)
         deps = self._deps(place)
         rest: dict[str, Any] = {
             "deps": deps,

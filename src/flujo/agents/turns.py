@@ -53,6 +53,9 @@ from flujo.pipeline.info import Effect, Judged, Question, StepInfo, Usage
 from flujo.pipeline.tools import FlujoTool
 from flujo.pipeline.waits import Approval
 
+Say = Callable[[str], Awaitable[None]]
+"""Takes a part of what a model says."""
+
 
 @dataclass(init=False)
 class Turns(AbstractCapability[Any]):
@@ -61,10 +64,13 @@ class Turns(AbstractCapability[Any]):
     Args:
         place: Where it is held.
         tools: The tools that Flujo knows more of than the agent layer, by name.
+        say: Takes what the model says as it comes, and all at once where it is recorded already; where left
+            out, whoever streams the run is shown it.
     """
 
-    def __init__(self, place: Place, tools: Mapping[str, FlujoTool]) -> None:
+    def __init__(self, place: Place, tools: Mapping[str, FlujoTool], say: Say | None = None) -> None:
         self.place = place
+        self.say = say
         self.tools = tools
         self.requests = 0
         self._asked: dict[str, Asked] = {}
@@ -104,18 +110,21 @@ class Turns(AbstractCapability[Any]):
             }
             return {"call": model.model_id, "arguments": arguments, "messages": told.recorded(keep)}
 
+        live = False
+
         async def act_on(info: StepInfo, messages: list[ModelMessage]) -> ModelResponse:
-            token = part.set(info)
+            nonlocal live
+            live, token = True, part.set(info)
             try:
                 limits = info.limits
                 if not limits:
-                    response = await _sent(sender, info, messages, settings, parameters)
+                    response = await _sent(sender, info, self.say, messages, settings, parameters)
                     info.report(usage_of(response))
                     return response
                 sent = self._before.input_tokens + self._before.output_tokens + told.size
                 sent += 0 if self._before else len(repr(parameters))
                 async with info.reserve(bound_of(model, settings, sent, money="usd" in limits)) as spending:
-                    response = await _sent(sender, info, messages, settings, parameters)
+                    response = await _sent(sender, info, self.say, messages, settings, parameters)
                     spending.report(usage_of(response))
                     return response
             finally:
@@ -132,6 +141,10 @@ class Turns(AbstractCapability[Any]):
             judged=_judged_request(model.model_id, messages, act_on),
         )
         response = await self.place.info.perform(effect)
+        if self.say is not None and not live:
+            for text in response.parts:
+                if isinstance(text, TextPart) and text.content:
+                    await self.say(text.content)
         self._conversation.answered(response, "#model" if number == 1 else f"#model-{number}")
         self._before = usage_of(response)
         for call in response.tool_calls:  # some providers give the same ids in every answer
@@ -307,24 +320,26 @@ def _judged_request(
 async def _sent(
     sender: Model,
     info: StepInfo,
+    say: Say | None,
     messages: list[ModelMessage],
     settings: ModelSettings | None,
     parameters: ModelRequestParameters,
 ) -> ModelResponse:
-    """Send a request; where somebody streams the run, its text is shown as it comes.
+    """Send a request; where somebody listens, its text is told as it comes.
 
     Raises:
         ModelConnectionError: The answer broke off in the middle.
     """
-    if not info.watched:
+    if say is None and not info.watched:
         return await sender.request(messages, settings, parameters)
+    tell = say or info.emit
     async with sender.request_stream(messages, settings, parameters) as stream:
         async for event in stream:
             match event:
                 case PartStartEvent(part=TextPart(content=text)) if text:
-                    await info.emit(text)
+                    await tell(text)
                 case PartDeltaEvent(delta=TextPartDelta(content_delta=text)) if text:
-                    await info.emit(text)
+                    await tell(text)
                 case _:
                     pass
         response = stream.get()
