@@ -1,5 +1,6 @@
 """Requests as forms, and forms as decisions."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -62,5 +63,11 @@ def test_a_form_without_a_decision_decides_nothing(content: Any) -> None:
 
 
 def test_events_are_not_for_people() -> None:
-    assert not asking.can_be_asked(request({}, kind="event"))
-    assert asking.can_be_asked(request({}))
+    assert not asking.can_be_asked(request({}, kind="event"), "ada")
+    assert asking.can_be_asked(request({}), "ada")
+
+
+def test_nobody_is_asked_twice_for_what_several_must_approve() -> None:
+    halfway = replace(request({}), approvals=2, approved_by=("ada",))
+    assert not asking.can_be_asked(halfway, "ada")
+    assert asking.can_be_asked(halfway, "bob")

@@ -90,7 +90,7 @@ def decide(
         action,
         _value(value, one.request),
         reason=reason,
-        actor=config.text("actor") or _user(),
+        actor=config.text("actor") or user(),
         channel="cli",
         digest=one.request.digest,
     )
@@ -158,7 +158,8 @@ def _wanted(schema: Mapping[str, Any]) -> str:
     return f"the answer's schema is {json.dumps(dict(schema))}"
 
 
-def _user() -> str:
+def user() -> str:
+    """Return the name of the operating system's user."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a user without a name

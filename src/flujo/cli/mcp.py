@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flujo.cli.approvals import user
 from flujo.cli.carry import runner_of
 from flujo.cli.config import MCP_VARIABLE, Config
 from flujo.cli.output import DONE, note, stdout, user_code
@@ -29,6 +30,7 @@ class Terms:
     port: int | None
     approvals: bool
     asks: bool
+    tenant: str
 
 
 def serve(config: Config, targets: Sequence[str], terms: Terms) -> int:
@@ -46,24 +48,24 @@ def serve(config: Config, targets: Sequence[str], terms: Terms) -> int:
     token = _token() if terms.port is not None else ""
     read = _own_stdin() if terms.port is None else 0
     with user_code():
-        offered = _offered(config, names)
+        offered = _offered(config, names, terms.tenant)
         _log_to_stderr()
-        asyncio.run(_serve(offered, terms, token, read))
+        asyncio.run(_serve(offered, terms, config.text("actor") or user(), token, read))
     note("stopped")
     return DONE
 
 
-def _offered(config: Config, names: Sequence[str]) -> list[Offered]:
+def _offered(config: Config, names: Sequence[str], tenant: str) -> list[Offered]:
     from flujo.server import Offered
 
     found: list[Offered] = []
     for name in names:
         target = load_target(name, names=config.targets, folder=config.folder)
-        found.append(Offered(runner_of(target, config), target.about, target.labels))
+        found.append(Offered(runner_of(target, config), target.about, target.labels, tenant))
     return found
 
 
-async def _serve(offered: Sequence[Offered], terms: Terms, token: str, read: int) -> None:
+async def _serve(offered: Sequence[Offered], terms: Terms, actor: str, token: str, read: int) -> None:
     from flujo.server import serve_http, serve_stdio
 
     pipelines = counted(len(offered), "pipeline")
@@ -71,7 +73,9 @@ async def _serve(offered: Sequence[Offered], terms: Terms, token: str, read: int
         if terms.port is None:
             note(f"serving {pipelines} over stdio; closing stdin, Ctrl-C or SIGTERM stops")
             write = os.dup(stdout().fileno())
-            await serve_stdio(offered, approvals=terms.approvals, asks=terms.asks, read=read, write=write)
+            await serve_stdio(
+                offered, approvals=terms.approvals, asks=terms.asks, actor=actor, read=read, write=write
+            )
         else:
             await serve_http(
                 offered,
@@ -80,6 +84,7 @@ async def _serve(offered: Sequence[Offered], terms: Terms, token: str, read: int
                 host=terms.host,
                 approvals=terms.approvals,
                 asks=terms.asks,
+                actor=actor,
                 listening=lambda address: note(f"serving {pipelines} at {address}; Ctrl-C or SIGTERM stops"),
             )
     finally:

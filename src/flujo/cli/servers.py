@@ -43,6 +43,9 @@ def mcp_serve(
     ask: Annotated[
         bool, typer.Option("--ask/--no-ask", help="Ask people through clients that can show forms.")
     ] = True,
+    tenant: Annotated[
+        str, typer.Option("--tenant", metavar="TENANT", help="On whose behalf the runs go.")
+    ] = "",
     store: Store = None,
     trace: Trace = False,
 ) -> int:
@@ -54,5 +57,7 @@ def mcp_serve(
     from flujo.cli.mcp import Terms, serve
 
     return serve(
-        load_config(store=store, trace=trace or None), targets or (), Terms(host, port, approvals, ask)
+        load_config(store=store, trace=trace or None),
+        targets or (),
+        Terms(host, port, approvals, ask, tenant),
     )

@@ -67,7 +67,9 @@ class Serving:
 
 
 @asynccontextmanager
-async def serving(offered: Sequence[Offered], *, approvals: bool, asks: bool) -> AsyncGenerator[Serving]:
+async def serving(
+    offered: Sequence[Offered], *, approvals: bool = False, asks: bool = True, actor: str = "mcp"
+) -> AsyncGenerator[Serving]:
     """Make a server of pipelines; leaving it interrupts their runs, which can then be resumed.
 
     Raises:
@@ -75,7 +77,7 @@ async def serving(offered: Sequence[Offered], *, approvals: bool, asks: bool) ->
     """
     tools = tools_of(offered)
     async with RunsInHand() as hand:
-        calls = Calls(tools, hand, asks=asks)
+        calls = Calls(tools, hand, asks=asks, actor=actor)
         own = OwnTools(calls, approvals=approvals)
         listed = [*map(_described, tools.values()), *own.tools]
         names = {tool.name for tool in own.tools}
@@ -115,7 +117,13 @@ def _described(tool: PipelineTool) -> Tool:
 
 
 async def serve_stdio(
-    offered: Sequence[Offered], *, approvals: bool = False, asks: bool = True, read: int = 0, write: int = 1
+    offered: Sequence[Offered],
+    *,
+    approvals: bool = False,
+    asks: bool = True,
+    actor: str = "mcp",
+    read: int = 0,
+    write: int = 1,
 ) -> None:
     """Serve one client over stdin and stdout, until it goes or a signal comes.
 
@@ -123,13 +131,14 @@ async def serve_stdio(
         offered: The pipelines.
         approvals: Whether the client may list what waits for people, and answer it.
         asks: Whether people are asked through the client, where it can show forms.
+        actor: Who answers through it.
         read: The descriptor to read from; the server takes it over.
         write: The descriptor to write to; likewise.
 
     Raises:
         ConfigError: A pipeline cannot be offered.
     """
-    async with serving(offered, approvals=approvals, asks=asks) as serves:
+    async with serving(offered, approvals=approvals, asks=asks, actor=actor) as serves:
         with stopping(serves.calls) as stopped:
             async with asyncio.TaskGroup() as group:
                 served = group.create_task(_speak(serves.server, read, write))
@@ -184,6 +193,7 @@ async def serve_http(
     host: str = "127.0.0.1",
     approvals: bool = False,
     asks: bool = True,
+    actor: str = "mcp",
     listening: Callable[[str], None] = lambda address: None,
 ) -> None:
     """Serve clients over streamable HTTP, until a signal comes.
@@ -195,6 +205,7 @@ async def serve_http(
         host: The address to listen at: other machines reach no loopback address.
         approvals: Whether clients may list what waits for people, and answer it.
         asks: Whether people are asked through a client, where it can show forms.
+        actor: Who answers through them: all who have the token are one.
         listening: Called with the address once it is listened at.
 
     Raises:
@@ -211,7 +222,7 @@ async def serve_http(
             f"cannot listen at {host}:{port}: {error.strerror}", fix="choose another --port or --host"
         ) from error
     with opened:
-        async with serving(offered, approvals=approvals, asks=asks) as serves:
+        async with serving(offered, approvals=approvals, asks=asks, actor=actor) as serves:
             app = Guarded(serves.server.streamable_http_app(host=host), token)
             web = _Web(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
             with stopping(serves.calls) as stopped:

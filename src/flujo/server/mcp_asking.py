@@ -23,9 +23,9 @@ _SIMPLE = {"string", "integer", "number", "boolean"}
 _KEPT = {"type", "enum", "title", "description", "format", "minLength", "maxLength", "minimum", "maximum"}
 
 
-def can_be_asked(request: Approval) -> bool:
-    """Say whether a form can show all of a request, and a person can answer it."""
-    return request.kind != "event" and len(message(request)) <= LONGEST
+def can_be_asked(request: Approval, actor: str) -> bool:
+    """Say whether a form can show all of a request, and a person can answer it who has not done so before."""
+    return request.kind != "event" and actor not in request.approved_by and len(message(request)) <= LONGEST
 
 
 def message(request: Approval, wrong: str = "") -> str:

@@ -73,12 +73,6 @@ class Call:
         return _key(self.context, self.context.request_id)
 
     @property
-    def actor(self) -> str:
-        """How a person is named who answers through this client."""
-        known = self.context.session.client_params
-        return f"mcp:{known.client_info.name}" if known is not None else "mcp"
-
-    @property
     def is_modern(self) -> bool:
         """Whether the client asks people between two calls, rather than during one."""
         return self.context.protocol_version in MODERN_PROTOCOL_VERSIONS
@@ -99,11 +93,15 @@ class Calls:
         tools: The pipelines by the names of their tools.
         hand: Who carries their runs.
         asks: Whether people are asked through clients.
+        actor: Who answers through them, as far as this server knows: what clients call themselves is theirs.
     """
 
-    def __init__(self, tools: Mapping[str, PipelineTool], hand: RunsInHand, *, asks: bool) -> None:
+    def __init__(
+        self, tools: Mapping[str, PipelineTool], hand: RunsInHand, *, asks: bool, actor: str = "mcp"
+    ) -> None:
         self.tools = tools
         self.hand = hand
+        self.actor = actor
         self.closing = False
         self._asks = asks
         self._open: dict[tuple[str, str], Call] = {}
@@ -159,7 +157,10 @@ class Calls:
         run_id = _named(tool, params)
 
         def start() -> AsyncIterator[RunEvent]:
-            return tool.runner.stream_async(value, run_id=run_id, labels=tool.offered.labels)
+            given = tool.offered
+            return tool.runner.stream_async(
+                value, run_id=run_id, labels=given.labels, tenant=given.tenant, principal=given.principal
+            )
 
         given = tool.takes.dump(value)
         result = await self.watched(call, self.hand.carry(tool.runner, run_id, start, given=given))
@@ -203,7 +204,7 @@ class Calls:
         """Ask a person what a paused run waits for, if the client can; return how the run stands then."""
         wrong = dict(wrong or {})
         while result.status == "paused" and self._asks and call.can_ask and rounds < ROUNDS:
-            askable = [request for request in result.pending if asking.can_be_asked(request)]
+            askable = [one for one in result.pending if asking.can_be_asked(one, self.actor)]
             if not askable:
                 break
             if call.is_modern:
@@ -248,7 +249,7 @@ class Calls:
         Raises:
             AnswerRejected: It does not fit what is asked; the request stays open.
         """
-        decision = asking.decision(request, result, call.actor)
+        decision = asking.decision(request, result, self.actor)
         if decision is None:
             return False
         try:
@@ -300,7 +301,8 @@ def _named(tool: PipelineTool, params: CallToolRequestParams) -> str:
         return new_run_id()
     if not isinstance(key, str) or not key:
         raise InputError(f"_meta[{IDEMPOTENCY_KEY!r}] is {key!r}", fix="pass a text that is not empty")
-    return run_id_of(tool.name, key)
+    who = tool.offered.principal
+    return run_id_of(tool.name, key, tool.offered.behalf, "" if who is None else who.id)
 
 
 def _next_round(

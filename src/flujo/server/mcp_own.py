@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from mcp_types import CallToolResult, TextContent, Tool, ToolAnnotations
 from pydantic import BaseModel, Field, ValidationError
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from flujo.engine.requests import waiting
 from flujo.errors import InputError, UnknownRequest, UnknownRun
@@ -131,6 +131,8 @@ class OwnTools:
             while len(found) < _MOST:
                 page = await store.runs(query)
                 for record in page.runs:
+                    if not await _is_theirs(tool, record.run_id):
+                        continue
                     found += [
                         {"tool": tool.name, **shown(one)} for one in await waiting(store, record.run_id)
                     ]
@@ -151,7 +153,7 @@ class OwnTools:
             given.decision,
             given.value,
             reason=given.reason,
-            actor=call.actor,
+            actor=self._calls.actor,
             channel="mcp",
             digest=given.digest,
         )
@@ -169,6 +171,16 @@ class OwnTools:
         for tool in self._calls.tools.values():
             store = tool.runner.store
             record = None if store is None else await store.run(run_id)
-            if record is not None and record.pipeline == tool.runner.plan.name:
+            known = record is not None and record.pipeline == tool.runner.plan.name
+            if known and await _is_theirs(tool, run_id):
                 return tool
         raise UnknownRun(f"no run {run_id!r} of these pipelines", fix="call the pipeline's tool to begin one")
+
+
+async def _is_theirs(tool: PipelineTool, run_id: str) -> bool:
+    """Say whether a run belongs to those on whose behalf a tool's runs go."""
+    if not tool.offered.behalf:
+        return True
+    assert tool.runner.store is not None, "tools_of refuses runners without one"
+    begun = await tool.runner.store.events(run_id, limit=1)
+    return bool(begun) and from_json(begun[0].body).get("tenant") == tool.offered.behalf

@@ -79,6 +79,8 @@ def shown(request: Approval) -> dict[str, Any]:
         "actions": list(request.actions),
         "deadline": None if request.deadline is None else request.deadline.isoformat(),
         "digest": request.digest,
+        "approvals": request.approvals,
+        "approved_by": list(request.approved_by),
     }
 
 

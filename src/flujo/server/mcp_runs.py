@@ -142,6 +142,6 @@ class RunsInHand:
         self._tasks.discard(task)
 
 
-def run_id_of(tool: str, key: str) -> str:
-    """Return the name of the run that an idempotency key stands for: the same for the same key."""
-    return "mcp-" + sha256(f"{tool}\x00{key}".encode()).hexdigest()[:32]
+def run_id_of(*parts: str) -> str:
+    """Return the name of the run that an idempotency key stands for, of a tool and on somebody's behalf."""
+    return "mcp-" + sha256("\0".join(parts).encode()).hexdigest()[:32]

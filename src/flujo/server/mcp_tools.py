@@ -14,6 +14,7 @@ from pydantic_core import from_json, to_json
 from flujo.engine.requests import faults
 from flujo.engine.runner import Flujo
 from flujo.errors import ConfigError, InputError
+from flujo.pipeline.policy import Principal
 from flujo.pipeline.waits import Action
 from flujo.plan.codec import Codec, Unrecordable, codec_for
 from flujo.plan.nodes import PlanSequence, PlanStep
@@ -36,11 +37,20 @@ class Offered:
         about: What the tool does, for whoever chooses among tools; by default the docstring of a pipeline's
             only step, or what its steps are.
         labels: Recorded with the beginning of each run.
+        tenant: On whose behalf the runs go; what clients are told of other runs is of this tenant's only.
+        principal: Likewise, who.
     """
 
     runner: Flujo[Any, Any, Any]
     about: str = ""
     labels: Mapping[str, str] = field(default_factory=lambda: _NO_LABELS)
+    tenant: str = ""
+    principal: Principal | None = None
+
+    @property
+    def behalf(self) -> str:
+        """The tenant that the runs belong to; empty where they belong to nobody."""
+        return self.tenant or ("" if self.principal is None else self.principal.tenant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +145,8 @@ PENDING: dict[str, Any] = {
         "schema": {"type": "object", "description": "The JSON Schema of the answer."},
         "actions": {"type": "array", "items": {"enum": list(_ACTIONS)}},
         "deadline": {"type": ["string", "null"]},
+        "approvals": {"type": "integer", "description": "How many people must approve."},
+        "approved_by": {"type": "array", "items": {"type": "string"}},
         "digest": {"type": "string", "description": "Names exactly what is shown; an answer repeats it."},
     },
     "required": ["id", "prompt", "actions", "digest"],
