@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -204,7 +204,8 @@ def _understood(answer: object) -> PolicyDecision:
         case _:
             return _failed(f"it gave {type(answer).__name__}, which is no decision")
     if decision.errors:
-        return _failed(f"it could not decide: {'; '.join(map(str, decision.errors))}")
+        failed = _failed(f"it could not decide: {'; '.join(map(str, decision.errors))}")
+        return replace(failed, rule=decision.rule, version=decision.version, inputs=decision.inputs)
     if decision.verdict is Verdict.REDACT and decision.data is Nothing.NOTHING:
         return _failed("it redacts, and gives nothing in the place of what it judged")
     unknown = sorted({*decision.obligations} - OBLIGATIONS)
@@ -242,5 +243,6 @@ def _facts(judge: Judge, decision: PolicyDecision, force: bool) -> Mapping[str, 
         "errors": list(decision.errors),
         "obligations": list(decision.obligations),
         "mode": "" if force else "observe",
+        "inputs": decision.inputs,
     }
     return facts | {name: what for name, what in said.items() if what}

@@ -14,6 +14,7 @@ from flujo.pipeline.policy import (
 )
 
 if TYPE_CHECKING:
+    from flujo.governance.cedar import CedarPolicy
     from flujo.governance.pii import (
         ENTITIES,
         PII,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ENTITIES",
     "PII",
+    "CedarPolicy",
     "Finding",
     "GovernancePolicy",
     "KnownValues",
@@ -43,8 +45,13 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'flujo.governance' has no attribute {name!r}")
-    from flujo.governance import pii
+    if name == "CedarPolicy":
+        from flujo.governance import cedar
 
-    value = pii.__getattr__(name)
+        value: Any = cedar.CedarPolicy
+    else:
+        from flujo.governance import pii
+
+        value = pii.__getattr__(name)
     globals()[name] = value
     return value

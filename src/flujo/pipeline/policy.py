@@ -65,6 +65,7 @@ class PolicyDecision:
         version: The hash of the policies that decided; the policy's own when left out.
         mode: ``"observe"``: it is recorded and has no force; None: as the policy is set.
         errors: What went wrong while it was decided: where there is anything, it denies.
+        inputs: The hash of all that was looked at, where that is more than what was judged.
     """
 
     ALLOW: ClassVar[PolicyDecision]
@@ -82,6 +83,7 @@ class PolicyDecision:
     version: str = ""
     mode: Mode | None = None
     errors: tuple[str, ...] = ()
+    inputs: str = ""
 
     def __post_init__(self) -> None:
         verdict = cast("object", self.verdict)
