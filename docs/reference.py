@@ -21,7 +21,8 @@ Every name that `flujo` exports, in the words of its docstring; `make docs` writ
 GROUPS = {
     "Steps": ["step", "Step", "StreamingStep", "Fold", "Retry", "ResourceHints", "From", "StepInfo", "Usage",
               "Quota", "price", "FlujoTool", "ToolError"],
-    "Control flow": ["Node", "Pipeline", "Parallel", "Map", "Branch", "Loop", "SubPipeline", "Failure"],
+    "Control flow": ["Node", "Pipeline", "Parallel", "Map", "Branch", "Loop", "SubPipeline", "Failure",
+                     "PipelineMutation", "Reconfigure", "MayMutate"],
     "Waiting and stopping": [
         "HumanInput", "PauseForHumanInput", "Approval", "Decision", "WaitForEvent", "Sleep", "StopPipeline",
     ],
@@ -32,7 +33,16 @@ GROUPS = {
     "Stores and errors": ["SQLiteStore", "PostgresStore", "MemoryStore", "FlujoError"],
 }  # fmt: skip
 
-METHODS = {"Flujo", "Hook", "PipelineResult", "ReplayReport", "StepInfo", "Step", "Pipeline"}
+METHODS = {
+    "Flujo",
+    "Hook",
+    "PipelineResult",
+    "ReplayReport",
+    "StepInfo",
+    "Step",
+    "Pipeline",
+    "PipelineMutation",
+}
 """The classes whose methods users call or override."""
 
 _LABELS = ("Args", "Attributes", "Returns", "Raises", "Example")

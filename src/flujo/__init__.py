@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flujo.pipeline.flow import Branch, Loop, SubPipeline
     from flujo.pipeline.info import StepInfo, Usage
     from flujo.pipeline.lanes import Failure, Map, Parallel
+    from flujo.pipeline.mutation import MayMutate, PipelineMutation, Reconfigure
     from flujo.pipeline.node import Node, Pipeline
     from flujo.pipeline.quota import Quota
     from flujo.pipeline.reducers import Add, Append, Last, Max, Merge, Min
@@ -57,6 +58,7 @@ _HOMES = {
     "Loop": "pipeline.flow",
     "Map": "pipeline.lanes",
     "Max": "pipeline.reducers",
+    "MayMutate": "pipeline.mutation",
     "MemoryStore": "journal.memory",
     "Merge": "pipeline.reducers",
     "Min": "pipeline.reducers",
@@ -65,10 +67,12 @@ _HOMES = {
     "PauseForHumanInput": "pipeline.waits",
     "Pipeline": "pipeline.node",
     "PipelineContext": "pipeline.context",
+    "PipelineMutation": "pipeline.mutation",
     "PipelineResult": "engine.result",
     "PostgresStore": "journal.postgres",
     "Replace": "engine.hooks",
     "Quota": "pipeline.quota",
+    "Reconfigure": "pipeline.mutation",
     "ReplayReport": "engine.differences",
     "ResourceHints": "pipeline.step",
     "FlujoTool": "pipeline.tools",
@@ -111,6 +115,7 @@ __all__ = [
     "Loop",
     "Map",
     "Max",
+    "MayMutate",
     "MemoryStore",
     "Merge",
     "Min",
@@ -119,9 +124,11 @@ __all__ = [
     "PauseForHumanInput",
     "Pipeline",
     "PipelineContext",
+    "PipelineMutation",
     "PipelineResult",
     "PostgresStore",
     "Quota",
+    "Reconfigure",
     "Replace",
     "ReplayReport",
     "ResourceHints",

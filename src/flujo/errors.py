@@ -1,45 +1,44 @@
-"""The tree of errors.
+"""The tree of errors. Each carries a stable ``code`` for machines, and a ``fix``: what to do next.
 
-    FlujoError
-    ├── DefinitionError            the author's mistakes: raised before anything runs
-    │   ├── PipelineError              a node was given settings that cannot work
-    │   ├── PlanError                  the pipeline does not fit together; lists every problem
-    │   ├── ConfigError                a setting or a target could not be understood
-    │   └── InputError                 the input or context does not fit the pipeline
-    ├── RunError                   a run's failures: what went wrong, where, on which attempt
-    │   ├── StepFailed                 a step raised; the original is ``__cause__``
-    │   │   ├── StepTimedOut               its time limit passed
-    │   │   ├── OutputRejected             its validators rejected every attempt
-    │   │   ├── QuotaExceeded              it asked for more than a quota has left
-    │   │   ├── PolicyDenied               a policy denied what it was given, did or gave
-    │   │   └── RecordError                its value could not be recorded as declared
-    │   ├── LoopExhausted              a loop used its turns up
-    │   ├── ContextConflict            two parallel branches wrote one field differently
-    │   │   └── ReducerError               a field's reducer cannot combine what they wrote
-    │   ├── RequestDenied              a person denied what was asked
-    │   ├── WaitTimedOut              an awaited event did not come in time
-    │   ├── ProviderUnavailable        a provider of models failed again and again; nothing is sent for now
-    │   ├── AgentFailed                an agent came to no answer: none fitted, or it used its turns up
-    │   ├── EffectDiverged             the code no longer asks for the recorded effect
-    │   ├── HookFailed                 a hook raised
-    │   └── RunCancelled               the run was cancelled
-    ├── ResumeError                a run that cannot go on as asked
-    │   ├── UnknownRun                 no run has this id
-    │   ├── UnknownRequest             the run waits for no such request
-    │   ├── UnknownAddress             the run never came to this address
-    │   ├── AnswerRejected             the answer does not fit; the run stays paused
-    │   ├── RunConflict                the id names a run with another input
-    │   ├── RunBusy                    another process carries the run on
-    │   ├── RunTaken                   another owner wrote to the run; this one stopped
-    │   └── PlanChanged                the run was made by a different plan
-    ├── ScrubError                 a value cannot be searched for personal data
-    └── StoreError                 the journal's store failed
-        ├── StoreUnavailable           locked, read-only, full or missing
-        ├── StoreCorrupt               not a readable store
-        ├── StoreVersionError          written by another version of Flujo
-        └── ChainBroken                an event does not match its hash
-
-Each error carries a stable ``code`` for machines and a ``fix`` that says what to do next.
+FlujoError
+├── DefinitionError            the author's mistakes: raised before anything runs
+│   ├── PipelineError              a node was given settings that cannot work
+│   ├── PlanError                  the pipeline does not fit together; lists every problem
+│   ├── ConfigError                a setting or a target could not be understood
+│   └── InputError                 the input or context does not fit the pipeline
+├── RunError                   a run's failures: what went wrong, where, on which attempt
+│   ├── StepFailed                 a step raised; the original is ``__cause__``
+│   │   ├── StepTimedOut               its time limit passed
+│   │   ├── OutputRejected             its validators rejected every attempt
+│   │   ├── MutationRefused            it may not change its pipeline so
+│   │   ├── QuotaExceeded              it asked for more than a quota has left
+│   │   ├── PolicyDenied               a policy denied what it was given, did or gave
+│   │   └── RecordError                its value could not be recorded as declared
+│   ├── LoopExhausted              a loop used its turns up
+│   ├── ContextConflict            two parallel branches wrote one field differently
+│   │   └── ReducerError               a field's reducer cannot combine what they wrote
+│   ├── RequestDenied              a person denied what was asked
+│   ├── WaitTimedOut              an awaited event did not come in time
+│   ├── ProviderUnavailable        a provider of models failed again and again; nothing is sent for now
+│   ├── AgentFailed                an agent came to no answer: none fitted, or it used its turns up
+│   ├── EffectDiverged             the code no longer asks for the recorded effect
+│   ├── HookFailed                 a hook raised
+│   └── RunCancelled               the run was cancelled
+├── ResumeError                a run that cannot go on as asked
+│   ├── UnknownRun                 no run has this id
+│   ├── UnknownRequest             the run waits for no such request
+│   ├── UnknownAddress             the run never came to this address
+│   ├── AnswerRejected             the answer does not fit; the run stays paused
+│   ├── RunConflict                the id names a run with another input
+│   ├── RunBusy                    another process carries the run on
+│   ├── RunTaken                   another owner wrote to the run; this one stopped
+│   └── PlanChanged                the run was made by a different plan
+├── ScrubError                 a value cannot be searched for personal data
+└── StoreError                 the journal's store failed
+├── StoreUnavailable           locked, read-only, full or missing
+├── StoreCorrupt               not a readable store
+├── StoreVersionError          written by another version of Flujo
+└── ChainBroken                an event does not match its hash
 """
 
 from collections.abc import Iterable, Sequence
@@ -65,14 +64,6 @@ class FlujoError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         """Travel between processes with every attribute, whatever the class is made from."""
         return type(self).__new__, (type(self), *self.args), self.__dict__
-
-
-def text_of(error: BaseException | None) -> str:
-    """Return what any exception says; of one that cannot even say that, so much."""
-    try:
-        return str(error)
-    except Exception as odd:  # noqa: BLE001  # the exception's own code
-        return f"(its text cannot be made: {type(odd).__name__})"
 
 
 class DefinitionError(FlujoError):
@@ -106,9 +97,9 @@ class PlanError(DefinitionError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
-        count = len(self.problems)
         listed = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(self.problems, 1))
-        super().__init__(f"the pipeline has {count} problem{'' if count == 1 else 's'}:\n{listed}")
+        many = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        super().__init__(f"the pipeline has {many}:\n{listed}")
 
 
 class ConfigError(DefinitionError):
@@ -159,6 +150,12 @@ class OutputRejected(StepFailed):
     """A step's validators rejected every attempt."""
 
     code = "output_rejected"
+
+
+class MutationRefused(StepFailed):
+    """A step asked for a change of its pipeline that is not permitted, or does not fit."""
+
+    code = "mutation_refused"
 
 
 class QuotaExceeded(StepFailed):

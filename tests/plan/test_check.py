@@ -5,7 +5,7 @@ import enum
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, cast
 
 import pytest
 from inline_snapshot import snapshot
@@ -382,9 +382,11 @@ the pipeline has 1 problem:
         assert "nothing runs for False" in problems(Branch(on=even, cases={True: number}))
 
 
-@step
-async def gives_up(x: int) -> NoReturn:
+async def give_up(x: int) -> NoReturn:
     raise StopPipeline(f"{x} is too much")
+
+
+gives_up = cast("Step[int, NoReturn]", Step(give_up, name="gives_up"))
 
 
 class TestReach:

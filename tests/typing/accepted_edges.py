@@ -15,10 +15,13 @@ from flujo import (
     HumanInput,
     Loop,
     Map,
+    MayMutate,
     Parallel,
     Pipeline,
     PipelineContext,
+    PipelineMutation,
     PipelineResult,
+    Reconfigure,
     Retry,
     Sleep,
     Step,
@@ -73,6 +76,22 @@ async def configured(x: int) -> Decimal:
 @step(name="blocking", cache=True)
 def configured_sync(x: str) -> bytes:
     return x.encode()
+
+
+@step(may_mutate=MayMutate("skip"))
+async def mutating(x: int) -> str | PipelineMutation[str]:
+    return PipelineMutation(str(x)).skip("shout") if x else str(x)
+
+
+@step(may_mutate=MayMutate("reconfigure", parameters=["*"]))
+def reconfiguring(x: int) -> Reconfigure[str]:
+    return Reconfigure(str(x), step="shout", model="large")
+
+
+assert_type(mutating, Step[int, str])
+assert_type(reconfiguring, Step[int, str])
+assert_type(mutating >> shout, Pipeline[int, str])
+assert_type(reconfiguring >> shout, Pipeline[int, str])
 
 
 @step

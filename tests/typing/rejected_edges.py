@@ -9,7 +9,9 @@ from flujo import (
     HumanInput,
     Loop,
     Map,
+    MayMutate,
     Parallel,
+    PipelineMutation,
     Retry,
     Sleep,
     Step,
@@ -101,6 +103,18 @@ number >> HumanInput("?") >> number  # expect: reportOperatorIssue
 number >> HumanInput("?", schema=str) >> number  # expect: reportOperatorIssue
 number >> WaitForEvent("paid", schema=str) >> number  # expect: reportOperatorIssue
 number >> Sleep(timedelta(1)) >> shout  # expect: reportOperatorIssue
+
+# Mutations
+
+
+@step(may_mutate=MayMutate("skip"))
+async def mutating(x: int) -> str | PipelineMutation[str]:
+    return PipelineMutation(str(x))
+
+
+mutating >> number  # expect: reportOperatorIssue
+MayMutate("delete")  # expect: reportArgumentType
+PipelineMutation("a").insert(number)  # expect: reportArgumentType
 
 # Settings
 Step(kind, retries=3)  # expect: reportCallIssue

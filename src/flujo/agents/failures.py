@@ -17,7 +17,8 @@ from pydantic_ai.exceptions import (
 )
 
 from flujo.agents.providers import keys
-from flujo.errors import AgentFailed, text_of
+from flujo.engine.threads import text_of
+from flujo.errors import AgentFailed
 
 _KEYS = re.compile(r"(?i)\b(?:(?:sk|pk|rk|gsk|xai|hf|ghp|AIza)[-_][\w-]{12,}|bearer\s+[\w.~+/=-]{8,})")
 """What the keys of providers look like, wherever they came from."""

@@ -28,11 +28,12 @@ def check(text: str, config: Config, *, machine: bool) -> int:
         emit_json({"ok": True, **facts})
         return DONE
     worst = plan.worst_case
+    beyond = f", and what {', '.join(worst.unlimited)} may bring in" if worst.unlimited else ""
     each = f" for each item of {', '.join(worst.per_item)}" if worst.per_item else ""
     nodes = counted(len(plan.nodes), "node")
     emit(
         f"ok: {plan.name} has {nodes}; at worst {counted(worst.steps, 'step')} and "
-        f"{counted(worst.attempts, 'attempt')}{each}"
+        f"{counted(worst.attempts, 'attempt')}{each}{beyond}"
     )
     for meter, most in at_most(plan).get("at_most", {}).items():
         emit(f"    at most {meter} {'unbounded' if most is None else most}")

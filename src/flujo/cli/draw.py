@@ -130,6 +130,8 @@ def _step_notes(node: PlanStep) -> Iterator[str]:
         yield "at most once"
     if step.undo is not None:
         yield "can be undone"
+    if step.may_mutate is not None:
+        yield f"may {', '.join(step.may_mutate.operations)}"
     if node.sources:
         yield f"uses {', '.join(node.sources.values())}"
 
@@ -179,6 +181,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
             "steps": worst.steps,
             "attempts": worst.attempts,
             "per_item": list(worst.per_item),
+            **({"unlimited": list(worst.unlimited)} if worst.unlimited else {}),
             **at_most(plan),
         },
         "root": _json_box(draw(plan)),

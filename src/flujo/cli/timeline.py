@@ -9,6 +9,7 @@ from typing import Any
 from flujo.cli.reading import body_of
 from flujo.cli.text import brief, duration, local, moment
 from flujo.journal.events import Event
+from flujo.pipeline.mutation import Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,11 @@ def _usage(body: dict[str, Any]) -> str:
     return f"[{requests} requests, {sent}+{received} tokens, ${cost}]"
 
 
+def operations(body: dict[str, Any]) -> list[str]:
+    """Return what a mutation asked for, in words."""
+    return [str(Change.of(one)) for one in body["operations"]]
+
+
 _WORDS: dict[str, str] = {
     "run.started": "run begins",
     "run.upgraded": "run carried over",
@@ -104,6 +110,7 @@ _WORDS: dict[str, str] = {
     "effect.started": "effect begins",
     "step.reserved": "reserves",
     "step.discarded": "given up",
+    "mutated": "changes the pipeline",
     "node.completed": "all of it",
     "request": "asks",
     "timer": "waits",
@@ -119,6 +126,7 @@ _DETAILS: dict[str, Callable[[dict[str, Any]], str]] = {
     "step.started": lambda body: f"attempt {body.get('attempt', 1)}",
     "step.reserved": lambda body: f"attempt {body['attempt']} on {', '.join(body['reserved'])}",
     "step.discarded": lambda body: body.get("why", ""),
+    "mutated": lambda body: brief("; ".join(operations(body)), 160),
     "turn": lambda body: f"{_value(body)}{', the last' if body.get('last') else ''}",
     "request": lambda body: brief(body.get("prompt", "")),
     "answer": _decided,

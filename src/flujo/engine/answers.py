@@ -10,12 +10,12 @@ from pydantic_core import from_json, to_json
 
 from flujo.engine.record import Note, Recall
 from flujo.engine.requests import faults, is_late, pending
-from flujo.engine.run import Run, microseconds
+from flujo.engine.run import Run, microseconds, node_at
 from flujo.errors import AnswerRejected, UnknownRequest
 from flujo.pipeline.waits import Approval, Decision
 from flujo.plan.codec import Codec, Unrecordable, codec_for
 from flujo.plan.nodes import PlanEvent, PlanHuman, PlanStep
-from flujo.plan.plan import NUMBER, Plan
+from flujo.plan.plan import Plan
 
 
 def choose(recall: Recall, run_id: str, request: str | None) -> Approval:
@@ -141,7 +141,7 @@ def fitting(codec: Codec, given: Any, address: str) -> Any:
 
 def _codecs(plan: Plan, recall: Recall, request: Approval) -> list[Codec]:
     """Return what an answer must fit: the type that was asked for, and the step's output that it becomes."""
-    node = plan.nodes.get(NUMBER.sub("[]", request.address.partition("#")[0]))
+    node = node_at(plan, request.run_id, recall.notes)(request.address.partition("#")[0])
     match node:
         case PlanHuman() | PlanEvent():
             return [codec_for(node.node.schema)]

@@ -35,6 +35,7 @@ from flujo.engine.threads import never_began
 from flujo.errors import ConfigError, QuotaExceeded, StepFailed
 from flujo.pipeline.context import adopt, fork
 from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
+from flujo.pipeline.node import Changed
 from flujo.pipeline.waits import PauseForHumanInput
 from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanStep
@@ -96,9 +97,8 @@ class Attempts:
         self.governed: GovernedStep | None = None
         self.settle: Callable[[Run, str], None] | None = None
         self.once = Attempted(None)
-        special = (
-            node.timeout or node.validators or fallback or node.cache or self._once or node.retry.attempts > 1
-        )
+        special = node.timeout or node.validators or fallback or node.cache or self._once
+        special = special or node.retry.attempts > 1 or node.may_mutate is not None
         self.direct = self._directly() if signature.is_async and not (special or signature.info) else None
 
     @property
@@ -148,6 +148,8 @@ class Attempts:
         while not tried.over and tried.failed < retry.attempts:
             effects = StepEffects(run) if self.governed is None else self.governed.effects(frame)
             info = StepInfo(run.id, address, tried.failed + 1, tried.feedback, effects)
+            if run.rows is not None:
+                info.parameters = run.rows.parameters_at(address)
             if self._once:
                 run.note("step.started", address, {"attempt": info.attempt})
                 await run.commit(sure=True)
@@ -206,10 +208,14 @@ class Attempts:
             if not limit.expired():
                 raise
             raise TimeLimit(f"no output within {self._node.timeout:g} seconds") from error
-        self.check_type(output)
+        changes = self._node.may_mutate is not None and issubclass(type(output), Changed)
+        given = output.output if changes else output
+        self.check_type(given)
         for validator in self._validators:
-            await accept(validator, frame, output)
-        return await self._left(frame, info.address, info.attempt, output)
+            await accept(validator, frame, given)
+        left = await self._left(frame, info.address, info.attempt, given)
+        rows = frame.run.rows
+        return left if rows is None or not changes else rows.open[frame.prefix].checked(output, left)
 
     async def _left(self, frame: Frame, address: str, attempt: int, output: Any) -> Any:
         """Return an output as policies let it out."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, get_origin
 from typing_extensions import is_typeddict
 
 from flujo.engine.hooks import Hooks
-from flujo.engine.threads import settled
-from flujo.errors import ConfigError, RunError, text_of
+from flujo.engine.threads import settled, text_of
+from flujo.errors import ConfigError, RunError
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.waits import StopPipeline
 from flujo.plan.codec import Codec, codec_for
@@ -47,6 +47,7 @@ class Build:
         hooks: The runner's hooks.
         durable: Whether runs are recorded in a store.
         quotas: What runs may spend; None where nothing is limited.
+        limited: Whether quotas hold that nodes bring along which join the plan while it runs.
         around: What stands around every node; None, as in all but replays and forks, costs nothing.
         guards: What policies judge; None where there are none.
         replays: Whether no step is carried out.
@@ -57,6 +58,7 @@ class Build:
     durable: bool
     around: Around | None = None
     quotas: Quotas | None = None
+    limited: bool = True
     guards: Guards | None = None
     replays: bool = False
 

@@ -43,7 +43,7 @@ class StepCache:
         self._codec = codec_for(plan.output_type)
         self._sources = tuple(plan.sources.items())
         call = plan.signature.call
-        self._step = [plan.label, *_place(unwrapped(call)), type_text(plan.output_type)]
+        self._step = [plan.label, *place_of(unwrapped(call)), type_text(plan.output_type)]
         self._held = _held(call)
 
     async def key(self, address: str, value: Any, frame: Frame) -> str:
@@ -83,7 +83,7 @@ class StepCache:
             run.recorder.remember(key, self._codec.dump(output))
 
 
-def _place(function: object) -> tuple[str, str]:
+def place_of(function: object) -> tuple[str, str]:
     """Return the module and the name of a function; a script is named as it is when imported."""
     match function:
         case object(__module__=str(module), __qualname__=str(name)):

@@ -222,7 +222,7 @@ class Carrier:
         run, quotas = opened.run, self._build.quotas
         if run.recorder is None or run.recorder.seq == 0:
             return
-        shares = quotas is not None and quotas.is_shared
+        shares = (quotas is not None and quotas.is_shared) or bool(run.holds)
         if shares or any(note.kind == "step.reserved" for notes in run.notes.values() for note in notes):
             from flujo.engine.quota import settle_unknown
 
@@ -242,6 +242,7 @@ class Carrier:
             error=ending.error,
             reason=ending.reason,
             wakes_at=None if ending.due is None else moment(ending.due),
+            mutations=() if run.rows is None else tuple(run.rows.applied),
             _live=_live(opened) if ending.status == "paused" and run.recorder is None else None,
         )
         try:
@@ -260,7 +261,7 @@ class Carrier:
         self, opened: Opened, ending: Ending, *, changed: bool = False, blind: bool = False
     ) -> None:
         """Undo what the run's steps declare; what could not be undone is noted on the error."""
-        if not (self._undo or changed) or ending.error is None:
+        if not (changed or self._undo.concerns(opened.run)) or ending.error is None:
             return
         begun = {"status": ending.status, "error": facts_of(ending.error), "reason": ending.reason}
         for line in await self._undo.run(opened.frame, begun, blind=blind):

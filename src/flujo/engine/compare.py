@@ -17,7 +17,8 @@ from flujo.pipeline.info import NO_USAGE, Usage
 
 _ENDS = frozenset({"step.completed", "node.completed", "turn", "choice", "effect"})
 _PASSING = frozenset({"step.started", "step.discarded", "effect.started", "timer", "undone"})
-_TOLD = ("output", "usage", "attempts", "patch", "cached", "last", "answers", "waits", "error", "revised")
+_TOLD = ("output", "usage", "attempts", "patch", "cached", "last", "answers", "waits", "error", "revised",
+         "mutated")  # fmt: skip
 """What of an execution is compared; how long it took is told, and is no difference."""
 _OF_AN_END = ("usage", "attempts", "patch", "cached", "last")
 
@@ -59,7 +60,7 @@ class ComparedExecution:
         address: The address.
         state: Whether both did the same there, or only one of them came there.
         parts: What differs, in words of the journal: ``output``, ``usage``, ``attempts``, ``patch``,
-            ``answers``, ``error`` and the like.
+            ``answers``, ``error``, ``mutated`` and the like.
         first: What the first run recorded there; None where it did not come there.
         second: Likewise, the second.
     """
@@ -198,6 +199,8 @@ async def _add(store: JournalStore, execution: dict[str, Any], event: Event) -> 
     elif event.kind == "revised":
         given = await _value(store, facts)
         execution["revised"] = {"input": given, "patch": facts.get("patch")}
+    elif event.kind == "mutated":
+        execution["mutated"] = {name: facts.get(name) for name in ("operations", "added")}
     elif event.kind == "request":
         execution["waits"] = facts["prompt"]
     elif event.kind == "answer":

@@ -15,13 +15,13 @@ from flujo.engine.opened import Stored
 from flujo.engine.record import Note
 from flujo.engine.requests import is_late, misfit
 from flujo.engine.result import PipelineResult
-from flujo.engine.run import Run
+from flujo.engine.run import Run, mutations
 from flujo.errors import AnswerRejected, ResumeError, UnknownRequest
 from flujo.journal.events import Event
 from flujo.journal.store import ENDED, Batch, JournalStore, Signal
 from flujo.pipeline.waits import Approval
 from flujo.plan.codec import Codec, codec_for
-from flujo.plan.nodes import PlanEvent
+from flujo.plan.nodes import PlanEvent, PlanNode
 from flujo.plan.plan import Plan
 
 PATIENT_DEATHS = 3
@@ -100,14 +100,25 @@ async def deliver(
         raise ResumeError(
             f"run {record.run_id} has ended already: {record.status}", fix="send the event to another run"
         )
-    value = _fitted(plan, record.run_id, event, payload)
+    value = _fitted(plan, _joined(plan, known), record.run_id, event, payload)
     signal = Signal(new_run_id(), record.run_id, event, clock.now(), to_json(value))
     await store.submit(Batch(record.run_id, new_token(), (), jobs=[known.job], signals=[signal]))
 
 
-def _fitted(plan: Plan, run_id: str, event: str, payload: Any) -> Any:
+def _joined(plan: Plan, known: Stored) -> list[PlanNode]:
+    """Return the nodes that joined a run while it ran."""
+    recorded = mutations(known.recall.notes)
+    if not recorded:
+        return []
+    from flujo.engine.rows import Grown
+
+    return list(Grown(plan, known.record.run_id, recorded).joined())
+
+
+def _fitted(plan: Plan, joined: Sequence[PlanNode], run_id: str, event: str, payload: Any) -> Any:
     """Return a payload as JSON that fits one of the places where the pipeline waits for its event."""
-    waits = [node.node for node in plan.nodes.values() if isinstance(node, PlanEvent)]
+    nodes: list[PlanNode] = [*plan.nodes.values(), *joined]
+    waits = [node.node for node in nodes if isinstance(node, PlanEvent)]
     codecs = [codec_for(node.schema) for node in waits if node.event == event]
     if not codecs:
         close = difflib.get_close_matches(event, {node.event for node in waits}, n=1)

@@ -11,8 +11,10 @@ from pydantic_core import from_json, to_jsonable_python
 
 from flujo.engine.record import write_usage
 from flujo.engine.run import Frame, Run
+from flujo.engine.threads import text_of
 from flujo.errors import (
     EffectDiverged,
+    MutationRefused,
     OutputRejected,
     PolicyDenied,
     QuotaExceeded,
@@ -22,16 +24,16 @@ from flujo.errors import (
     StepFailed,
     StepTimedOut,
     StoreError,
-    text_of,
 )
 from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
 from flujo.pipeline.waits import StopPipeline
 
-Kind = Literal["error", "timeout", "rejected", "quota", "denied"]
+Kind = Literal["error", "timeout", "rejected", "mutation", "quota", "denied"]
 KINDS: dict[Kind, type[StepFailed]] = {
     "error": StepFailed,
     "timeout": StepTimedOut,
     "rejected": OutputRejected,
+    "mutation": MutationRefused,
     "quota": QuotaExceeded,
     "denied": PolicyDenied,
 }
@@ -43,6 +45,10 @@ PASSES = (StopPipeline, EffectDiverged, PolicyDenied, RecordError, RequestDenied
 
 class Rejected(Exception):
     """A validator, or the declared type, did not accept an output."""
+
+
+class Refused(Rejected):
+    """A step may not change its pipeline as it asked to."""
 
 
 class Tried(NamedTuple):
@@ -139,6 +145,8 @@ def told(error: BaseException | None) -> tuple[Kind, str]:
             return "quota", text_of(error)
         case TimeLimit():
             return "timeout", text_of(error)
+        case Refused():
+            return "mutation", text_of(error)
         case Rejected():
             return "rejected", text_of(error)
         case _:

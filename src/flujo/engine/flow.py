@@ -57,8 +57,13 @@ class Flow:
             level, label = _split(path)
             self._levels.setdefault(level, []).append(label)
         self._at: dict[str, dict[str, Event]] = {}
+        self._rows: dict[str, list[str]] = {}
+        self._joined: dict[str, str] = {}
+        self._tops: set[str] = set()
         for event in past.events:
             self._at.setdefault(event.address, {})[event.kind] = event
+            if event.kind == "mutated":
+                self._mutate(_split(event.address)[0], from_json(event.body))
         self._bodies: dict[int, Mapping[str, Any]] = {}
         self._contexts: dict[str, Mapping[str, Any]] = {}
 
@@ -72,6 +77,43 @@ class Flow:
         for item in origin.items:
             whole = whole[item]
         return whole
+
+    def _mutate(self, level: str, facts: Mapping[str, Any]) -> None:
+        """Take in which nodes stand in a row after a mutation, and what is inside those that joined it."""
+        self._rows[level] = facts["row"]
+        self._tops.update(level + label for label in facts.get("added", ()))
+        begin = len(NUMBER.sub("[]", level))
+        for path, (kind, *_) in facts.get("nodes", {}).items():
+            place = level + path[begin:]
+            self._joined[place] = kind
+            inside, label = _split(place)
+            if inside != level and label not in self._levels.setdefault(inside, []):
+                self._levels[inside].append(label)
+
+    def joined(self, address: str) -> bool:
+        """Say whether a node stands there that joined the run while it ran."""
+        return self._path(address) in self._joined
+
+    def _path(self, address: str) -> str:
+        """Return the path of the node at an address; of what joined the run, from where it did."""
+        ends = [end for end, letter in enumerate(address) if letter in "/["] if self._tops else []
+        for end in (len(address), *reversed(ends)) if self._tops else ():
+            if address[:end] in self._tops:
+                return address[:end] + NUMBER.sub("[]", address[end:])
+        return NUMBER.sub("[]", address)
+
+    def _labels(self, level: str) -> Sequence[str]:
+        """Return the labels of a row of nodes."""
+        known = self._rows.get(level)
+        return self._levels.get(self._path(level), ()) if known is None else known
+
+    def _kind(self, address: str) -> str | None:
+        path = self._path(address)
+        return self._joined.get(path) or self._kinds.get(path)
+
+    def _is_node(self, address: str) -> bool:
+        path = self._path(address)
+        return path in self._joined or path in self._paths
 
     def given(self, address: str) -> Origin | None:
         """Return where the input of an execution came from; None where that cannot be told."""
@@ -87,8 +129,8 @@ class Flow:
 
     def _before(self, level: str, label: str) -> list[str]:
         """Return the labels that stand before another in its row of nodes."""
-        row = self._levels.get(NUMBER.sub("[]", level), [])
-        return row[: row.index(label)] if label in row else []
+        row = self._labels(level)
+        return list(row[: row.index(label)]) if label in row else []
 
     def _entered(self, level: str) -> Origin | None:
         """Return what the first node of a row was given: the input of what the row stands in."""
@@ -97,14 +139,14 @@ class Flow:
         around = level[:-1]
         if around.endswith("]"):
             return self._turn_or_item(around)
-        if NUMBER.sub("[]", around) in self._paths:
+        if self._is_node(around):
             mapped = self._event(f"{around}[]", "choice")
             return Origin(f"{around}[]", mapped) if mapped is not None else self.given(around)
         return self.given(around.rpartition("/")[0])  # a branch, or a case
 
     def _turn_or_item(self, around: str) -> Origin | None:
         base, _, number = around[:-1].rpartition("[")
-        if self._kinds.get(NUMBER.sub("[]", base)) == "loop":
+        if self._kind(base) == "loop":
             if number == "1":
                 return self.given(base)
             turn = f"{base}[{int(number) - 1}]"
@@ -135,7 +177,7 @@ class Flow:
 
     def _last(self, level: str) -> Origin | None:
         """Return what the last that ended in a row of nodes gave."""
-        for label in reversed(self._levels.get(NUMBER.sub("[]", level), [])):
+        for label in reversed(self._labels(level)):
             origin = self._gave(level + label)
             if origin is not None:
                 return origin
@@ -162,10 +204,10 @@ class Flow:
         around = level[:-1]
         if around.endswith("]"):
             base, _, number = around[:-1].rpartition("[")
-            if self._kinds.get(NUMBER.sub("[]", base)) == "loop":
+            if self._kind(base) == "loop":
                 return self._turn(base, int(number))
             return self._inside(base)
-        if NUMBER.sub("[]", around) in self._paths:
+        if self._is_node(around):
             return self._inside(around)
         return self._inside(around.rpartition("/")[0])
 
@@ -197,8 +239,7 @@ class Flow:
         return found + self._row(f"{address}/")
 
     def _row(self, level: str) -> list[Mapping[str, Any]]:
-        labels: Sequence[str] = self._levels.get(NUMBER.sub("[]", level), [])
-        return [patch for label in labels for patch in self._patches(level + label)]
+        return [patch for label in self._labels(level) for patch in self._patches(level + label)]
 
     def _own(self, address: str, kind: str) -> list[Mapping[str, Any]]:
         facts = self._event(address, kind)

@@ -16,8 +16,8 @@ from flujo.engine.build import Build
 from flujo.engine.identity import checked_id, new_run_id, new_token
 from flujo.engine.opened import Opener
 from flujo.engine.past import Past
-from flujo.engine.record import Recorder
-from flujo.engine.run import Frame, Walk
+from flujo.engine.record import Note, Recorder
+from flujo.engine.run import Frame, NodeAt, Walk, node_at
 from flujo.engine.side_by_side import needs_views
 from flujo.errors import AnswerRejected, InputError, ResumeError, RunConflict, UnknownAddress
 from flujo.journal.events import Event
@@ -61,11 +61,11 @@ async def fork(build: Build, opener: Opener, origin: str, revision: Revision, *,
     store = opener.store
     assert store is not None  # or the run would not have been found
     past = await Past.of(store, origin)
-    plan = build.plan
-    cut = _cut(plan, past, revision.at)
-    kept = list(_kept(plan, past.events, cut, revision.at))
+    nodes = _nodes_of(build.plan, past)
+    cut = _cut(nodes, past, revision.at)
+    kept = list(_kept(nodes, past.events, cut, revision.at))
     _check_undone(past, kept)
-    revised = _revised(build, revision)
+    revised = _revised(build, nodes(revision.at), revision)
     shared = past.events[cut - 2]
     started = _started(past, shared, revision)
     large = await _payloads(store, [started, *(event.body for event in kept)])
@@ -170,7 +170,16 @@ def given_codec(node: PlanNode) -> Codec | None:
 # Where the past ends
 
 
-def _cut(plan: Plan, past: Past, at: str) -> int:
+def _nodes_of(plan: Plan, past: Past) -> NodeAt:
+    """Return what tells the nodes of a run, those included that joined it on the way."""
+    notes: dict[str, list[Note]] = {}
+    for event in past.events:
+        if event.kind == "mutated":
+            notes.setdefault(event.address, []).append(Note(event.kind, from_json(event.body)))
+    return node_at(plan, past.record.run_id, notes)
+
+
+def _cut(nodes: NodeAt, past: Past, at: str) -> int:
     """Return the number of the first event that a fork at an address does not share.
 
     Raises:
@@ -180,7 +189,7 @@ def _cut(plan: Plan, past: Past, at: str) -> int:
     for event in past.events:
         if at and (event.address == at or event.address.startswith(below)) and "#" not in at:
             return event.seq
-    known = NUMBER.sub("[]", at) in plan.nodes and "[]" not in at
+    known = nodes(at) is not None and "[]" not in at
     if known and past.record.status != "completed":  # it ended on the way there, or right at it
         ends = (event.seq for event in past.events if event.kind in ("run.ended", "undone"))
         return next(ends, past.events[-1].seq + 1)
@@ -201,7 +210,7 @@ def _unknown(past: Past, at: str) -> UnknownAddress:
     return UnknownAddress(f"run {run_id} has no execution at {at!r}", fix=fix)
 
 
-def _kept(plan: Plan, events: Sequence[Event], cut: int, at: str) -> Iterator[Event]:
+def _kept(nodes: NodeAt, events: Sequence[Event], cut: int, at: str) -> Iterator[Event]:
     """Yield the events that a fork shares: all before the cut, except those of steps that had not ended.
 
     Such a step stands beside the address. It begins anew: what it did belongs to the first run, by whose name
@@ -210,17 +219,17 @@ def _kept(plan: Plan, events: Sequence[Event], cut: int, at: str) -> Iterator[Ev
     before: list[Event] = [event for event in events if event.seq < cut and event.kind not in _OF_THE_RUN]
     ended = {event.address for event in before if event.kind in ("step.completed", "node.completed")}
     for event in before:
-        step = _step_around(plan, event.address)
+        step = _step_around(nodes, event.address)
         if step is None or step in ended or at.startswith(f"{step}/"):
             yield event
 
 
-def _step_around(plan: Plan, address: str) -> str | None:
+def _step_around(nodes: NodeAt, address: str) -> str | None:
     """Return the address of the step that something is a part of: an effect, an attempt, its fallback."""
     whole = address.partition("#")[0]
     ends = [index for index, letter in enumerate(whole) if letter == "/"]
     for end in (*ends, len(whole)):
-        if isinstance(plan.nodes.get(NUMBER.sub("[]", whole[:end])), PlanStep):
+        if isinstance(nodes(whole[:end]), PlanStep):
             return whole[:end]
     return None
 
@@ -261,12 +270,11 @@ def _copied(event: Event) -> bytes:
     return body[:-1] + comma + b'"copied":%d}' % event.seq
 
 
-def _revised(build: Build, revision: Revision) -> dict[str, bytes] | None:
+def _revised(build: Build, node: PlanNode | None, revision: Revision) -> dict[str, bytes] | None:
     """Return what a fork changes, written: the input, the patch of the context; None where nothing."""
     if not revision.changes:
         return None
     plan, at = build.plan, revision.at
-    node = plan.nodes.get(NUMBER.sub("[]", at))
     if node is None:
         raise InputError(
             f"{at!r} is a turn or an item, which takes no input of its own", fix="name a node inside it"

@@ -35,6 +35,7 @@ Reuse = Callable[[Frame, str, Memo | bytes], Any]
 Pass = Callable[[Frame], bool]
 Settle = Callable[[Run, str], None]
 Leaving = Callable[[Frame, str, int, Any], Awaitable[Any]]
+Take = Callable[[Frame, Any], Any]
 Complete = Callable[[Frame, StepResult, Frame | None, Usage], Awaitable[Any]]
 
 
@@ -54,7 +55,8 @@ def compile_step(plan: PlanStep, build: Build, fallback: Walk | None, denied: Wa
     direct, classes, once = attempts.direct, attempts.classes, attempts.once
     before, codec = build.hooks.before_step, build.codec(plan.output_type)
     reuse = compile_reuse(plan, build)
-    complete = compile_record(plan, build, attempts.settle, None if governed is None else governed.leaving)
+    settle, taken = _changing(plan, attempts.settle)
+    complete = compile_record(plan, build, settle, None if governed is None else governed.leaving)
 
     async def execute_step(frame: Frame, value: Any) -> Any:
         run = frame.run
@@ -87,7 +89,7 @@ def compile_step(plan: PlanStep, build: Build, fallback: Walk | None, denied: Wa
             outcome = await attempts.run(frame, address, value)
             if isinstance(outcome, Suspended):
                 return outcome
-            output = outcome.output
+            output = outcome.output if taken is None else taken(frame, outcome.output)
         _, many, usage, cached, fallback, paid = outcome
         result = StepResult(label, address, output, many, perf_counter() - begun, usage, False, cached)
         return await complete(frame, result, fallback, paid)
@@ -104,6 +106,15 @@ def attempts_of(
     if governed is not None:
         attempts.govern(governed)
     return attempts
+
+
+def _changing(plan: PlanStep, settle: Settle | None) -> tuple[Settle | None, Take | None]:
+    """Return what is done before a step is recorded, and what it gives on, where it may change its row."""
+    if plan.node.may_mutate is None:
+        return settle, None
+    from flujo.engine.rows import recording, taken
+
+    return recording(plan.label, settle), taken
 
 
 async def announced(before: tuple[Callable[..., Any], ...], label: str, frame: Frame, value: Any) -> Any:
@@ -184,7 +195,7 @@ def compile_record(
     Args:
         plan: The step.
         build: What the run is compiled with.
-        settle: Called right before the result is recorded, where quotas hold.
+        settle: Called right before the result is recorded, where quotas hold or the pipeline may change.
         leaving: Has policies judge what a hook put in the place of the output.
     """
     label = plan.label

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -13,7 +14,8 @@ from flujo.engine.failures import RecordedFailure, quota_of
 from flujo.engine.opened import Opened, Opener, Stored
 from flujo.engine.record import read_usage
 from flujo.engine.requests import pending
-from flujo.engine.result import PipelineResult, Status, StepHistory, StepResult
+from flujo.engine.result import Mutation, PipelineResult, Status, StepHistory, StepResult
+from flujo.engine.run import Run, mutations, node_at
 from flujo.errors import FlujoError, PlanChanged, PolicyDenied, QuotaExceeded, RunError, StepFailed
 from flujo.journal.events import Event
 from flujo.pipeline.info import NO_USAGE
@@ -47,7 +49,17 @@ async def stored_result(plan: Plan, opener: Opener, known: Stored) -> PipelineRe
         pending=() if ended else tuple(pending(known.recall.notes, run.id)),
         error=restored(ended["error"]) if "error" in ended else None,
         reason=ended.get("reason", ""),
+        mutations=_mutations(run),
     )
+
+
+def _mutations(run: Run) -> tuple[Mutation, ...]:
+    recorded = mutations(run.notes)
+    if not recorded:
+        return ()
+    from flujo.engine.rows import told
+
+    return tuple(told(address, facts) for address, facts in recorded)
 
 
 async def reread(plan: Plan, opener: Opener, opened: Opened) -> Opened:
@@ -71,13 +83,17 @@ async def reopened(plan: Plan, opener: Opener, known: Stored) -> tuple[Opened, b
     Returns:
         The run, and whether this plan can read what it did; otherwise it has no steps and an empty context.
     """
-    done = {NUMBER.sub("[]", address).removesuffix("[]") for address in known.recall.done}
-    if done <= plan.nodes.keys():
-        with suppress(PlanChanged):
+    with suppress(PlanChanged):
+        at = node_at(plan, known.record.run_id, known.recall.notes)
+        if all(at(_NUMBERED.sub("", address)) is not None for address in known.recall.done):
             opened = await opener.stored(known, None)
             await read_into(plan, opened, known.events)
             return opened, True
     return opener.blind(known), False
+
+
+_NUMBERED = re.compile(r"\[\d*\]\Z")
+"""What the address of a turn or of a choice has behind the one of its node."""
 
 
 async def read_into(plan: Plan, opened: Opened, events: Sequence[Event]) -> Mapping[str, Any]:
@@ -94,6 +110,11 @@ async def read_into(plan: Plan, opened: Opened, events: Sequence[Event]) -> Mapp
         if isinstance(node, PlanParallel | PlanMap)
         for mark in "/["
     )
+    at, joined = node_at(plan, run.id, run.notes), mutations(run.notes)
+    if joined:
+        from flujo.engine.rows import joined_lanes
+
+        apart += joined_lanes(joined)
     done = {event.address for event in events if event.kind in ("step.completed", "node.completed")}
     parts = ("step.attempt", "step.discarded")
     told = {event.address: event.seq for event in events if event.kind in (*parts, "step.completed")}
@@ -108,7 +129,7 @@ async def read_into(plan: Plan, opened: Opened, events: Sequence[Event]) -> Mapp
             frame.used(read_usage(facts["usage"]))
         if "patch" in facts and (event.kind == "undone" or not path.startswith(apart)):
             frame.replay(facts["patch"])
-        node = plan.nodes.get(path)
+        node = at(event.address)
         if isinstance(node, PlanStep) and event.kind in ("step.completed", "node.completed"):
             memo = await run.recorder.recorded(event.body, codec_for(node.output_type), event.address)
             run.steps.append(

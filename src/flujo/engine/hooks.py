@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast, final
 
-from flujo.engine.threads import settled
-from flujo.errors import ConfigError, HookFailed, text_of
+from flujo.engine.threads import settled, text_of
+from flujo.errors import ConfigError, HookFailed
 from flujo.pipeline.waits import StopPipeline
 
 if TYPE_CHECKING:

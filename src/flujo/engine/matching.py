@@ -50,11 +50,17 @@ class Matching:
 
     def is_new(self, address: str) -> bool:
         """Say whether the plan that the run was made by had no such node."""
-        return NUMBER.sub("[]", address) not in self._digests
+        return NUMBER.sub("[]", address) not in self._digests and not self.joined(address)
+
+    def joined(self, address: str) -> bool:
+        """Say whether a node stands there that joined the recorded run while it ran."""
+        return self._flow.joined(address)
 
     async def difference(self, node: PlanNode, address: str, frame: Frame, value: Any) -> Difference | None:
         """Return how a recorded execution is asked for otherwise now; None where it is not."""
-        if self._digests.get(node.path) != self._plan.digests[node.path]:
+        if self.joined(address):  # what came in is what had come in, or the replay had not come here
+            return await self._given_otherwise(node, address, address, frame, value)
+        if self._digests.get(node.path) != self._plan.digests.get(node.path):
             message = "it is declared otherwise: its kind, types, effects or sources"
             return Difference(address, "declaration", message)
         return await self._given_otherwise(node, address, address, frame, value)
@@ -65,7 +71,7 @@ class Matching:
             path = NUMBER.sub("[]", address)
             if path.rpartition("/")[2] != node.label or path in self._plan.nodes or address in self.claimed:
                 continue
-            if self._digests.get(path) != self._plan.digests[node.path]:
+            if self._digests.get(path) != self._plan.digests.get(node.path):
                 continue
             if await self._given_otherwise(node, address, address, frame, value) is None:
                 self.moves[now_at] = address

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
-from flujo.errors import ContextConflict, text_of
+from flujo.engine.threads import text_of
+from flujo.errors import ContextConflict
 from flujo.pipeline.context import PipelineContext, clone, fork, touch, watch_of
 from flujo.pipeline.reducers import Reducer
 from flujo.plan.fields import ContextField, context_fields

@@ -16,7 +16,7 @@ from flujo.engine.identity import checked_id, is_alive, new_run_id, new_token, o
 from flujo.engine.patch import Tracker, restore, snapshot
 from flujo.engine.record import Memo, Recall, Recorder
 from flujo.engine.result import Observer, StepResult
-from flujo.engine.run import Frame, Run
+from flujo.engine.run import Frame, Run, node_at
 from flujo.engine.threads import Threads
 from flujo.errors import ChainBroken, InputError, PlanChanged, RunBusy, RunConflict, UnknownRun
 from flujo.journal.events import Event
@@ -255,7 +255,8 @@ class Opener:
         Raises:
             RunBusy: Another process carries it on.
             ChainBroken: Its record names another plan than the one that its journal began with.
-            PlanChanged: It was made by another plan; the error lists the addresses that differ.
+            PlanChanged: It was made by another plan, or what joined it on the way is something else now; the
+            error lists the addresses that differ.
         """
         if not take_over:
             self.check_owner(known)
@@ -266,6 +267,7 @@ class Opener:
             )
         if known.made_by["fingerprint"] != self._fingerprint:
             raise await self._changed(known)
+        node_at(self._plan, known.record.run_id, known.recall.notes)
 
     def check_owner(self, known: Stored) -> None:
         """Raise RunBusy where another process carries a run on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from pydantic_core import from_json
@@ -23,7 +23,7 @@ from flujo.engine.effects import StepEffects
 from flujo.engine.failures import CutOff, OutOfTime, TimeLimit
 from flujo.engine.hold import Hold, exceeded, facts_of
 from flujo.engine.record import read_usage, write_usage
-from flujo.engine.run import Frame, Run, Suspended, Walk
+from flujo.engine.run import Frame, Run, Suspended, Walk, mutations
 from flujo.errors import ConfigError, QuotaExceeded
 from flujo.journal.ledger import Settle, Shortfall
 from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
@@ -58,12 +58,16 @@ class Quotas:
         given: What holds for whole runs.
         durable: Whether runs are recorded in a store.
 
+    Attributes:
+        given: What holds for whole runs.
+
     Raises:
         ConfigError: A quota counts over runs, and there is no store that would keep its account.
     """
 
     def __init__(self, plan: Plan, given: tuple[Quota, ...], *, durable: bool) -> None:
         self._plan = plan
+        self.given = given
         self._whole = (PlanScope(0, "", given, 0),) if given else ()
         scopes = {scope for path in plan.nodes for scope in self.scopes(path)}
         self.is_shared = any(quota.is_shared for scope in scopes for quota in scope.quotas)
@@ -122,6 +126,18 @@ class Quotas:
                 **facts_of(missing),
             )
 
+    def _scopes_at(self, address: str) -> tuple[PlanScope, ...]:
+        return self.scopes(NUMBER.sub("[]", address).removesuffix("[]"))
+
+    def _joined(self, run: Run) -> Callable[[str], list[Key]] | None:
+        """Return what tells the accounts that nodes count on which joined the run on the way."""
+        recorded = mutations(run.notes)
+        if not recorded:
+            return None
+        from flujo.engine.rows import accounts_of
+
+        return accounts_of(recorded, [scope.number for scope in self._whole])
+
     @property
     def pipeline(self) -> str:
         """The pipeline's name."""
@@ -131,10 +147,11 @@ class Quotas:
         """Return the accounts of a run, with what its journal says that was spent."""
         if run.purse is None:
             spent: dict[Key, Amounts] = {}
+            joined = self._joined(run)
             for address, usage in _recorded(run):
                 counted = amounts(usage)
-                for scope in self.scopes(NUMBER.sub("[]", address).removesuffix("[]")):
-                    key = key_of(scope, address)
+                keys = [key_of(scope, address) for scope in self._scopes_at(address)]
+                for key in keys if joined is None else joined(address) or keys:
                     spent[key] = plus(spent.get(key, NOTHING), counted)
             run.purse = Purse(spent)
         return run.purse

@@ -291,6 +291,8 @@ class Replay:
                 self._differ(address, "removed", "it was recorded, and the replay does not come here")
 
     def _gone(self, address: str) -> bool:
+        if self._matching.joined(address):
+            return False
         return NUMBER.sub("[]", address).removesuffix("[]") not in self._plan.nodes
 
     def _compare_ending(self, came: dict[str, Any]) -> None:
@@ -348,7 +350,7 @@ def standing_in(node: PlanStep, reached: Callable[[str], None]) -> PlanStep:
 
 
 _ON_THE_WAY = frozenset(
-    {"step.started", "step.attempt", "step.discarded", "request", "answer", "timer", "revised"}
+    {"step.started", "step.attempt", "step.discarded", "request", "answer", "timer", "revised", "mutated"}
 )
 _ENDING = (("output", "output"), ("output_ref", "output"), ("error", "status"), ("reason", "status"),
            ("pending", "pending"))  # fmt: skip
@@ -368,7 +370,7 @@ def quiet(build: Build, around: Around) -> Build:
     """Return what a walk is compiled with that asks no hook and no policy, and counts on no quota."""
     hooks = Hooks(*((_look_away,) if one else () for one in _moments(build.hooks)))
     guards = None if build.guards is None else build.guards.silent()
-    return replace(build, hooks=hooks, quotas=None, guards=guards, around=around, replays=True)
+    return replace(build, hooks=hooks, quotas=None, limited=False, guards=guards, around=around, replays=True)
 
 
 def _look_away(*shown: Any) -> None:

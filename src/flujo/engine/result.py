@@ -103,6 +103,23 @@ class StepHistory(Sequence[StepResult]):
 
 
 @dataclass(frozen=True, slots=True)
+class Mutation:
+    """A change that a step made to its pipeline while it ran; it holds for that execution of its row.
+
+    Attributes:
+        address: The step.
+        operations: What it asked for, in order, as JSON: ``operation``, ``node``, ``target``, ….
+        row: The labels of the nodes of its row from then on.
+        added: The references of the nodes that came in, by label.
+    """
+
+    address: str
+    operations: tuple[Mapping[str, Any], ...]
+    row: tuple[str, ...]
+    added: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class PipelineResult(Generic[Out, Context]):
     """How a run ended, or where it waits.
 
@@ -117,6 +134,7 @@ class PipelineResult(Generic[Out, Context]):
         error: Why it failed or was cancelled.
         reason: The reason a stop or a cancellation was given.
         wakes_at: While paused, when it goes on by itself in the hands of a worker.
+        mutations: What its steps changed of the pipeline, in the order the run came by it.
     """
 
     run_id: str
@@ -129,6 +147,7 @@ class PipelineResult(Generic[Out, Context]):
     error: FlujoError | None = None
     reason: str = ""
     wakes_at: datetime | None = None
+    mutations: tuple[Mutation, ...] = ()
     _live: object = field(default=None, repr=False, compare=False)
 
     @property

@@ -18,15 +18,43 @@ from flujo.journal.events import EventKind
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.info import NO_USAGE, Usage
 from flujo.pipeline.waits import Approval
+from flujo.plan.plan import NUMBER, Plan
 from flujo.plan.unrecordable import Unrecordable
 
 if TYPE_CHECKING:
     from flujo.engine.accounts import Purse
     from flujo.engine.hold import Hold
+    from flujo.engine.rows import Rows
     from flujo.pipeline.policy import Principal
+    from flujo.plan.nodes import PlanNode
 
 Walk = Callable[["Frame", Any], Awaitable[Any]]
 """What a node is compiled to: it is given a place and an input, and gives an output or Suspended."""
+
+
+NodeAt = Callable[[str], "PlanNode | None"]
+"""Tells which node stands at an address of a run."""
+
+
+def mutations(notes: Mapping[str, Sequence[Note]]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return what steps changed of a run's pipeline, as it was recorded: the step's address, the body."""
+    return [
+        (address, note.body) for address, known in notes.items() for note in known if note.kind == "mutated"
+    ]
+
+
+def node_at(plan: Plan, run_id: str, notes: Mapping[str, Sequence[Note]]) -> NodeAt:
+    """Return what tells the node at an address of a run, those included that joined it on the way.
+
+    Raises:
+        PlanChanged: What joined it is gone, or something else now.
+    """
+    recorded = mutations(notes)
+    if not recorded:
+        return lambda address: plan.nodes.get(NUMBER.sub("[]", address))
+    from flujo.engine.rows import Grown
+
+    return Grown(plan, run_id, recorded).at
 
 
 def microseconds(at: datetime) -> int:
@@ -73,14 +101,15 @@ class Run:
         principal: Likewise, who; None where nobody said.
         purse: The accounts that it keeps; None before a step under a quota begins.
         holds: What attempts under way have set aside, by their steps' addresses.
+        rows: The rows of nodes that may change while it runs; None before the first begins.
         given_up: Whether steps that still run are cut off from the run.
         yielded: When the run last let other tasks of the loop go on, by ``perf_counter``.
     """
 
     __slots__ = (
         "cache", "choices", "clock", "done", "earlier", "given_up", "holds", "id", "live_notes", "notes",
-        "observe", "parks", "principal", "purse", "received", "recorder", "steps", "tenant", "threads",
-        "views", "waiting_inside", "yielded",
+        "observe", "parks", "principal", "purse", "received", "recorder", "rows", "steps", "tenant",
+        "threads", "views", "waiting_inside", "yielded",
     )  # fmt: skip
 
     def __init__(
@@ -110,6 +139,7 @@ class Run:
         self.tenant = tenant
         self.principal: Principal | None = None
         self.purse: Purse | None = None
+        self.rows: Rows | None = None
         self.holds: dict[str, Hold] = {}
         self.yielded = 0.0
         self.given_up = False
@@ -153,7 +183,7 @@ class Run:
             cache=self.cache,
             tenant=self.tenant,
         )
-        run.principal = self.principal
+        run.principal, run.rows = self.principal, self.rows
         run.purse, run.holds = self.purse, dict(self.holds)
         run.steps = list(self.steps)
         run.earlier = self.earlier

@@ -10,6 +10,14 @@ from threading import Lock, Thread
 from typing import Any, Literal, cast
 
 
+def text_of(error: BaseException | None) -> str:
+    """Return what any exception says; of one that cannot even say that, so much."""
+    try:
+        return str(error)
+    except Exception as odd:  # noqa: BLE001  # the exception's own code
+        return f"(its text cannot be made: {type(odd).__name__})"
+
+
 class NeverBegan(Exception):
     """The cause of a cancellation that came before the call was made."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic_core import from_json
@@ -9,13 +10,14 @@ from pydantic_core import from_json
 from flujo.engine.build import Build, bind
 from flujo.engine.effects import StepEffects
 from flujo.engine.failures import described
-from flujo.engine.run import Frame, Run
+from flujo.engine.record import Note
+from flujo.engine.run import Frame, NodeAt, Run, mutations, node_at
 from flujo.engine.threads import tried
 from flujo.errors import PlanChanged, RecordError
+from flujo.journal.events import Event
 from flujo.pipeline.info import StepInfo
 from flujo.plan.codec import codec_for
-from flujo.plan.nodes import PlanStep
-from flujo.plan.plan import NUMBER
+from flujo.plan.nodes import PlanNode, PlanStep
 from flujo.plan.signature import Signature
 
 
@@ -27,16 +29,15 @@ class Undo:
     """
 
     def __init__(self, build: Build) -> None:
-        self._nodes = build.plan.nodes
         self._guards = build.guards
-        self._steps: dict[str, PlanStep] = {
-            path: node
-            for path, node in build.plan.nodes.items()
-            if isinstance(node, PlanStep) and node.undo is not None
-        }
+        self._plan = build.plan
+        self._declared = any(
+            isinstance(node, PlanStep) and node.undo is not None for node in build.plan.nodes.values()
+        )
 
-    def __bool__(self) -> bool:
-        return bool(self._steps)
+    def concerns(self, run: Run) -> bool:
+        """Say whether a run may have something to undo: nodes that joined it may declare so, too."""
+        return self._declared or run.rows is not None or bool(mutations(run.notes))
 
     async def run(self, frame: Frame, begun: dict[str, Any], *, blind: bool = False) -> list[str]:
         """Undo what was done; return a line for each undo that failed, or that is not to be found any more.
@@ -47,7 +48,9 @@ class Undo:
             blind: Whether the run's context cannot be read, so that no undo may ask for it.
         """
         run = frame.run
-        done = await self._done(run)
+        events = await self._events(run)
+        at = self._nodes(run, events)
+        done = await self._done(run, events, at)
         if done and not any(note.kind == "undone" for note in run.noted("")):
             run.note("undone", "", begun)
         failures: list[str] = []
@@ -55,9 +58,9 @@ class Undo:
             known = next((note.body for note in run.noted(address) if note.kind == "undone"), None)
             if known is None:
                 await run.commit()
-                if blind and not lost and self._undo_of(address).context:
+                if blind and not lost and _undo_of(at(address)).context:
                     lost = "it asks for the context, which this pipeline cannot read"
-                known, patch = {"failed": lost or await self._undo(frame, address, output)}, None
+                known, patch = {"failed": lost or await self._undo(frame, at(address), address, output)}, None
                 try:
                     patch = frame.diff(address)
                 except RecordError as error:
@@ -67,50 +70,67 @@ class Undo:
                 failures.append(f"undoing {address!r} failed: {known['failed']}")
         return failures
 
-    async def _undo(self, frame: Frame, address: str, output: Any) -> str:
-        undo = self._undo_of(address)
-        info = StepInfo(frame.run.id, f"{address}#undo", 1, (), self._effects(frame, address))
-        _, error = await tried(bind(undo, {}), frame, frame.context, output, info)
+    async def _undo(self, frame: Frame, node: PlanNode | None, address: str, output: Any) -> str:
+        info = StepInfo(frame.run.id, f"{address}#undo", 1, (), self._effects(frame, node))
+        _, error = await tried(bind(_undo_of(node), {}), frame, frame.context, output, info)
         return "" if error is None else described(error)
 
-    def _effects(self, frame: Frame, address: str) -> StepEffects:
-        step = self._of(address)
-        guard = None if self._guards is None or step is None else self._guards.of(step)
+    def _effects(self, frame: Frame, node: PlanNode | None) -> StepEffects:
+        guards = self._guards
+        guard = None if guards is None or not isinstance(node, PlanStep) else guards.of(node)
         if guard is None:
             return StepEffects(frame.run, asks=False)
         from flujo.engine.calls import EffectGuard
 
         return StepEffects(frame.run, asks=False, guard=EffectGuard(guard, frame))
 
-    async def _done(self, run: Run) -> list[tuple[str, Any, str]]:
+    async def _events(self, run: Run) -> Sequence[Event]:
+        if run.recorder is None:
+            return ()
+        await run.recorder.commit(sure=True)
+        return await run.recorder.store.events(run.id)
+
+    def _nodes(self, run: Run, events: Sequence[Event]) -> NodeAt:
+        """Return what tells the run's nodes; those that joined it, as far as they are still to be found."""
+        found: dict[str, list[Note]] = {**run.notes, **run.live_notes} if run.recorder is None else {}
+        for event in events:
+            if event.kind == "mutated":
+                found.setdefault(event.address, []).append(Note(event.kind, from_json(event.body)))
+        try:
+            return node_at(self._plan, run.id, found)
+        except PlanChanged:
+            return node_at(self._plan, run.id, {})
+
+    async def _done(self, run: Run, events: Sequence[Event], at: NodeAt) -> list[tuple[str, Any, str]]:
         """Return the steps with an undo that ended, in the order they ended.
 
         Each with its output, or with the reason why it cannot be undone: where a run was made by another
         plan, also those that are not found any more.
         """
         if run.recorder is None:
-            ended = [step for step in run.all_steps() if self._of(step.address) is not None]
+            ended = [step for step in run.all_steps() if _undone_by(at(step.address)) is not None]
             return [(step.address, step.output, "") for step in ended if not step.cached]
-        await run.recorder.commit(sure=True)
         found: list[tuple[str, Any, str]] = []
-        for event in await run.recorder.store.events(run.id):
+        for event in events:
             if event.kind != "step.completed" or b'"cached":true' in event.body:
                 continue
-            step = self._of(event.address)
-            if step is not None:
+            node = at(event.address)
+            if node is None:
+                found.append((event.address, None, "the step, and its undo if it had one, are gone"))
+            elif _undone_by(node) is not None:
                 try:
-                    memo = await run.recorder.recorded(event.body, codec_for(step.output_type), event.address)
+                    memo = await run.recorder.recorded(event.body, codec_for(node.output_type), event.address)
                     found.append((event.address, memo.output, ""))
                 except PlanChanged as changed:
                     found.append((event.address, None, changed.message))
-            elif NUMBER.sub("[]", event.address) not in self._nodes:
-                found.append((event.address, None, "the step, and its undo if it had one, are gone"))
         return found
 
-    def _undo_of(self, address: str) -> Signature:
-        undo = self._steps[NUMBER.sub("[]", address)].undo
-        assert undo is not None
-        return undo
 
-    def _of(self, address: str) -> PlanStep | None:
-        return self._steps.get(NUMBER.sub("[]", address))
+def _undone_by(node: PlanNode | None) -> Signature | None:
+    return node.undo if isinstance(node, PlanStep) else None
+
+
+def _undo_of(node: PlanNode | None) -> Signature:
+    undo = _undone_by(node)
+    assert undo is not None
+    return undo

@@ -16,7 +16,7 @@ from flujo.engine.patch import Tracker, restore
 from flujo.engine.record import Recall
 from flujo.engine.replay import Replay, quiet, standing_in
 from flujo.engine.requests import pending
-from flujo.engine.run import Frame, Run, Suspended, Walk
+from flujo.engine.run import Frame, NodeAt, Run, Suspended, Walk, node_at
 from flujo.engine.threads import Threads
 from flujo.engine.walk import compile_walk
 from flujo.errors import PlanChanged, ResumeError, RunError
@@ -24,7 +24,7 @@ from flujo.journal.store import ENDED, JournalStore, StatusChange
 from flujo.pipeline.waits import StopPipeline
 from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanBranch, PlanNode, PlanStep
-from flujo.plan.plan import NUMBER, Plan, differing_paths
+from flujo.plan.plan import Plan, differing_paths
 from flujo.plan.types import recorded_input
 
 Verdict = Literal["safe", "needs a decision", "impossible"]
@@ -113,7 +113,11 @@ async def _obstacle(build: Build, store: JournalStore, past: Past, known: Stored
 
     It is walked as a resume would walk it, from the live part of its journal, with no step called.
     """
-    lost = _lost_case(build.plan, known)
+    try:
+        at = node_at(build.plan, past.record.run_id, known.recall.notes)
+    except PlanChanged as changed:
+        return changed.message
+    lost = _lost_case(at, known)
     if lost:
         return lost
     reached: list[str] = []
@@ -125,15 +129,15 @@ async def _obstacle(build: Build, store: JournalStore, past: Past, known: Stored
         return ""  # it would end there; the replay tells whether it should
     still = {one.address for one in outcome.requests} if isinstance(outcome, Suspended) else set[str]()
     for one in pending(known.recall.notes, past.record.run_id):
-        gone = NUMBER.sub("[]", one.address.partition("#")[0]) not in build.plan.nodes
+        gone = at(one.address.partition("#")[0]) is None
         if gone or not (one.address in still or reached):  # a step that would run first may lead there
             return f"it waits for an answer at {one.address!r}, where the code does not come"
     return ""
 
 
-def _lost_case(plan: Plan, known: Stored) -> str:
+def _lost_case(at: NodeAt, known: Stored) -> str:
     for event in known.events:
-        node = plan.nodes.get(NUMBER.sub("[]", event.address))
+        node = at(event.address)
         if event.kind == "choice" and isinstance(node, PlanBranch):
             case = from_json(event.body)["output"]
             if case not in node.cases:

@@ -36,6 +36,19 @@ def compile_walk(node: PlanNode, build: Build) -> Walk:
     It gives the node's output, or Suspended when the node waits; failures are raised. Everything
     about the node that can be known beforehand is decided here, once.
     """
+    if _may_change(node):
+        from flujo.engine.rows import compile_changing
+
+        return compile_changing((node,), build, _units)
+    return _compiled(node, build)
+
+
+def _may_change(node: PlanNode) -> bool:
+    return isinstance(node, PlanStep) and node.node.may_mutate is not None
+
+
+def _compiled(node: PlanNode, build: Build) -> Walk:
+    """Return what carries one node of a row out."""
     around = build.around
     walk = _walk_of(node, build) if around is None else around(node, partial(_walk_of, build=build))
     kept = node.path in build.plan.kept and not isinstance(node, PlanSequence)
@@ -87,9 +100,13 @@ def _walk_of(node: PlanNode, build: Build) -> Walk:
 
 def compile_sequence(nodes: Sequence[PlanNode], build: Build) -> Walk:
     """Return the walk of nodes one after another: the output of each is the input of the next."""
+    if any(map(_may_change, nodes)):
+        from flujo.engine.rows import compile_changing
+
+        return compile_changing(nodes, build, _units)
     if any(isinstance(node, PlanStream) and node.joined for node in nodes) and not build.replays:
         return _compile_segments(nodes, build)
-    walks = [compile_walk(node, build) for node in nodes]
+    walks = [_compiled(node, build) for node in nodes]
     return _in_turn(walks, [_passing(node, after, build) for node, after in pairwise(nodes)])
 
 
@@ -124,19 +141,30 @@ def _in_turn(walks: Sequence[Walk], passes: Sequence[Pass | None]) -> Walk:
 
 
 def _compile_segments(nodes: Sequence[PlanNode], build: Build) -> Walk:
-    """Return the walk of nodes some of which are carried out together: streaming steps next to each other."""
+    walks = [walk for walk, _ in _units(nodes, build)]
+    return _in_turn(walks, [None] * (len(walks) - 1))
+
+
+def _units(nodes: Sequence[PlanNode], build: Build) -> list[tuple[Walk, int]]:
+    """Return the walks of nodes in a row, each with how many nodes it carries out.
+
+    Streaming steps next to each other are carried out together.
+    """
+    if build.replays or not any(isinstance(node, PlanStream) and node.joined for node in nodes):
+        return [(_compiled(node, build), 1) for node in nodes]
     from flujo.plan.streams import units
 
-    around, walks = build.around, list[Walk]()
+    around, walks = build.around, list[tuple[Walk, int]]()
     for unit in units(nodes):
         first, *others = unit
         if not others:
-            walks.append(compile_walk(first, build))
+            walk = _compiled(first, build)
         elif around is None:
-            walks.append(_compile_stream(unit, build))
+            walk = _compile_stream(unit, build)
         else:
-            walks.append(around(first, lambda node, others=others: _compile_stream([node, *others], build)))
-    return _in_turn(walks, [None] * (len(walks) - 1))
+            walk = around(first, lambda node, others=others: _compile_stream([node, *others], build))
+        walks.append((walk, len(unit)))
+    return walks
 
 
 def _compile_stream(nodes: Sequence[PlanNode], build: Build) -> Walk:

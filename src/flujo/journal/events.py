@@ -14,6 +14,7 @@ EventKind = Literal[
     "step.attempt",
     "step.completed",
     "step.discarded",
+    "mutated",
     "node.completed",
     "choice",
     "turn",

@@ -126,6 +126,19 @@ def seconds(value: object, place: str) -> float:
     return float(number)
 
 
+def exceptions_of(on: object) -> tuple[type[BaseException], ...]:
+    """Return the exceptions that are worth another attempt.
+
+    Raises:
+        PipelineError: Something else is among them.
+    """
+    kinds = tuple(cast("Iterable[object]", on)) if isinstance(on, Iterable) else (on,)
+    found = tuple(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseException))
+    if len(found) < len(kinds):
+        raise PipelineError(f"Retry(on={on!r})", fix="pass an exception class, or a tuple of them")
+    return found
+
+
 def is_count(value: object) -> TypeGuard[int]:
     """Say whether a value is a whole number from 1 up."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1

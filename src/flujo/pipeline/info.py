@@ -55,15 +55,9 @@ class Usage:
         )
 
     def __sub__(self, other: Usage) -> Usage:
-        return Usage(
-            self.requests - other.requests,
-            self.input_tokens - other.input_tokens,
-            self.output_tokens - other.output_tokens,
-            self.cost - other.cost,
-            self.tool_calls - other.tool_calls,
-            self.steps - other.steps,
-            self.microseconds - other.microseconds,
-        )
+        less = Usage(-other.requests, -other.input_tokens, -other.output_tokens, -other.cost)
+        more = Usage(tool_calls=-other.tool_calls, steps=-other.steps, microseconds=-other.microseconds)
+        return self + less + more
 
     def __bool__(self) -> bool:
         return bool(
@@ -245,9 +239,12 @@ class StepInfo:
         attempt: Which attempt this is, from 1.
         feedback: What validators said of the rejected attempts before this one.
         usage: What this attempt has reported so far.
+        parameters: What an earlier step asked to be set for this one, by :class:`flujo.Reconfigure`.
     """
 
-    __slots__ = ("_above", "_performer", "address", "attempt", "counts", "feedback", "run_id", "usage")
+    __slots__ = (
+        "_above", "_performer", "address", "attempt", "counts", "feedback", "parameters", "run_id", "usage",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -264,6 +261,7 @@ class StepInfo:
         self.feedback = feedback
         self.usage = Usage()
         self.counts: dict[str, int] = {}
+        self.parameters: Mapping[str, Any] = NO_FACTS if above is None else above.parameters
         self._performer = performer
         self._above = above
 

@@ -75,6 +75,14 @@ class Chunked(Node[In, Out]):
     __slots__ = ()
 
 
+class Changed(Generic[Out]):
+    """What a step gives with what it changes of its pipeline: see :class:`flujo.PipelineMutation`."""
+
+    __slots__ = ("output",)
+
+    output: Out
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Output(Generic[Out]):
@@ -117,7 +125,7 @@ class Pipeline(Node[In, Out]):
             raise PipelineError("a pipeline needs at least one node", fix="pass steps, or join them with >>")
         for node in nodes:
             check_node(node, "Pipeline")
-        flat = tuple(part for node in nodes for part in _parts(node))
+        flat = tuple(part for node in nodes for part in parts_of(node))
         object.__setattr__(self, "nodes", flat)
         object.__setattr__(self, "_name", check_name(name))
 
@@ -206,12 +214,13 @@ def check_name(name: object, place: str = "") -> str:
     return name
 
 
-def _parts(node: Node[Any, Any]) -> tuple[Node[Any, Any], ...]:
+def parts_of(node: Node[Any, Any]) -> tuple[Node[Any, Any], ...]:
+    """Return the nodes that a node is when it is joined with others: a pipeline is taken apart."""
     match node:
         case Pipeline():
             return node.nodes
         case Within():
-            return tuple(Within(part, *node.quotas, scope=node.scope) for part in _parts(node.node))
+            return tuple(Within(part, *node.quotas, scope=node.scope) for part in parts_of(node.node))
         case _:
             return (node,)
 
@@ -246,17 +255,38 @@ def output_of(name: str, key: str, value: object) -> Output[Any]:
     )
 
 
-def limits_of(name: str, quota: object, bound: object) -> Mapping[str, object]:
-    """Return what limits a step, as it is kept.
+def step_name(agent: object, name: object) -> str:
+    """Return the name of a step, given or its agent's.
 
     Raises:
-        PipelineError: They are no quotas, or the bound is no usage.
+        PipelineError: The agent cannot be one, or the name cannot be a name.
     """
-    if quota is None and bound is None:
-        return {"quotas": (), "bound": None}
-    from flujo.pipeline.quota import checked_bound, checked_quotas
+    if isinstance(agent, Node) or not (callable(agent) or callable(getattr(agent, "run", None))):
+        raise PipelineError(
+            f"{agent!r} cannot be a step's agent", fix="pass a function, or an object with `run(input, …)`"
+        )
+    if check_name(name, "Step, "):
+        return str(name)
+    found = getattr(agent, "__name__", "") or type(agent).__name__
+    return "lambda" if found == "<lambda>" else check_name(found)
 
-    return {
-        "quotas": checked_quotas(quota, f"step {name!r}, quota"),
-        "bound": checked_bound(bound, f"step {name!r}, bound"),
-    }
+
+def limits_of(name: str, settings: Mapping[str, object]) -> Mapping[str, object]:
+    """Return what a step may spend, and what it may change of its pipeline, as it is kept.
+
+    Raises:
+        PipelineError: They are no quotas, the bound is no usage, or the permission is none.
+    """
+    limits: dict[str, object] = {"quotas": (), "bound": None, "may_mutate": None}
+    quota, bound, permission = settings.get("quota"), settings.get("bound"), settings.get("may_mutate")
+    if quota is not None or bound is not None:
+        from flujo.pipeline.quota import checked_bound, checked_quotas
+
+        limits["quotas"] = checked_quotas(quota, f"step {name!r}, quota")
+        limits["bound"] = checked_bound(bound, f"step {name!r}, bound")
+    if permission is not None:
+        from flujo.pipeline.mutation import checked_permission
+
+        cached = bool(settings.get("cache"))
+        limits["may_mutate"] = checked_permission(permission, f"step {name!r}, may_mutate", cached=cached)
+    return limits

@@ -21,6 +21,7 @@ from typing import (
 from typing_extensions import Unpack
 
 from flujo.errors import PipelineError
+from flujo.pipeline import node as nodes
 from flujo.pipeline.agent import (
     Agent,
     BlockingAgent,
@@ -36,20 +37,22 @@ from flujo.pipeline.checks import (
     check_function,
     check_functions,
     check_mapping,
+    exceptions_of,
     is_amount,
     is_count,
     seconds,
 )
-from flujo.pipeline.node import In, Node, Out, Output, check_name, check_node, limits_of, output_of
+from flujo.pipeline.node import Changed, In, Node, Out, Output, check_name, check_node
 
 if TYPE_CHECKING:
     from flujo.pipeline.info import Usage
+    from flujo.pipeline.mutation import MayMutate
     from flujo.pipeline.policy import GovernancePolicy
     from flujo.pipeline.quota import Quota
 
 A = TypeVar("A")
 B = TypeVar("B")
-
+Gives = B | Changed[B]
 Effects = Literal["idempotent", "at_most_once"]
 
 
@@ -115,7 +118,7 @@ class Retry(metaclass=Kind):
         object.__setattr__(self, "attempts", attempts)
         for key, number in zip(("backoff", "factor", "longest", "jitter"), waits, strict=True):
             object.__setattr__(self, key, number)
-        object.__setattr__(self, "on", _exceptions(on))
+        object.__setattr__(self, "on", exceptions_of(on))
 
     def wait(self, failed: int, chance: float) -> float:
         """Return the seconds to wait after the given number of failed attempts; ``chance`` is 0 to 1."""
@@ -124,14 +127,6 @@ class Retry(metaclass=Kind):
         except OverflowError:
             wait = self.longest if self.backoff else 0.0
         return wait * (1 - self.jitter * chance)
-
-
-def _exceptions(on: object) -> tuple[type[BaseException], ...]:
-    kinds = tuple(cast("Iterable[object]", on)) if isinstance(on, Iterable) else (on,)
-    found = tuple(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseException))
-    if len(found) < len(kinds):
-        raise PipelineError(f"Retry(on={on!r})", fix="pass an exception class, or a tuple of them")
-    return found
 
 
 @final
@@ -182,6 +177,7 @@ class StepSettings(TypedDict, total=False):
     bound: Usage | None
     policies: Sequence[GovernancePolicy]
     on_denied: Node[Any, Any] | None
+    may_mutate: MayMutate | None
 
 
 @final
@@ -215,14 +211,15 @@ class Step(Node[In, Out]):
         bound: The most that one attempt spends: reserved before it begins.
         policies: What judges the step's input, its tools and its output, after the runner's policies.
         on_denied: What runs, with the same input, when a policy denied; without it the run fails.
+        may_mutate: What it may change of the nodes after it, by returning a :class:`PipelineMutation`.
 
     Raises:
         PipelineError: A setting cannot work.
     """
 
     __slots__ = (
-        "_name", "agent", "bound", "cache", "effects", "fallback", "inputs", "on_denied", "policies",
-        "quotas", "resources", "retry", "timeout", "undo", "validators",
+        "_name", "agent", "bound", "cache", "effects", "fallback", "inputs", "may_mutate", "on_denied",
+        "policies", "quotas", "resources", "retry", "timeout", "undo", "validators",
     )  # fmt: skip
 
     _name: str
@@ -240,6 +237,7 @@ class Step(Node[In, Out]):
     bound: Usage | None
     policies: tuple[GovernancePolicy, ...]
     on_denied: Node[Any, Any] | None
+    may_mutate: MayMutate | None
 
     @overload
     def __init__(
@@ -248,23 +246,31 @@ class Step(Node[In, Out]):
     @overload
     def __init__(
         self: Step[A, B],
-        agent: Callable[Concatenate[A, ...], Coroutine[Any, Any, B]],
+        agent: Callable[Concatenate[A, ...], Coroutine[Any, Any, Gives[B]]],
         **settings: Unpack[StepSettings],
     ) -> None: ...
     @overload
-    def __init__(self: Step[A, B], agent: Agent[A, B], **settings: Unpack[StepSettings]) -> None: ...
-    @overload
-    def __init__(self: Step[A, B], agent: BlockingAgent[A, B], **settings: Unpack[StepSettings]) -> None: ...
+    def __init__(self: Step[A, B], agent: Agent[A, Gives[B]], **settings: Unpack[StepSettings]) -> None: ...
     @overload
     def __init__(
-        self: Step[A, B], agent: Callable[Concatenate[A, ...], B], **settings: Unpack[StepSettings]
+        self: Step[A, B], agent: BlockingAgent[A, Gives[B]], **settings: Unpack[StepSettings]
     ) -> None: ...
     @overload
     def __init__(
-        self: Step[object, B], agent: Callable[[], Coroutine[Any, Any, B]], **settings: Unpack[StepSettings]
+        self: Step[A, B],
+        agent: Callable[Concatenate[A, ...], Gives[B]],
+        **settings: Unpack[StepSettings],
     ) -> None: ...
     @overload
-    def __init__(self: Step[object, B], agent: Callable[[], B], **settings: Unpack[StepSettings]) -> None: ...
+    def __init__(
+        self: Step[object, B],
+        agent: Callable[[], Coroutine[Any, Any, Gives[B]]],
+        **settings: Unpack[StepSettings],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Step[object, B], agent: Callable[[], Gives[B]], **settings: Unpack[StepSettings]
+    ) -> None: ...
     @overload
     def __init__(self: Step[A, Any], agent: Invocable[A], **settings: Unpack[StepSettings]) -> None: ...
     @overload
@@ -279,7 +285,7 @@ class Step(Node[In, Out]):
         copy = cast("Step[In, Out]", object.__new__(Step))
         for key in Step.__slots__:
             object.__setattr__(copy, key, object.__getattribute__(self, key))
-        object.__setattr__(copy, "_name", _step_name(self.agent, name))
+        object.__setattr__(copy, "_name", nodes.step_name(self.agent, name))
         return copy
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -298,7 +304,7 @@ def _checked(agent: Work, settings: StepSettings) -> dict[str, object]:
             fix=f"choose from {', '.join(StepSettings.__annotations__)}",
         )
     agent = adapted(agent)
-    name = _step_name(agent, settings.get("name", ""))
+    name = nodes.step_name(agent, settings.get("name", ""))
     effects = settings.get("effects", "idempotent")
     check_choice(effects, f"step {name!r}, effects", ("idempotent", "at_most_once"))
     fallback, undo, timeout = settings.get("fallback"), settings.get("undo"), settings.get("timeout")
@@ -330,23 +336,12 @@ def _checked(agent: Work, settings: StepSettings) -> dict[str, object]:
         "cache": cache,
         "effects": effects,
         "undo": undo,
-        "inputs": MappingProxyType({key: output_of(name, key, value) for key, value in inputs.items()}),
+        "inputs": MappingProxyType({key: nodes.output_of(name, key, value) for key, value in inputs.items()}),
         "resources": resources,
         "policies": _policies(name, settings.get("policies", ())),
         "on_denied": on_denied,
-        **limits_of(name, settings.get("quota"), settings.get("bound")),
+        **nodes.limits_of(name, settings),
     }
-
-
-def _step_name(agent: object, name: object) -> str:
-    if isinstance(agent, Node) or not (callable(agent) or callable(getattr(agent, "run", None))):
-        raise PipelineError(
-            f"{agent!r} cannot be a step's agent", fix="pass a function, or an object with `run(input, …)`"
-        )
-    if check_name(name, "Step, "):
-        return str(name)
-    found = getattr(agent, "__name__", "") or type(agent).__name__
-    return "lambda" if found == "<lambda>" else check_name(found)
 
 
 def _policies(name: str, policies: object) -> tuple[GovernancePolicy, ...]:

@@ -43,6 +43,7 @@ _REFUSED: Mapping[str, str] = {
     "validators": "chunks that went on cannot be taken back: judge the final value in a step after it",
     "cache": "what streams is not remembered: cache the step before or after it",
     "effects": "a streaming step may begin anew after a crash: have the effect recorded by `info.do`",
+    "may_mutate": "what streams has one final value: change the pipeline in a step before or after it",
     "on_denied": "chunks that went on cannot be taken back: put the whole stream into a step's `fallback`",
     "undo": "undo belongs to what has an effect: have that in a step of its own",
 }

@@ -10,9 +10,9 @@ from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.node import Node, check_node
 from flujo.plan.codec import Unrecordable, codec_for
 from flujo.plan.fields import check_context
-from flujo.plan.nodes import PlanEvent, PlanHuman, PlanMap, PlanNode, PlanParallel, PlanStep, PlanSub
+from flujo.plan.nodes import Members, PlanEvent, PlanHuman, PlanMap, PlanNode, PlanParallel, PlanStep, PlanSub
 from flujo.plan.place import Placement
-from flujo.plan.plan import Plan
+from flujo.plan.plan import Plan, Source
 from flujo.plan.types import Type, recorded_input, type_name
 
 AnyNode = Node[Any, Any]
@@ -39,20 +39,61 @@ def compile_plan(
             pipeline, each with its place and remedy.
     """
     check_node(pipeline, "Flujo")
-    placement = Placement()
+    return _compiled(pipeline, Placement(), context_model, input_type, recorded=recorded)
+
+
+def recompile(plan: Plan, prefix: str, row: Members) -> Plan:
+    """Check the pipeline of a plan again, with other nodes in one of its rows, and return its plan.
+
+    Args:
+        plan: A plan with steps that may change it.
+        prefix: What the addresses in the row begin with.
+        row: The nodes of the row from now on.
+
+    Raises:
+        PlanError: It does not fit together any more.
+    """
+    source = plan.source
+    assert source is not None
+    placement = Placement({**source.given, prefix: row}, source.scopes)
+    return _compiled(
+        source.pipeline, placement, plan.context_model, source.input_type, recorded=source.recorded
+    )
+
+
+def _compiled(
+    pipeline: AnyNode,
+    placement: Placement,
+    context_model: type[PipelineContext] | None,
+    input_type: Type,
+    *,
+    recorded: bool,
+) -> Plan:
     root = placement.place_root(pipeline, input_type)
     model = _context_model(placement, context_model)
     _check_recordable(root, model, placement.problems, recorded=recorded)
     if placement.problems:
         raise PlanError(placement.in_order())
+    rows = placement.rows()
+    kept = frozenset(target for _, target in placement.references)
+    source = Source(pipeline, input_type, recorded, rows, placement.given_rows, placement.parts)
     return Plan(
         name=pipeline.name or "pipeline",
         root=root,
         context_model=model,
-        kept=frozenset(target for _, target in placement.references),
+        kept=kept.union(_in_reach(root, rows)) if rows else kept,
         exports=_exports(root, placement.references),
         scopes=placement.scopes,
+        source=source if rows else None,
     )
+
+
+def _in_reach(root: PlanNode, rows: Mapping[str, Members]) -> set[str]:
+    """Return the nodes that something which is brought into a row may name: those in the rows around it."""
+    levels = {"", *(prefix for prefix in rows)}
+    for prefix in rows:
+        levels.update(prefix[:end] for end in (at + 1 for at, letter in enumerate(prefix) if letter == "/"))
+    return {node.path for node in root.walk() if node.label and node.path.removesuffix(node.label) in levels}
 
 
 def _context_model(placement: Placement, given: type[PipelineContext] | None) -> type[PipelineContext]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from flujo.errors import Problem
 from flujo.pipeline.flow import Branch, Loop, SubPipeline
 from flujo.pipeline.lanes import Map, Parallel
+from flujo.pipeline.node import Node, bare, parts_of
 from flujo.pipeline.step import Step
 from flujo.pipeline.waits import HumanInput, Sleep, WaitForEvent
 from flujo.plan.signature import Signature
@@ -18,6 +21,20 @@ from flujo.plan.types import Type
 if TYPE_CHECKING:
     from flujo.pipeline.quota import Quota
     from flujo.pipeline.streaming import StreamingStep
+
+
+DEFAULT_LABELS: dict[type, str] = {
+    Parallel: "parallel",
+    Map: "map",
+    Branch: "branch",
+    Loop: "loop",
+    SubPipeline: "sub",
+    HumanInput: "human_input",
+    Sleep: "sleep",
+}
+"""What nodes without a name are called."""
+Members = tuple[tuple[str, Node[Any, Any]], ...]
+"""The nodes of a row, each with its label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,3 +256,41 @@ class PlanSleep(PlanNode):
     """A wait of a given time."""
 
     node: Sleep[object, object]
+
+
+def labeled(node: Node[Any, Any]) -> Members:
+    """Return the nodes of a row, each with its name, or its kind with a number from the second on."""
+    members: list[tuple[str, Node[Any, Any]]] = []
+    counts: dict[str, int] = {}
+    for part in parts_of(node):
+        label = part.name
+        if not label:
+            kind = DEFAULT_LABELS[type(bare(part))]
+            counts[kind] = counts.get(kind, 0) + 1
+            label = kind if counts[kind] == 1 else f"{kind}-{counts[kind]}"
+        members.append((label, part))
+    return tuple(members)
+
+
+def same_names(members: Members, prefix: str) -> Iterator[Problem]:
+    """Yield what is wrong where nodes of one row bear one name."""
+    for label, count in sorted(Counter(label for label, _ in members).items()):
+        if count > 1:
+            yield Problem(
+                prefix + label,
+                f"{count} nodes in a row of steps are called {label!r}",
+                f'give each its own name: `node.named("{label}_2")` or `Step(…, name="{label}_2")`',
+            )
+
+
+def node_of(placed: PlanNode) -> Node[Any, Any] | None:
+    """Return the node of a pipeline that stands in a place; None for a row of nodes."""
+    match placed:
+        case PlanStream():
+            return placed.stream
+        case PlanStep() | PlanParallel() | PlanMap() | PlanBranch() | PlanLoop() | PlanSub():
+            return placed.node
+        case PlanHuman() | PlanEvent() | PlanSleep():
+            return placed.node
+        case _:
+            return None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Never
+from zlib import crc32
 
 from flujo.errors import PlanError, Problem
 from flujo.pipeline.context import PipelineContext
@@ -16,6 +16,8 @@ from flujo.pipeline.node import Chunked, Node, Pipeline, Within, bare
 from flujo.pipeline.step import Step
 from flujo.pipeline.waits import HumanInput, Sleep, WaitForEvent
 from flujo.plan.nodes import (
+    DEFAULT_LABELS,
+    Members,
     PlanBranch,
     PlanEvent,
     PlanHuman,
@@ -29,9 +31,19 @@ from flujo.plan.nodes import (
     PlanStep,
     PlanStream,
     PlanSub,
+    labeled,
+    same_names,
 )
-from flujo.plan.scope import Scope, Source
-from flujo.plan.shapes import asked_of, closed_values, either, item_type, may_iterate, record_type
+from flujo.plan.scope import Scope, Source, unknown_source
+from flujo.plan.shapes import (
+    asked_of,
+    case_problems,
+    either,
+    item_type,
+    may_iterate,
+    record_type,
+    without_changes,
+)
 from flujo.plan.signature import Signature, SignatureProblem, read_signature
 from flujo.plan.types import Type, assignable, is_never, type_name, union
 
@@ -40,15 +52,6 @@ if TYPE_CHECKING:
 
 AnyNode = Node[Any, Any]
 
-_DEFAULT_LABELS: dict[type, str] = {
-    Parallel: "parallel",
-    Map: "map",
-    Branch: "branch",
-    Loop: "loop",
-    SubPipeline: "sub",
-    HumanInput: "human_input",
-    Sleep: "sleep",
-}
 MAX_LEVELS = 64
 """How deep nodes may lie in one another: checking and running go down level by level, on one stack."""
 
@@ -65,9 +68,18 @@ class Placement:
         references: Pairs of the path of a step and the path of a node whose output it names.
         contexts: The context classes that steps ask for, with their paths.
         scopes: The parts under quotas that each node lies in, by its path.
+        parts: The parts under quotas, by what they stand for.
+
+    Args:
+        rows: Rows of nodes that stand in the place of the pipeline's own, by what addresses there begin with.
+        scopes: The parts that are known already, where a pipeline is placed again.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        rows: Mapping[str, Members] = MappingProxyType({}),
+        scopes: Mapping[tuple[object, str], PlanScope] | None = None,
+    ) -> None:
         self.problems: list[Problem] = []
         self.references: list[tuple[str, str]] = []
         self.contexts: list[tuple[str, type[PipelineContext]]] = []
@@ -75,7 +87,11 @@ class Placement:
         self._placed: list[str] = []
         self._level = 0
         self.scopes: dict[str, tuple[PlanScope, ...]] = {}
-        self._parts: dict[tuple[object, str], PlanScope] = {}
+        self.parts: dict[tuple[object, str], PlanScope] = dict(scopes or {})
+        self._again = scopes is not None
+        self.given_rows = rows
+        self._begins: dict[str, AnyNode] = {}
+        self._changing: set[str] = set()
         self._within: tuple[PlanScope, ...] = ()
         self._joins = _ALONE
 
@@ -85,7 +101,7 @@ class Placement:
         given = input_type if told else self._input_type(pipeline)
         root = self._place(pipeline, "", "", given, Scope(), first=not told)
         for path, name in self._unresolved:
-            self.problems.append(self._unknown_source(path, name))
+            self.problems.append(unknown_source(path, name, self._placed))
         return replace(root, input_type=given) if told else root
 
     def in_order(self) -> list[Problem]:
@@ -112,11 +128,15 @@ class Placement:
         Raises:
             PlanError: It lies too deep, so that what is inside it is not looked at.
         """
+        if not label:  # a row of nodes begins
+            self._begins.setdefault(prefix, node)
+            if prefix in self.given_rows:
+                return self._place_row(self.given_rows[prefix], prefix, given, scope, first=first)
         if isinstance(node, Pipeline):
             return self._place_sequence(node, prefix, given, scope, first=first)
         if isinstance(node, Within):
             return self._place_within(node, prefix, label, given, scope, first=first)
-        label = label or node.name or _DEFAULT_LABELS[type(node)]
+        label = label or node.name or DEFAULT_LABELS[type(node)]
         path = prefix + label
         self._placed.append(path)
         if self._within:
@@ -142,7 +162,7 @@ class Placement:
     ) -> PlanNode:
         """Place a node under quotas: where it would be without them."""
         outside = self._within
-        known_as = label or node.name or _DEFAULT_LABELS.get(type(bare(node)), "")
+        known_as = label or node.name or DEFAULT_LABELS.get(type(bare(node)), "")
         part = self._scope(node.scope, prefix, known_as, node.quotas)
         self._within = (*outside, part)
         placed = self._place(node.node, prefix, label, given, scope, first=first)
@@ -151,8 +171,11 @@ class Placement:
 
     def _scope(self, key: object, prefix: str, label: str, quotas: tuple[Quota, ...]) -> PlanScope:
         """Return a part under quotas; nodes of one pipeline that were joined with others share theirs."""
-        new = PlanScope(len(self._parts) + 1, (prefix + label).rstrip("/"), quotas, prefix.count("[]"))
-        return self._parts.setdefault((key, prefix), new)
+        path = (prefix + label).rstrip("/")
+        number = len(self.parts) + 1
+        if self._again:  # the same wherever else something is brought in
+            number += crc32(f"{path} {quotas!r}".encode())
+        return self.parts.setdefault((key, prefix), PlanScope(number, path, quotas, prefix.count("[]")))
 
     def _place_one(self, node: AnyNode, path: str, label: str, given: Type, scope: Scope) -> PlanNode:
         match node:
@@ -191,16 +214,22 @@ class Placement:
     def _place_sequence(
         self, pipeline: Pipeline[Any, Any], prefix: str, given: Type, scope: Scope, *, first: bool
     ) -> PlanSequence:
-        labels = self._labels(pipeline, prefix)
-        streams = any(isinstance(bare(node), Chunked) for node in pipeline)
-        joined = [False] * len(labels)
+        members = labeled(pipeline)
+        self.problems += same_names(members, prefix)
+        return self._place_row(members, prefix, given, scope, first=first)
+
+    def _place_row(
+        self, members: Members, prefix: str, given: Type, scope: Scope, *, first: bool
+    ) -> PlanSequence:
+        streams = any(isinstance(bare(node), Chunked) for _, node in members)
+        joined = [False] * len(members)
         if streams:
             from flujo.plan.streams import joins
 
-            joined = joins(list(pipeline))
+            joined = joins([node for _, node in members])
         nodes: list[PlanNode] = []
         value, never = given, False
-        for at, (node, label) in enumerate(zip(pipeline, labels, strict=True)):
+        for at, (label, node) in enumerate(members):
             self._joins = joined[at], at + 1 < len(joined) and joined[at + 1]
             placed = self._place(node, prefix, label, value, scope, first=first and not nodes)
             if nodes and is_never(value):
@@ -230,28 +259,12 @@ class Placement:
         settle_names(scope, nodes, over=not placed.goes_on)
         return placed.gives if placed.goes_on else placed.output_type
 
-    def _labels(self, pipeline: Pipeline[Any, Any], prefix: str) -> list[str]:
-        """Return a label for each node: its name, or its kind with a number from the second on."""
-        labels: list[str] = []
-        counts: dict[str, int] = {}
-        for node in pipeline:
-            label = node.name
-            if not label:
-                kind = _DEFAULT_LABELS[type(bare(node))]
-                counts[kind] = counts.get(kind, 0) + 1
-                label = kind if counts[kind] == 1 else f"{kind}-{counts[kind]}"
-            labels.append(label)
-        for label, count in sorted(Counter(labels).items()):
-            if count == 1:
-                continue
-            self.problems.append(
-                Problem(
-                    prefix + label,
-                    f"{count} nodes in a row of steps are called {label!r}",
-                    f'give each its own name: `node.named("{label}_2")` or `Step(…, name="{label}_2")`',
-                )
-            )
-        return labels
+    def rows(self) -> Mapping[str, Members]:
+        """Return the rows of nodes that a step in them may change."""
+        return {
+            prefix: self.given_rows[prefix] if prefix in self.given_rows else labeled(self._begins[prefix])
+            for prefix in sorted(self._changing)
+        }
 
     def _place_stream(
         self, node: Chunked[Any, Any], path: str, label: str, given: Type, scope: Scope
@@ -299,7 +312,12 @@ class Placement:
                     )
                 )
         fallback = self._aside(step.fallback, path, given, scope, f"is only the fallback of {label!r}")
-        output = signature.output_type
+        given_on, changes = without_changes(signature.output_type)
+        if step.may_mutate is not None:
+            self._changing.add(path.removesuffix(label))
+        elif changes:
+            self.problems.append(_not_permitted(path))
+        output = given_on
         if fallback is not None and is_never(output):
             output = fallback.output_type
         self._check_gives(fallback, output, path)
@@ -313,10 +331,8 @@ class Placement:
             node=step,
             signature=signature,
             sources=sources,
-            validators=tuple(
-                self._judge(one, path, signature.output_type, "a validator") for one in step.validators
-            ),
-            undo=None if step.undo is None else self._judge(step.undo, path, signature.output_type, "undo"),
+            validators=tuple(self._judge(one, path, given_on, "a validator") for one in step.validators),
+            undo=None if step.undo is None else self._judge(step.undo, path, given_on, "undo"),
             fallback=fallback,
             denied=denied,
         )
@@ -388,7 +404,7 @@ class Placement:
             inner = scope.inside()
             cases[name] = self._place(case, f"{path}/{name}/", "", given, inner)
             scope.take(inner, f"it runs only in case {name!r} of {path!r}")
-        self._check_cases(node, on.output_type, path)
+        self.problems += case_problems(node, on.output_type, path)
         output = cases[next(iter(cases))].output_type
         for case in list(cases.values())[1:]:
             output = either(output, case.output_type)
@@ -401,28 +417,6 @@ class Placement:
             on=on,
             cases=cases,
         )
-
-    def _check_cases(self, node: Branch[Any, Any], keys: Type, path: str) -> None:
-        """Report keys without a case, and cases that no key reaches, where the keys are known."""
-        known = closed_values(keys)
-        if known is None:
-            return
-        lost = [repr(key) for key in known if key not in node.cases]
-        if lost and node.default is None:
-            self.problems.append(
-                Problem(path, f"nothing runs for {', '.join(lost)}", "add the case, or pass default=")
-            )
-        unreachable = [repr(key) for key in node.cases if key not in known]
-        if not lost and node.default is not None:
-            unreachable.append("default")
-        if unreachable:
-            self.problems.append(
-                Problem(
-                    path,
-                    f"unreachable: {', '.join(unreachable)}; `on` gives only {', '.join(map(repr, known))}",
-                    "remove the case, or widen what `on` returns",
-                )
-            )
 
     def _place_loop(self, node: Loop[Any, Any], path: str, label: str, given: Type, scope: Scope) -> PlanLoop:
         inner = scope.inside()
@@ -559,19 +553,6 @@ class Placement:
             return None
         return source
 
-    def _unknown_source(self, path: str, name: str) -> Problem:
-        bearers = [place for place in self._placed if place.rsplit("/", 1)[-1] == name]
-        if bearers:
-            return Problem(
-                path,
-                f"it takes the output of {bearers[0]!r}, which does not run before it on every path",
-                "name something that has ended before it begins",
-            )
-        known = list(dict.fromkeys(place.rsplit("/", 1)[-1] for place in self._placed))
-        close = difflib.get_close_matches(name, known, n=1)
-        fix = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
-        return Problem(path, f"it takes the output of {name!r}, but no node has this name", fix)
-
 
 def _mend(node: AnyNode, placed: PlanNode, given: Type) -> str:
     """Return what may be done where a node is given what it does not take."""
@@ -581,6 +562,14 @@ def _mend(node: AnyNode, placed: PlanNode, given: Type) -> str:
     from flujo.plan.streams import feeding
 
     return feeding(placed, given) or otherwise
+
+
+def _not_permitted(path: str) -> Problem:
+    return Problem(
+        path,
+        "it may give a PipelineMutation, and nothing permits it to change the pipeline",
+        "say what it may change: Step(…, may_mutate=MayMutate(…))",
+    )
 
 
 def _unreachable(path: str, before: str) -> Problem:

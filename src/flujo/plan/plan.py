@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
-from typing import Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from flujo.pipeline.context import PipelineContext
+from flujo.pipeline.node import Node
 from flujo.plan.nodes import (
+    Members,
     PlanBranch,
     PlanEvent,
     PlanHuman,
@@ -24,7 +26,7 @@ from flujo.plan.nodes import (
     PlanStep,
     PlanStream,
 )
-from flujo.plan.types import type_text
+from flujo.plan.types import Type, type_text
 
 NUMBER = re.compile(r"\[\d+\]")
 """The turn or the item in an address; the path of its node has ``[]`` there."""
@@ -40,6 +42,26 @@ class Versioned(Protocol):
         ...
 
 
+class Source(NamedTuple):
+    """What a plan was made of, for a row of it to be changed and all of it to be checked again.
+
+    Attributes:
+        pipeline: The pipeline.
+        input_type: What it was said to take.
+        recorded: Whether its runs are recorded.
+        rows: The rows of nodes that a step may change, by what the addresses in them begin with.
+        given: Those of them that were changed.
+        scopes: The parts under quotas, by what they stand for.
+    """
+
+    pipeline: Node[Any, Any]
+    input_type: Type
+    recorded: bool
+    rows: Mapping[str, Members]
+    given: Mapping[str, Members]
+    scopes: Mapping[tuple[object, str], PlanScope]
+
+
 @dataclass(frozen=True, slots=True)
 class WorstCase:
     """The most a run of a plan may do.
@@ -48,11 +70,13 @@ class WorstCase:
         steps: Step executions; for a plan with a Map, of one item each.
         attempts: Attempts, retries and fallbacks included; likewise.
         per_item: The paths of the maps: what is inside counts once for each of their items.
+        unlimited: The paths of the steps that may bring in any number of others.
     """
 
     steps: int
     attempts: int
     per_item: tuple[str, ...] = ()
+    unlimited: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +90,7 @@ class Plan:
         kept: The paths of the nodes whose outputs are named by later steps.
         exports: For each container, the paths inside it that are named from outside.
         scopes: For each node under quotas, the parts of the plan that it lies in, the outermost first.
+        source: What it was made of; None where no step may change it while it runs.
     """
 
     name: str
@@ -74,6 +99,7 @@ class Plan:
     kept: frozenset[str]
     exports: Mapping[str, tuple[str, ...]]
     scopes: Mapping[str, tuple[PlanScope, ...]] = field(default_factory=dict[str, tuple[PlanScope, ...]])
+    source: Source | None = None
 
     @cached_property
     def nodes(self) -> Mapping[str, PlanNode]:
@@ -93,7 +119,7 @@ class Plan:
     @cached_property
     def worst_case(self) -> WorstCase:
         """The most that a run may do."""
-        return _worst(self.root)
+        return worst_of(self.root)
 
 
 def _facts(node: PlanNode) -> str:
@@ -105,6 +131,7 @@ def _facts(node: PlanNode) -> str:
                 facts.append(node.node.agent.part_of_plan)
             if isinstance(node, PlanStream):
                 facts += [type_text(node.gives), "joined" if node.joined else "", str(node.stream.items)]
+            facts += ["may mutate"] if node.node.may_mutate is not None else []
         case PlanParallel() | PlanBranch():
             facts += list(node.children)
         case _:
@@ -112,25 +139,30 @@ def _facts(node: PlanNode) -> str:
     return json.dumps(facts)
 
 
-def _worst(node: PlanNode) -> WorstCase:
-    inside = [_worst(child) for child in node.children.values()]
+def worst_of(node: PlanNode) -> WorstCase:
+    """Return the most that a node may do."""
+    inside = [worst_of(child) for child in node.children.values()]
     steps, attempts = sum(part.steps for part in inside), sum(part.attempts for part in inside)
     per_item = tuple(path for part in inside for path in part.per_item)
+    unlimited = tuple(path for part in inside for path in part.unlimited)
     match node:
         case PlanStep():
-            return WorstCase(steps + 1, attempts + node.node.retry.attempts, per_item)
+            permission = node.node.may_mutate
+            added = 0 if permission is None else permission.steps
+            unlimited = unlimited if added is not None else (node.path, *unlimited)
+            attempts += node.node.retry.attempts + (added or 0)
+            return WorstCase(steps + 1 + (added or 0), attempts, per_item, unlimited)
         case PlanMap():
-            return WorstCase(steps, attempts, (node.path, *per_item))
+            return WorstCase(steps, attempts, (node.path, *per_item), unlimited)
         case PlanLoop():
-            return WorstCase(steps * node.node.max_turns, attempts * node.node.max_turns, per_item)
+            turns = node.node.max_turns
+            return WorstCase(steps * turns, attempts * turns, per_item, unlimited)
         case PlanBranch() | PlanHuman() | PlanEvent():
-            return WorstCase(
-                max((part.steps for part in inside), default=0),
-                max((part.attempts for part in inside), default=0),
-                per_item,
-            )
+            steps = max((part.steps for part in inside), default=0)
+            attempts = max((part.attempts for part in inside), default=0)
+            return WorstCase(steps, attempts, per_item, unlimited)
         case _:
-            return WorstCase(steps, attempts, per_item)
+            return WorstCase(steps, attempts, per_item, unlimited)
 
 
 def differing_paths(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

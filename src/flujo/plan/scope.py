@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from flujo.errors import Problem
 from flujo.plan.types import Type
 
 
@@ -67,3 +70,24 @@ class Scope:
                 seen[name] = source
         for name, source in seen.items():
             self._sources[name] = replace(source, doubt=source.doubt or doubt)
+
+
+def unknown_source(path: str, name: str, placed: Sequence[str]) -> Problem:
+    """Return what is wrong where a step names an output that is not to be had.
+
+    Args:
+        path: The step.
+        name: The name.
+        placed: The paths of all nodes.
+    """
+    bearers = [place for place in placed if place.rsplit("/", 1)[-1] == name]
+    if bearers:
+        return Problem(
+            path,
+            f"it takes the output of {bearers[0]!r}, which does not run before it on every path",
+            "name something that has ended before it begins",
+        )
+    known = list(dict.fromkeys(place.rsplit("/", 1)[-1] for place in placed))
+    close = difflib.get_close_matches(name, known, n=1)
+    fix = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
+    return Problem(path, f"it takes the output of {name!r}, but no node has this name", fix)

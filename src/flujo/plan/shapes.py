@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, cast, get_args, get_origin
 
 from typing_extensions import TypedDict
 
+from flujo.errors import Problem
+from flujo.pipeline.flow import Branch
+from flujo.pipeline.node import Changed
 from flujo.plan.nodes import PlanNode
 from flujo.plan.types import Type, assignable, members, plain, union
 
@@ -18,6 +21,28 @@ def asked_of(given: Type, inside: Iterable[PlanNode]) -> Type:
         return given
     known = [node.input_type for node in inside if node.input_type not in (Any, object)]
     return known[0] if known else Any
+
+
+def without_changes(given: Type) -> tuple[Type, bool]:
+    """Return what a step gives to the next, and whether it may give a mutation together with it."""
+    plain_type, found = given, False
+    for member in members(given):
+        kind = get_origin(member) or member
+        if isinstance(kind, type) and issubclass(kind, Changed):
+            found = True
+    if found:
+        parts = [_inside(member) for member in members(given)]
+        plain_type = parts[0]
+        for part in parts[1:]:
+            plain_type = either(plain_type, part)
+    return plain_type, found
+
+
+def _inside(member: Type) -> Type:
+    kind = get_origin(member) or member
+    if not (isinstance(kind, type) and issubclass(kind, Changed)):
+        return member
+    return next(iter(get_args(member)), Any)
 
 
 def either(one: Type, other: Type) -> Type:
@@ -65,6 +90,25 @@ def closed_values(keys: Type) -> list[Any] | None:
         else:
             return None
     return found
+
+
+def case_problems(node: Branch[Any, Any], keys: Type, path: str) -> Iterator[Problem]:
+    """Yield the keys without a case, and the cases that no key reaches, where the keys are known."""
+    known = closed_values(keys)
+    if known is None:
+        return
+    lost = [repr(key) for key in known if key not in node.cases]
+    if lost and node.default is None:
+        yield Problem(path, f"nothing runs for {', '.join(lost)}", "add the case, or pass default=")
+    unreachable = [repr(key) for key in node.cases if key not in known]
+    if not lost and node.default is not None:
+        unreachable.append("default")
+    if unreachable:
+        yield Problem(
+            path,
+            f"unreachable: {', '.join(unreachable)}; `on` gives only {', '.join(map(repr, known))}",
+            "remove the case, or widen what `on` returns",
+        )
 
 
 def record_type(label: str, members: Mapping[str, Type]) -> Type:

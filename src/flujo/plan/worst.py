@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import add
+from typing import TYPE_CHECKING
 
 from flujo.pipeline.quota import METERS, NOTHING, STEPS, TIME, Amounts, amounts
 from flujo.plan.nodes import (
@@ -18,6 +19,9 @@ from flujo.plan.nodes import (
     PlanStep,
 )
 from flujo.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from flujo.pipeline.mutation import MayMutate
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,11 @@ def worst_cost(plan: Plan, scope: PlanScope | None = None) -> Cost:
     declares no ``bound``, and of time one without a ``timeout``.
     """
     return _cost(plan.root, plan, scope)
+
+
+def cost_of(node: PlanNode, plan: Plan) -> Cost:
+    """Return the most that one node of a plan may cost."""
+    return _cost(node, plan, None)
 
 
 def _cost(node: PlanNode, plan: Plan, scope: PlanScope | None) -> Cost:
@@ -85,7 +94,25 @@ def _step(plan: PlanStep) -> Cost:
     if node.bound is None and plan.signature.info:
         why = f"{plan.path} may report what it used, and declares no bound"
         unbounded |= {place: why for place in range(len(METERS)) if place not in (STEPS, TIME)}
-    return _times(Cost(tuple(one), unbounded), node.retry.attempts)
+    own = _times(Cost(tuple(one), unbounded), node.retry.attempts)
+    return own if node.may_mutate is None else _together([own, _brought_in(plan.path, node.may_mutate)])
+
+
+def _brought_in(path: str, permission: MayMutate) -> Cost:
+    """Return the most that what a step may bring in may cost."""
+    if not permission.adds:
+        return Cost()
+    most = list(NOTHING if permission.bound is None else amounts(permission.bound))
+    most[STEPS] = permission.steps or 0
+    unbounded: dict[int, str] = {}
+    if permission.steps is None:
+        unbounded[STEPS] = f"{path} may bring in any number of steps"
+    if permission.bound is None:
+        why = f"{path} may bring in steps, and its may_mutate declares no bound"
+        unbounded |= {place: why for place in range(len(METERS)) if place != STEPS}
+    elif not permission.bound.microseconds:
+        unbounded[TIME] = f"{path} may bring in steps, and its may_mutate bounds no time"
+    return Cost(tuple(most), unbounded)
 
 
 def _times(cost: Cost, times: int) -> Cost:

@@ -8,7 +8,8 @@ from time import monotonic
 
 from flujo.engine.clock import Clock
 from flujo.engine.identity import begins, ends, is_alive, new_token, owner_of
-from flujo.errors import StoreUnavailable, text_of
+from flujo.engine.threads import text_of
+from flujo.errors import StoreUnavailable
 from flujo.journal.jobs import JobTable, Limits, Postponed, Taken, pipeline_of
 from flujo.worker.dispatch import Carry, Dispatch, Terms
 
