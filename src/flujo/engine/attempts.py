@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
@@ -14,6 +14,7 @@ from flujo.engine.effects import StepEffects, importable
 from flujo.engine.failures import (
     KINDS,
     PASSES,
+    Attempted,
     CutOff,
     Exited,
     RecordedFailure,
@@ -34,7 +35,7 @@ from flujo.engine.run import Frame, Run, Suspended, Walk
 from flujo.engine.threads import never_began
 from flujo.errors import ConfigError, QuotaExceeded, StepFailed
 from flujo.pipeline.context import adopt, fork
-from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
+from flujo.pipeline.info import NO_USAGE, StepInfo
 from flujo.pipeline.node import Changed
 from flujo.pipeline.waits import PauseForHumanInput
 from flujo.plan.codec import codec_for
@@ -45,26 +46,6 @@ if TYPE_CHECKING:
     from flujo.engine.governed import GovernedStep
 
 Direct = Callable[[Frame, Any], Awaitable[Any]]
-
-
-class Attempted(NamedTuple):
-    """What attempts came to: an output.
-
-    Attributes:
-        output: The output.
-        attempts: How many attempts there were.
-        usage: What they used.
-        cached: Whether the output came from the cache instead.
-        fallback: The place of the fallback, where the output is the fallback's.
-        paid: What of the usage was added to the run's already: that of failed attempts.
-    """
-
-    output: Any
-    attempts: int = 1
-    usage: Usage = NO_USAGE
-    cached: bool = False
-    fallback: Frame | None = None
-    paid: Usage = NO_USAGE
 
 
 _SETTLES = ("step.started", "step.attempt", "step.discarded", "request")

@@ -51,6 +51,26 @@ class Refused(Rejected):
     """A step may not change its pipeline as it asked to."""
 
 
+class Attempted(NamedTuple):
+    """What attempts came to: an output.
+
+    Attributes:
+        output: The output.
+        attempts: How many attempts there were.
+        usage: What they used.
+        cached: Whether the output came from the cache instead.
+        fallback: The place of the fallback, where the output is the fallback's.
+        paid: What of the usage was added to the run's already: that of failed attempts.
+    """
+
+    output: Any
+    attempts: int = 1
+    usage: Usage = NO_USAGE
+    cached: bool = False
+    fallback: Frame | None = None
+    paid: Usage = NO_USAGE
+
+
 class Tried(NamedTuple):
     """What failed attempts came to."""
 

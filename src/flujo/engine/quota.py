@@ -18,9 +18,9 @@ from flujo.engine.accounts import (
     plus,
     shared_accounts,
 )
-from flujo.engine.attempts import Attempted, Attempts, Direct
+from flujo.engine.attempts import Attempts, Direct
 from flujo.engine.effects import StepEffects
-from flujo.engine.failures import CutOff, OutOfTime, TimeLimit
+from flujo.engine.failures import Attempted, CutOff, OutOfTime, TimeLimit
 from flujo.engine.hold import Hold, exceeded, facts_of
 from flujo.engine.record import read_usage, write_usage
 from flujo.engine.run import Frame, Run, Suspended, Walk, mutations
