@@ -135,10 +135,3 @@ def store_of(state: JournalStore | str | Path | None) -> JournalStore | None:
 
         return SQLiteStore(state)
     return state
-
-
-def checked_id(run_id: object) -> str:
-    """Refuse a run id that could not stand in a line, or in an address."""
-    if not isinstance(run_id, str) or not run_id or not run_id.isprintable() or run_id != run_id.strip():
-        raise InputError(f"run_id={run_id!r} cannot name a run", fix="use letters, digits, '-' and '_'")
-    return run_id
