@@ -1,44 +1,46 @@
-"""The tree of errors. Each carries a stable ``code`` for machines, and a ``fix``: what to do next.
+"""The tree of errors.
 
-FlujoError
-├── DefinitionError            the author's mistakes: raised before anything runs
-│   ├── PipelineError              a node was given settings that cannot work
-│   ├── PlanError                  the pipeline does not fit together; lists every problem
-│   ├── ConfigError                a setting or a target could not be understood
-│   └── InputError                 the input or context does not fit the pipeline
-├── RunError                   a run's failures: what went wrong, where, on which attempt
-│   ├── StepFailed                 a step raised; the original is ``__cause__``
-│   │   ├── StepTimedOut               its time limit passed
-│   │   ├── OutputRejected             its validators rejected every attempt
-│   │   ├── MutationRefused            it may not change its pipeline so
-│   │   ├── QuotaExceeded              it asked for more than a quota has left
-│   │   ├── PolicyDenied               a policy denied what it was given, did or gave
-│   │   └── RecordError                its value could not be recorded as declared
-│   ├── LoopExhausted              a loop used its turns up
-│   ├── ContextConflict            two parallel branches wrote one field differently
-│   │   └── ReducerError               a field's reducer cannot combine what they wrote
-│   ├── RequestDenied              a person denied what was asked
-│   ├── WaitTimedOut              an awaited event did not come in time
-│   ├── ProviderUnavailable        a provider of models failed again and again; nothing is sent for now
-│   ├── AgentFailed                an agent came to no answer: none fitted, or it used its turns up
-│   ├── EffectDiverged             the code no longer asks for the recorded effect
-│   ├── HookFailed                 a hook raised
-│   └── RunCancelled               the run was cancelled
-├── ResumeError                a run that cannot go on as asked
-│   ├── UnknownRun                 no run has this id
-│   ├── UnknownRequest             the run waits for no such request
-│   ├── UnknownAddress             the run never came to this address
-│   ├── AnswerRejected             the answer does not fit; the run stays paused
-│   ├── RunConflict                the id names a run with another input
-│   ├── RunBusy                    another process carries the run on
-│   ├── RunTaken                   another owner wrote to the run; this one stopped
-│   └── PlanChanged                the run was made by a different plan
-├── ScrubError                 a value cannot be searched for personal data
-└── StoreError                 the journal's store failed
-├── StoreUnavailable           locked, read-only, full or missing
-├── StoreCorrupt               not a readable store
-├── StoreVersionError          written by another version of Flujo
-└── ChainBroken                an event does not match its hash
+    FlujoError
+    ├── DefinitionError            the author's mistakes: raised before anything runs
+    │   ├── PipelineError              a node was given settings that cannot work
+    │   ├── PlanError                  the pipeline does not fit together; lists every problem
+    │   ├── ConfigError                a setting or a target could not be understood
+    │   └── InputError                 the input or context does not fit the pipeline
+    ├── RunError                   a run's failures: what went wrong, where, on which attempt
+    │   ├── StepFailed                 a step raised; the original is ``__cause__``
+    │   │   ├── StepTimedOut               its time limit passed
+    │   │   ├── OutputRejected             its validators rejected every attempt
+    │   │   ├── MutationRefused            it may not change its pipeline so
+    │   │   ├── QuotaExceeded              it asked for more than a quota has left
+    │   │   ├── PolicyDenied               a policy denied what it was given, did or gave
+    │   │   └── RecordError                its value could not be recorded as declared
+    │   ├── LoopExhausted              a loop used its turns up
+    │   ├── ContextConflict            two parallel branches wrote one field differently
+    │   │   └── ReducerError               a field's reducer cannot combine what they wrote
+    │   ├── RequestDenied              a person denied what was asked
+    │   ├── WaitTimedOut              an awaited event did not come in time
+    │   ├── ProviderUnavailable        a provider of models failed again and again; nothing is sent for now
+    │   ├── AgentFailed                an agent came to no answer: none fitted, or it used its turns up
+    │   ├── EffectDiverged             the code no longer asks for the recorded effect
+    │   ├── HookFailed                 a hook raised
+    │   └── RunCancelled               the run was cancelled
+    ├── ResumeError                a run that cannot go on as asked
+    │   ├── UnknownRun                 no run has this id
+    │   ├── UnknownRequest             the run waits for no such request
+    │   ├── UnknownAddress             the run never came to this address
+    │   ├── AnswerRejected             the answer does not fit; the run stays paused
+    │   ├── RunConflict                the id names a run with another input
+    │   ├── RunBusy                    another process carries the run on
+    │   ├── RunTaken                   another owner wrote to the run; this one stopped
+    │   └── PlanChanged                the run was made by a different plan
+    ├── ScrubError                 a value cannot be searched for personal data
+    └── StoreError                 the journal's store failed
+        ├── StoreUnavailable           locked, read-only, full or missing
+        ├── StoreCorrupt               not a readable store
+        ├── StoreVersionError          written by another version of Flujo
+        └── ChainBroken                an event does not match its hash
+
+Each error carries a stable ``code`` for machines and a ``fix`` that says what to do next.
 """
 
 from collections.abc import Iterable, Sequence
