@@ -220,6 +220,12 @@ def test_another_text_has_another_version() -> None:
     assert {prompt.role: (prompt.version, prompt.digest) for prompt in prompts} == VERSIONS
 
 
+def test_an_input_that_cannot_be_told_names_what_to_do() -> None:
+    result = Flujo(Step(TranslatorAgent("German", model=ScriptedModel("x")))).run(object())
+    assert "a object cannot be told to a model" in str(result.error)
+    assert "give a text, a Pydantic model" in str(result.error.__cause__ if result.error else "")
+
+
 class TestClassifier:
     def test_a_label_that_there_is_not_goes_back(self) -> None:
         model = ScriptedModel(chosen("offers"), chosen("offer"))
@@ -510,6 +516,7 @@ class TestSQL:
                 await mortal.settled()
                 with sqlite3.connect(shop) as connection:
                     connection.execute("INSERT INTO orders (amount, customer) VALUES (1, 'Eve')")
+                    connection.execute(f"CREATE TABLE new_{at} (a INT)")
                 connection.close()
                 model.rewind()
                 known = [event.address for event in await store.events(f"r{at}") if event.kind == "effect"]

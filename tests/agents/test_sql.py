@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from flujo.agents.sql_check import Checked, Refused, check_sql, known_dialect
@@ -131,6 +132,35 @@ def test_what_runs_is_what_was_understood() -> None:
     """A comment that some database runs is gone from the text that is run."""
     judged = check_sql("SELECT 1 /*! INTO OUTFILE '/tmp/x' */ -- DROP TABLE orders", "mysql", TABLES)
     assert judged == Checked("SELECT 1")
+
+
+EXPRESSIONS = Path(__file__).with_name("expressions")
+
+
+def rewritten(dialect: str) -> list[tuple[str, str]]:
+    """Return queries as a model may write them, and as they are written anew."""
+    pairs: list[tuple[str, str]] = []
+    for line in (EXPRESSIONS / f"{dialect}.txt").read_text(encoding="utf-8").splitlines():
+        judged = check_sql(f"SELECT {line}", dialect, {})
+        assert isinstance(judged, Checked), (line, judged)
+        pairs.append((f"SELECT {line}", judged.sql))
+    return pairs
+
+
+def test_what_runs_means_the_same_on_sqlite() -> None:
+    connection = sqlite3.connect(":memory:")
+    for given, run in rewritten("sqlite"):
+        assert connection.execute(run).fetchall() == connection.execute(given).fetchall(), (given, run)
+    connection.close()
+
+
+async def test_what_runs_means_the_same_on_postgres() -> None:
+    with postgres.schema() as url:
+        connection = await asyncpg.connect(url)
+        for given, run in rewritten("postgres"):
+            before, now = await connection.fetch(given), await connection.fetch(run)
+            assert [tuple(row) for row in now] == [tuple(row) for row in before], (given, run)
+        await connection.close()
 
 
 def test_functions_that_are_named_may_be_called() -> None:

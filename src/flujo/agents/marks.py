@@ -2,12 +2,26 @@
 
 from hashlib import sha256
 
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
+
+from flujo.errors import PipelineError
 
 
 def as_text(value: object) -> str:
-    """Return a value as a model reads it: a text as it is, anything else as JSON."""
-    return value if isinstance(value, str) else to_json(value, indent=2, bytes_mode="base64").decode()
+    """Return a value as a model reads it: a text as it is, anything else as JSON.
+
+    Raises:
+        PipelineError: It cannot be written as JSON.
+    """
+    if isinstance(value, str):
+        return value
+    try:
+        return to_json(value, indent=2, bytes_mode="base64").decode()
+    except PydanticSerializationError as error:
+        raise PipelineError(
+            f"a {type(value).__qualname__} cannot be told to a model: {error}",
+            fix="give a text, a Pydantic model or other JSON, in a step before it",
+        ) from None
 
 
 def as_data(label: str, value: object) -> str:
