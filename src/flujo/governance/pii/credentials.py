@@ -37,8 +37,9 @@ _ASSIGNED = re.compile(
     r"(?:pass(?:word|wd|phrase|code)?|pwd|secret|token|api[_-]?key"
     r"|access[_-]?key|private[_-]?key|client[_-]?secret|auth[_-]?key"
     r"|credentials?"
-    r"|passwort|kennwort|contraseña|mot[_ ]de[_ ]passe|senha|wachtwoord)(?:[_-]?[A-Za-z0-9]{0,12})"
-    r"[\"']?[ ]{0,3}(?:is[ ]|ist[ ]|est[ ]|=>|:=|=|:)[ ]{0,3}(?P<q>[\"'`]?)(?P<v>[^\s\"'`,;<>]{6,400})",
+    r"|passwort|kennwort|contraseña|mot[_ ]de[_ ]passe|senha|wachtwoord)(?:[_-][A-Za-z0-9]{1,12}){0,2}(?![A-Za-z0-9_])"
+    r"[\"']?[ ]{0,3}(?:(?:is|ist|lautet|est|es|è|was|war|jest)[ ]|=>|:=|=|:)[ ]{0,3}"
+    r"(?P<q>[\"'`]?)(?P<v>[^\s\"'`,;<>]{6,400})",
     re.IGNORECASE,
 )
 _HINTS = (
@@ -54,6 +55,8 @@ _HINTS = (
     "senha",
     "wachtwoord",
 )
+# What a program assigns: a name, an attribute, a call.
+_CODE = re.compile(r"[A-Za-z_][A-Za-z_]*(?:\.[A-Za-z_]\w*)*(?:[(\[]|\Z)|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*[(\[]")
 _OPEN = words("secrets", "open")
 
 
@@ -87,8 +90,10 @@ def _assigned(text: str) -> Iterator[Finding]:
         if (
             len(value) < 6
             or value.casefold() in _OPEN
-            or value.startswith(("${", "{{", "<", "[", "http://", "https://"))
+            or value.startswith(("$", "{{", "<", "[", "http://", "https://"))
         ):
+            continue
+        if not quoted and _CODE.match(value):
             continue
         mixed = any(letter.isdigit() for letter in value) or any(not letter.isalnum() for letter in value)
         if (quoted and len(value) >= 8) or mixed or _random(value):

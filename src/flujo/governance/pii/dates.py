@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from flujo.governance.pii.finding import Finding
-from flujo.governance.pii.labels import OTHER, label_before
+from flujo.governance.pii.labels import REVISION, label_before
 from flujo.governance.pii.words import words
 
 _TIME = (
@@ -19,16 +19,16 @@ r"|0?[1-9])\.?)"
     + _TIME + r"(?![\w]|[-/.:]\d)"
 )  # fmt: skip
 _YEAR_LAST = re.compile(
-    r"\d(?<![\w+.,/-]\d)\d?(?P<s>[-/]|[.] ?)(?:\d\d?)(?P=s)(?:'?\d\d(?:\d\d)?)"
+    r"\d(?<![\w+./-]\d)\d?(?P<s>[-/]|[.] ?)(?:\d\d?)(?P=s)(?:'?\d\d(?:\d\d)?)"
     + _TIME
     + r"(?![\w]|[-/:]\d|\.\d)"
 )
-_MONTH_YEAR = re.compile(r"[01](?<![\w+.,/-]\d)\d[/](?:19|20)\d\d(?![\w]|[-/.:]\d)")
+_MONTH_YEAR = re.compile(r"[01](?<![\w+./-]\d)\d[/](?:19|20)\d\d(?![\w]|[-/.:]\d)")
 _EAST_ASIAN = re.compile(
     r"(?:\d{4}|令和\d{1,2}|平成\d{1,2}|昭和\d{1,2}) ?[年년] ?\d{1,2} ?[月월](?: ?\d{1,2} ?[日일])?"
 )
 _SHORT = re.compile(r"(?:0[1-9]|1[0-2])/\d\d(?![\w]|[-/.:,]\d)")
-_RUN = re.compile(r"\d(?<![\w+.,/-]\d)\d{5}(?:\d\d)?(?![\w]|[-/.:,]\d)")
+_RUN = re.compile(r"\d(?<![\w+./-]\d)\d{5}(?:\d\d)?(?![\w]|[-/.:,]\d)")
 _EXPIRY = re.compile(
     r"(?:exp|valid|gültig|ablauf|venc|scad|caduc|expir|geldig|válid|valide)[^\d\n]{0,24}\Z", re.IGNORECASE
 )
@@ -52,7 +52,7 @@ _DAY_AFTER = re.compile(
     r"(?![\d:%]|[.,]\d|-\d)(?:(?:,? ?|-)(?:of )?(?P<y>(?:1[89]|20)\d\d)"
     r"(?!\d))?"
 )
-_YEAR_AFTER = re.compile(r"\.?(?:,? ?|[-/])(?:de |del |of )?(?:1[89]|20)\d\d(?![\d]|[.,]\d)")
+_YEAR_AFTER = re.compile(r"\.?(?:,? ?|[-/])(?:de |del |of )?(?:19|20)\d\d(?![\d]|[.,]\d)")
 _CLOCK = re.compile(_TIME)
 
 
@@ -61,7 +61,7 @@ def dates(text: str) -> Iterator[Finding]:
     for match in _YEAR_FIRST.finditer(text):
         yield Finding(match.start(), match.end(), "date", 0.9, "date.year_first")
     for match in _YEAR_LAST.finditer(text):
-        if _is_date(match[0]) and label_before(text, match.start()) != OTHER:
+        if _is_date(match[0]) and label_before(text, match.start(), 4) != REVISION:
             yield Finding(match.start(), match.end(), "date", 0.85, "date.year_last")
         elif _is_date(match[0]) and len(_PARTS.findall(match[0])[2]) == 4:
             yield Finding(match.start(), match.end(), "date", 0.8, "date.year_last")

@@ -18,7 +18,10 @@ _VIN_VALUES = {
 }
 _VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
 _IMEI = re.compile(r"\d(?<![\w.+-]\d)\d(?P<s>[- ]?)\d{6}(?P=s)\d{6}(?P=s)\d(?![\w]|-\w)")
-_PLATE = re.compile(r"[A-Z]{2}\d{2} [A-Z]{3}(?![\w-])")
+_PLATE = re.compile(r"[A-ZÄÖÜА-Я0-9](?<![\w-].)[A-ZÄÖÜА-Я0-9]{0,7}(?:[ ·-][A-ZÄÖÜА-Я0-9]{1,5}){0,3}(?![\w])")
+_PLATES = re.compile(
+    r"plate|registration|kennzeichen|immatricul|plaque|matr[ií]cula|targa|kenteken|rejestrac|placa|registrerings|rekisteri|plaka"
+)
 _MEMBER = re.compile(
     r"[1-9](?<![\w-].)[AC-HJKMNP-RTUVWXY][0-9AC-HJKMNP-RTUVWXY]\d-?[AC-HJKMNP-RTUVWXY][0-9AC-H"
     r"JKMNP-RTUVWXY]\d-?[AC-HJKMNP-RTUVWXY]{2}\d\d(?![\w-])"
@@ -28,7 +31,7 @@ _SORT = re.compile(r"\d{2}-\d{2}-\d{2}\Z")
 _OLD = re.compile(
     r"[Aa](?<![\w].)(?:ged?|GED?|lter|LTER)[ ]?(?:of|is|:|von|=)?[ ]{0,2}"
     r"(?P<a>9\d|1[0-2]\d)(?![\w]|[.,/-]\d|[ ]?%)"
-    r"|(?P<b>9\d|1[0-2]\d)(?<!\w[0-9]{2})(?<![\d.,/-]\d\d)(?:[- ]?years?[- ]?olds?"
+    r"|(?<![\w.,/-])(?P<b>9\d|1[0-2]\d)(?:[- ]?years?[- ]?olds?"
     r"|[- ]?year[- ]old|[ ]?y/?o\b|[ ]?yrs?[ .]?old|[- ]?jährige?[rnsm]?"
     r"|[ ]Jahre?n?[ ]alt|[ ]Jahren|[ ]ans\b"
     r"|[ ]años|[ ]anni|[ ]jaar|[- ]jarige|[ ]anos|[ ]lat\b|[ ]år\b|[- ]åri\w{0,3})"
@@ -79,6 +82,12 @@ def vehicles(text: str) -> Iterator[Finding]:
             continue
         if _vin(found) or label_before(text, match.start()) == "vehicle":
             yield Finding(match.start(), match.end(), "vehicle", 0.85, "vehicle.vin")
+    for named in _PLATES.finditer(text.lower()) if text.isascii() or len(text.lower()) == len(text) else ():
+        match = _PLATE.search(text, named.end(), named.end() + 40)
+        if not match or label_before(text, match.start(), 4) != "vehicle":
+            continue
+        if sum(map(str.isalnum, match[0])) <= 9 and any(map(str.isdecimal, match[0])) and len(match[0]) > 1:
+            yield Finding(match.start(), match.end(), "vehicle", 0.75, "vehicle.plate")
 
 
 def _vin(found: str) -> bool:

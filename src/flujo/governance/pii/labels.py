@@ -9,7 +9,9 @@ import re
 from flujo.governance.pii.words import table
 
 OTHER = "other"
-"""What a word says that names no personal data: an order, a version, an amount."""
+"""What a word says that names no personal data: an order, an amount."""
+REVISION = "revision"
+"""What a word says of numbers with points: a version, a section."""
 
 _TABLE = {word: kind for kind, listed in table("labels").items() for word in listed}
 _WORD = re.compile(r"[^\W\d_]+")
@@ -18,15 +20,15 @@ REACH = 60
 """How many characters before a number may say what it is."""
 
 
-def label_before(text: str, at: int) -> str:
-    """Return what the nearest telling word before a place says, or ''."""
+def label_before(text: str, at: int, words: int = 0) -> str:
+    """Return what the nearest telling word before a place says, or ''; `words` says how many to look at."""
     begin = at - REACH
     piece = text[max(0, begin) : at]
     # A line above says nothing, unless what stands on it ends as a label does.
     cut = piece.rfind("\n")
     if cut >= 0 and not piece[:cut].rstrip().endswith((":", "=")):
         piece = piece[cut + 1 :]
-    return said(_WORD.findall(piece))
+    return said(_WORD.findall(piece)[-words:])
 
 
 def label_after(text: str, at: int) -> str:

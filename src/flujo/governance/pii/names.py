@@ -21,22 +21,27 @@ _PARTICLE = (
     r"|ter|ten|af|av|bin|ibn|al|el|y|e|und)"
 )
 _PART = (
-    rf"(?:(?:Mc|Mac|O'|D'|d'|L'|De|Van|Le|La)?[{_CAPITAL}][^\W\d_]+(?:-[^\W\d_]+|'[^\W\d_]{{2,}})*"
+    rf"(?:(?:Mc|Mac|O'|D'|d'|L'|De|Van|Le|La|Van de[nr]? |Van |De )?[{_CAPITAL}][^\W\d_]+(?:-[^\W\d_]+|'[^\W\d_]{{2,}})*"
     rf"|[{_CAPITAL}]\.(?:[ ]?[{_CAPITAL}]\.)?(?:-[{_CAPITAL}]\.)?|[{_CAPITAL}](?=[ ][{_CAPITAL}]))"
 )
 _NAME = re.compile(rf"{_PART}(?:[ ](?:{_PARTICLE}[ ])?{_PART}){{0,4}}")
 _TURNED = re.compile(rf"{_PART}(?:[ ]{_PART})?,[ ]{_PART}(?:[ ]{_PART})?")
+_OF_CODE = ("[", "(", "=", "_")
+_ENDS = re.compile(r"\s*(?:\Z|[\n,;.)\"'|/\]}<])(?![\w(\[])|[ ](?:is|was|has|\()")
+# Letters that have no capitals: Hebrew, Arabic, the scripts of India, Thai, Japanese, Chinese, Korean.
+_EASTERN = r"[\u05d0-\u0e7f\u3040-\u9fff\uac00-\ud7af]+"
+_CASELESS = re.compile(rf"{_EASTERN}(?:[ \u30fb]{_EASTERN}){{0,2}}")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W\d_]{3,})?")
 _GIVEN_BEFORE = re.compile(rf"(?<![^\W_])[{_CAPITAL}](?:\.|[^\W\d_]{{1,20}})[ ]\Z")
 
 # What may stand between an announcement and the name.
 _TAILS = {
     "titles": (
-        r"(?:[ ]|(?<=\.))(?:(?:Dr|Prof|med|Ing|Dipl|Mag|h\.c|phil)\.?[ -]?(?:med\.|phil\.)?[ ]?){0,3}",
+        r"(?:[ ]|(?<=\.))(?:(?:Dr|Prof|med|Ing|Dipl|Mag|h\.c|phil)(?:\.|(?=[ -]))[ -]?(?:med\.|phil\.)?[ ]?){0,3}",
         0.8,
     ),
     "labels": (
-        r"(?:[ ]?(?::|=|\t)[ ]{0,3}|[ ]-[ ]|[ ](?:is|was|ist|est|es|è|named|called)[ ]|,[ ])[\"']?",
+        r"(?:[\"']?[ ]?(?::|=|\t)[ ]{0,3}|[ ]-[ ]|[ ](?:is|was|ist|est|es|è|named|called)[ ]|,[ ])[\"']?",
         0.7,
     ),
     "greetings": (r"(?:,|!|:)?(?:[ ]|[ ]?\n{1,2}[ ]?)", 0.65),
@@ -55,7 +60,7 @@ def _announcements() -> dict[str, list[tuple[str, re.Pattern[str], float]]]:
     found: dict[str, list[tuple[str, re.Pattern[str], float]]] = {}
     for (first, rule), phrases in grouped.items():
         tail, score = _TAILS[rule]
-        either = any_of(phrases, either_case=rule != "titles")
+        either = any_of(phrases, either_case=rule != "titles" or min(map(len, phrases)) > 4)
         upper = any_of([phrase.upper() for phrase in phrases]) if rule in ("labels", "titles") else either
         pattern = re.compile(rf"(?:{either}|{upper}){tail}")
         found.setdefault(first, []).append((rule, pattern, score))
@@ -63,6 +68,8 @@ def _announcements() -> dict[str, list[tuple[str, re.Pattern[str], float]]]:
 
 
 _ANNOUNCED = _announcements()
+_FOLLOWERS = {_WORD.findall(phrase)[0].casefold(): phrase for phrase in _PEOPLE["followers"]}
+_BEFORE_VERB = re.compile(rf"(?<![^\W_])(?<![^\W_][ ]){_PART}(?:[ ](?:{_PARTICLE}[ ])?{_PART}){{1,3}}[ ]\Z")
 
 
 def names(text: str) -> Iterator[Finding]:
@@ -76,6 +83,10 @@ def names(text: str) -> Iterator[Finding]:
             end = announced and _name_end(text, announced.end(), rule)
             if announced and end:
                 yield Finding(announced.end(), end, "name", score, f"name.{rule}")
+        if word in _FOLLOWERS and text.startswith(_FOLLOWERS[word], start):
+            before = _BEFORE_VERB.search(text, max(0, start - 64), start)
+            if before and _until(text, before.start(), start - 1) == start - 1:
+                yield Finding(before.start(), start - 1, "name", 0.6, "name.follower")
         if start < done or not match[0][0].isupper():
             continue
         if word in _GIVEN:
@@ -92,7 +103,11 @@ def names(text: str) -> Iterator[Finding]:
 def _name_end(text: str, at: int, rule: str) -> int | None:
     """Return where the name ends that stands at a place, without words that are no names."""
     match = _TURNED.match(text, at) if rule == "labels" else None
-    match = match or _NAME.match(text, at)
+    match = (
+        match
+        or _NAME.match(text, at)
+        or (_CASELESS.match(text, at) if rule in ("labels", "titles") else None)
+    )
     if not match:
         return None
     end = _until(text, at, match.end())
@@ -100,14 +115,21 @@ def _name_end(text: str, at: int, rule: str) -> int | None:
     if not parts or (len(parts[0]) < 2 and len(parts) < 2):
         return None
     # After a mere word of the sentence, one capitalised word may be anything.
-    single = len(parts) == 1 and parts[0].casefold() not in _GIVEN
-    return None if single and (rule == "phrases" or text[at - 2 : at] == ", ") else end
+    if len(parts) > 1 or parts[0].casefold() in _GIVEN:
+        return end if text[end : end + 1] not in _OF_CODE else None
+    if rule == "phrases" or text[at - 2 : at] == ", ":
+        return None
+    return end if rule != "labels" or _ENDS.match(text, end) else None
 
 
 def _until(text: str, start: int, end: int) -> int:
     """Return where a run of capitalised words stops being a name."""
     at = start
-    for word in text[start:end].split(" "):
+    several = text[start:end].split(" ")
+    for place, word in enumerate(several):
+        if not place and len(several) > 1 and word.casefold() in _GIVEN:
+            at += len(word) + 1  # June, May and April are given names, too
+            continue
         if len(word) != 2 and word.rstrip(",.").casefold() in _NOT_NAMES:
             return max(start, at - 1)
         at += len(word) + 1

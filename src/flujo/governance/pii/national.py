@@ -57,7 +57,9 @@ FIGURES = (
     _scheme("ro.cnp", rf"[1-9]{_DATED}\d{{6}}\Z", 0.8),
     _scheme("za.idnr", r"\d{6} ?\d{4} ?\d{3}\Z", 0.65),
     _scheme("kr.rrn", r"\d{6}-[0-9]\d{6}\Z", 0.85, strict=False),
-    _scheme("cn.ric", r"[1-9]\d{16}[\dXx]\Z", 0.9),
+    _scheme(
+        "cn.ric", r"[1-9]\d{5}(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])\d{3}[\dXx]\Z", 0.7, strict=False
+    ),
     _scheme("se.personnummer", r"(?:19|20)?\d{6}-\d{4}\Z", 0.75),
     _scheme("se.personnummer", r"(?:19|20)\d{10}\Z", 0.6),
     _scheme("dk.cpr", r"[0-3]\d[01]\d{3}-\d{4}\Z", 0.7),
@@ -167,10 +169,11 @@ def _figures(found: str, start: int, end: int, label: str) -> Finding | None:
         return Finding(start, end, "ssn", 0.85, "ssn.written") if sound and "-" in found else None
     if label == "ssn":
         digits = compact(found)
-        return Finding(start, end, "ssn", 0.9, "ssn.labelled") if len(digits) == 9 else None
+        if len(digits) == 9:
+            return Finding(start, end, "ssn", 0.9, "ssn.labelled")
     if label in _ELSE:
         return None
-    named = label == "national_id"
+    named = label in ("national_id", "ssn")
     for scheme in FIGURES:
         if (scheme.alone or named) and scheme.shape.match(found):
             passed = _passes(scheme.name, found)
@@ -182,4 +185,4 @@ def _figures(found: str, start: int, end: int, label: str) -> Finding | None:
 
 def _passes(name: str, found: str) -> bool:
     check = checks().get(name)
-    return check is None or check(compact(found).upper())
+    return check is None or check((found if name == "fi.hetu" else compact(found)).upper())

@@ -14,6 +14,7 @@ _CARD = re.compile(
 _MISREAD = re.compile(r"[0-9OoIl|](?<![\w.-].)(?:[ -]?[0-9OoIl|]){12,18}(?!\w)")
 _READ = str.maketrans("OoIl|", "00111")
 _IBAN = re.compile(r"[A-Za-z](?<![\w-].)[A-Za-z]\d\d(?:[ .-]?[A-Za-z0-9]){11,30}")
+_RUN = re.compile(r"[A-Za-z0-9]*")
 _SEPARATORS = str.maketrans("", "", " .-/()")
 
 _IBAN_LENGTHS = {
@@ -79,27 +80,28 @@ def _issued(digits: str) -> bool:
 
 
 def ibans(text: str) -> Iterator[Finding]:
-    """Find IBANs: the length of their country, and the remainder of ISO 7064."""
+    """Find IBANs by the remainder of ISO 7064; of a country that has none, where the word stands before it."""
     for match in _IBAN.finditer(text):
-        found = match[0]
-        country = found[:2].upper()
-        size = _IBAN_LENGTHS.get(country)
-        end = _reach(found, size) if size else len(found)
-        if end is None or (match.start() + end < len(text) and text[match.start() + end].isalnum()):
-            continue
-        code = compact(found[:end]).upper()
-        if _remainder(code) == 1:
-            yield Finding(match.start(), match.start() + end, "iban", 1.0 if size else 0.7, "iban.mod97")
+        found, start = match[0], match.start()
+        size = _IBAN_LENGTHS.get(found[:2].upper())
+        believed = bool(size) or label_before(text, start, 2) == "iban"
+        run = _RUN.match(found)
+        ends = {_reach(found, size) if size else 0, run.end() if run and believed else 0}
+        for end in sorted(ends, reverse=True):
+            followed = text[start + end : start + end + 1].isalnum()
+            if end >= 15 and not followed and _remainder(compact(found[:end]).upper()) == 1:
+                yield Finding(start, start + end, "iban", 1.0, "iban.mod97")
+                break
 
 
-def _reach(found: str, size: int) -> int | None:
+def _reach(found: str, size: int) -> int:
     """Return where the given count of letters and digits ends."""
     count = 0
     for at, letter in enumerate(found):
         count += letter.isalnum()
         if count == size:
             return at + 1
-    return None
+    return 0
 
 
 def _remainder(code: str) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from flujo.governance.pii.extra import phone_plans
 from flujo.governance.pii.finding import Finding
-from flujo.governance.pii.labels import OTHER, label_after, label_before
+from flujo.governance.pii.labels import OTHER, REVISION, label_after, label_before
 
 _NUMBER = re.compile(
     r"[+(0-9](?<![\w+].)(?<![\w][-/.,_].)(?:[ ]?\(?\+?\d|\d)?(?:(?:\)[ ]?[./-]?[ ]?"
@@ -18,15 +18,20 @@ _NUMBER = re.compile(
 )
 _EXTENSION = re.compile(r"[ ,;]{0,2}(?:x|ext|poste|#|Durch|DW|int|wew)", re.IGNORECASE)
 _NANP = re.compile(r"(?:(?:\+|00)?1[-. ]?)?(?:\(\d{3}\)[-. ]?|\d{3}[-. ])\d{3}[-. ]\d{4}\Z")
+_FORMATTED = re.compile(r"\(\d{2,5}\)|\d{3}[-.]\d{3}[-.]\d{4}|(?:001|1)-\d{3}-|0\d{1,4}[ /-]\d")
+# What was found already stands right before it, as one way to reach a person beside another.
+_BESIDE = re.compile(r"\x00[,;/|]?[ \n]{0,2}(?:(?:and|or|und|oder|et|ou|y|o|e|en|of|i|och)[ ])?\Z")
 _TRUNK = re.compile(r"\(?0\d{1,4}\)?(?:[ ]?[-./][ ]?|[ ])?\d")
 _GROUPED = re.compile(
     r"[1-9]\d{2} \d{3} \d{3}\Z|[1-9]\d(?: \d\d){3}\Z|[1-9]\d{2} \d\d \d\d \d\d\Z"
     r"|\d{4} \d{4}\Z|[1-9]\d{1,2} \d{7}\Z|[1-9]\d \d{4,5}-\d{4}\Z"
 )
+_PARENTHESES = re.compile(r"\(\d{2,5}\)[ ]?[-/]?[ ]?\d")
 _DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{2,4}\Z")
 _SAYS_ELSE = frozenset(
     {
         OTHER,
+        REVISION,
         "account",
         "card",
         "iban",
@@ -72,23 +77,35 @@ def phones(text: str) -> Iterator[Finding]:
         if not 6 <= len(digits) <= 16:
             continue
         label = label_before(text, start) or label_after(text, start + len(found))
-        score, rule = _judged(body, digits, label, extended=extension is not None)
+        score, rule = _judged(
+            body,
+            digits,
+            label,
+            label_before(text, start, 3),
+            extended=extension is not None,
+            beside=_BESIDE.search(text, max(0, start - 12), start) is not None,
+        )
         if score:
             if found[0] == "(" and ")" not in found:
                 start, found = start + 1, found[1:]
             yield Finding(start, start + len(found), "phone", score, f"phone.{rule}")
 
 
-def _judged(body: str, digits: str, label: str, *, extended: bool) -> tuple[float, str]:
+def _judged(
+    body: str, digits: str, label: str, near: str, *, extended: bool, beside: bool
+) -> tuple[float, str]:
     if body.lstrip("(").startswith("+"):
         return (0.9, "international") if 8 <= len(digits) <= 15 and _calling_code(digits) else (0.0, "")
-    if _DATE.match(body):
-        return 0.0, ""
     if label == "phone":
         return (0.9, "labelled") if len(digits) <= 15 else (0.0, "")
-    if label in _SAYS_ELSE:
+    if _DATE.match(body) or (label in _SAYS_ELSE and (near in _SAYS_ELSE or not _FORMATTED.match(body))):
         return 0.0, ""
-    if digits.startswith("00"):
+    return _by_shape(body, digits, extended=extended, beside=beside)
+
+
+def _by_shape(body: str, digits: str, *, extended: bool, beside: bool) -> tuple[float, str]:
+    """Judge a number that no word is said of: by how it is written, and by numbering plans."""
+    if body.startswith("00"):
         international = 10 <= len(digits) <= 16 and _calling_code(digits[2:])
         return (0.75, "international") if international and len(digits) > 10 else (0.0, "")
     if extended or _NANP.match(body):
@@ -97,7 +114,9 @@ def _judged(body: str, digits: str, label: str, *, extended: bool) -> tuple[floa
         return 0.6, "national"
     if digits[0] == "0" and 10 <= len(digits) <= 11 and len(body) == len(digits):
         return (0.55, "plan") if _planned(digits) else (0.0, "")
-    if _GROUPED.match(body):
+    if _PARENTHESES.match(body) and 9 <= len(digits) <= 13:
+        return 0.6, "parentheses"
+    if (beside and 8 <= len(digits) <= 11) or _GROUPED.match(body):
         return (0.55, "plan") if _planned(digits) else (0.0, "")
     return 0.0, ""
 

@@ -26,7 +26,7 @@ _UNIT_BEFORE = re.compile(
 )
 _BOX = re.compile(
     r"P(?<!\w.)\.?[ ]?O\.?[ ]?Box[ ]\d{1,6}|Postfach[ ]\d[\d ]{1,8}"
-    r"|(?:Boîte postale|BP)[ ]\d{2,6}|Apartado(?: de correos)?[ ]\d{2,6}"
+    r"|(?:Boîte postale|B\.?P\.?)[ ]\d{2,6}(?=,?[ \n]\d{5})|Apartado(?: de correos)?[ ]\d{2,6}"
     r"|Casella postale[ ]\d{2,6}|(?:PSC|Unit)[ ]\d{3,5},?[ ]Box[ ]\d{2,6}",
     re.IGNORECASE,
 )
@@ -35,6 +35,11 @@ _FRENCH = re.compile(
     rf"(?:{any_of(table('streets')['french'], either_case=True)})[ ]"
     r"(?:(?:de la|de l'|des|du|de|d'|la|le|les|l'|aux|au|à la)[ ]?){0,2}"
     r"[^\W\d_][\w'-]*(?:[ ](?:de la|de|du|des|la|le|[A-ZÀ-Ý][\w'-]*)){0,4}"
+)
+_UNNUMBERED = re.compile(
+    r"(?:rue|avenue|boulevard|chemin|impasse|allée|quai)[ ](?:(?:de la|de l'|des|du|de|d')[ ]?)?"
+    r"[A-ZÀ-Ý][\w'-]+"
+    r"(?:[ -](?:de la|de|du|des|[A-ZÀ-Ý][\w'-]*)){0,4}"
 )
 _LARGE = "A-ZÀ-ÝŁŚŻŹĆŃÓĘĄŠČŘŽА-ЯІЇЄ"
 _REST_OF_STREET = (
@@ -53,10 +58,21 @@ def _first_words() -> dict[str, re.Pattern[str]]:
     for phrase in table("streets")["first"]:
         for spelled in (phrase, phrase.upper()):
             grouped.setdefault(_WORD.findall(spelled)[0], []).append(spelled)
-    return {word: re.compile(f"(?:{any_of(group)}){_REST_OF_STREET}") for word, group in grouped.items()}
+    patterns = {word: re.compile(f"(?:{any_of(group)}){_REST_OF_STREET}") for word, group in grouped.items()}
+    return patterns | dict.fromkeys(
+        ("rue", "avenue", "boulevard", "chemin", "impasse", "allée", "quai"), _UNNUMBERED
+    )
 
 
 _FIRST = _first_words()
+_RESIDING = re.compile(
+    rf"(?<![^\W_])(?:{any_of(table('people')['residing'], either_case=True)})(?::|=|[ ]is)?[ ]{{1,2}}"
+)
+_RESIDENCE = re.compile(
+    rf"(?:(?:[{_LARGE}Α-Ω][\w.'-]*|[a-z]{{1,5}}\.?)[ ]){{0,5}}[{_LARGE}Α-Ω\u05d0-\u05ea]"
+    rf"[\w.'-]*,?[ ]\d{{1,5}}(?:[ ]?[/-][ ]?\d{{1,5}})?[A-Za-z]?"
+    rf"(?![\w.,:/-]?\d|\w)|\d{{1,5}}[A-Za-z]?,?[ ](?:[{_LARGE}][\w.'-]*[ ]?){{1,4}}"
+)
 _HOUSE = re.compile(
     r"\d(?<=[^\W_][ ]\d|[.)][ ]\d)\d{0,3}(?:[ ]?[a-zA-Z](?![\w]))?"
     r"(?:[ ]?[-/][ ]?\d{1,4}[a-zA-Z]?)?(?!\w|[.,:/-]\d|[ ]?%|[ ]?°)"
@@ -95,18 +111,20 @@ r"(?:[ ](?:de|da|do|dos|das|[A-ZÀ-Ý][\w'-]*)){0,4})")),
 r"(?:[ -][A-ZŁŚŻŹĆ][\w'-]*){0,2})")),
     ("eu", re.compile(r"(?:(?<=\n)|(?<=, )|(?<=^)|(?<=\d )|(?<= - )|(?<=in )|(?<=IN )"
 r"|(?<=à )|(?<=en )|(?<= a ))(?P<p>(?:(?:[A-Z]{1,2}-)?\d{5}|\d{3} \d{2}"
-r"|[A-Z]{1,2}-\d{4}))(?P<a>,? [A-ZÀ-ÝŁŚŻŠČŘÅÄÖØÜ](?:[^\W\d_]|['./-])+"
+r"|[A-Z]{1,2}-\d{4}))(?P<a>,? [A-ZÀ-ÝŁŚŻŠČŘÅÄÖØÜ](?:[^\W\d_]|['/-])+"
 r"(?:[ -](?:am|an der|an|im|in|der|de|la|le|les|del|den|sur|sous"
-r"|sul|di|lès|[A-ZÀ-ÝŁŚŠČŘÅÄÖØÜ][\w'.-]*|\([A-Z]{2}\)))*)")),
+r"|sul|di|lès|[A-ZÀ-ÝŁŚŠČŘÅÄÖØÜ][\w'-]*|\([A-Z]{2}\)))*)")),
     ("eu", re.compile(r"(?P<c>[A-ZÀ-Ý][\w'-]+(?:[ ](?:de|la|del|[A-ZÀ-Ý][\w'-]+)){0,3},[ ])"
-r"(?P<p>(?<![\w.,/-])\d{5})(?![\w.,/-]?\d|\w)")),
+r"(?P<p>(?<![\w.,/-])\d{5})(?![\w.,/-]?\d|\w| [A-ZÀ-Ý])")),
 )  # fmt: skip
 _FOUR = re.compile(
     r"[,\n][ ]?(?P<p>(?:[A-Z]{1,2}-)?[1-9]\d{3})(?P<a> [A-ZÀ-ÝÅÄÖØÜ][\w'.-]+"
     r"(?:[ -](?:am|an der|an|im|in|den|[A-ZÀ-ÝÅÄÖØÜ][\w'.-]*)){0,3})"
 )
-_CITY = re.compile(r",?[ \n](?P<a>[A-ZÀ-ÝÅÄÖØÜ][\w'-]+(?:[ -][A-ZÀ-ÝÅÄÖØÜ][\w'.-]*){0,2})(?=\W|$)")
-_LABELLED = re.compile(r"\d(?<![\w.,/-]\d)\d{3,6}(?:[- ]\d{3,4})?(?![\w]|[.,/-]\d)")
+_FIVE = re.compile(r"[,\n][ ]?(?P<p>\d{5}(?:-\d{4})?)(?![\w]|[-.,/]\d)")
+_LABELLED = re.compile(
+    r"(?<![\w./-])(?:[A-Z]{1,2}-?)?\d[A-Z0-9]{1,7}(?:[- ]\d[A-Z0-9]{1,3}|[- ][A-Z]{2})?(?![\w]|[.,/-]\d)"
+)
 
 
 def addresses(text: str) -> Iterator[Finding]:
@@ -121,7 +139,7 @@ def addresses(text: str) -> Iterator[Finding]:
     for word in _WORD.finditer(text):
         pattern = _FIRST.get(word[0])
         match = pattern and pattern.match(text, word.start())
-        if match and any(map(str.isdecimal, match[0])):
+        if match and (pattern is _UNNUMBERED or any(map(str.isdecimal, match[0]))):
             yield Finding(
                 match.start(), _with_unit(text, match.end()), "address", 0.72, "address.named_first"
             )
@@ -131,6 +149,10 @@ def addresses(text: str) -> Iterator[Finding]:
             yield Finding(
                 match.start() - length, _with_unit(text, match.end()), "address", 0.72, "address.number_last"
             )
+    for named in _RESIDING.finditer(text):
+        match = _RESIDENCE.match(text, named.end())
+        if match:
+            yield Finding(match.start(), match.end(), "address", 0.58, "address.named")
     for match in _BOX.finditer(text):
         yield Finding(match.start(), match.end(), "address", 0.7, "address.box")
 
@@ -140,7 +162,7 @@ def _street_end(match: re.Match[str]) -> int:
     words = match["w"].split(" ")
     for count in range(len(words), 1, -1):
         last = words[count - 1].rstrip(".,")
-        if last.lower() in _SUFFIXES and (last.casefold() not in ("of", "the")):
+        if last.lower() in _SUFFIXES or last.lower().removesuffix("s") in _SUFFIXES:
             taken = len(" ".join(words[:count]).rstrip(","))
             return match.start("w") + taken
     return 0
@@ -200,13 +222,15 @@ def postcodes(text: str) -> Iterator[Finding]:
                     "address.city",
                 )
     for match in _LABELLED.finditer(text):
-        if label_before(text, match.start()) == "postcode":
+        if label_before(text, match.start(), 2) == "postcode":
             yield Finding(match.start(), match.end(), "postcode", 0.75, "postcode.labelled")
 
 
 def near_streets(text: str, streets: list[Finding]) -> Iterator[Finding]:
     """Find four-figure postcodes and cities right after a street: elsewhere they may be anything."""
     for street in streets:
+        if match := _FIVE.match(text, street.end):
+            yield Finding(*match.span("p"), "postcode", 0.66, "postcode.after_street")
         match = _FOUR.match(text, street.end)
         if match and label_before(text, street.start) != OTHER:
             yield Finding(*match.span("p"), "postcode", 0.66, "postcode.after_street")

@@ -20,8 +20,11 @@ Rule = Callable[[str], Iterator[Finding]]
 
 SURE: tuple[Rule, ...] = (secrets, emails, urls, ips, macs, cards, ibans, vehicles, devices, health, dates)
 """What shape and checksum alone tell. What they find is covered before the rest looks."""
-LIKELY: tuple[Rule, ...] = (national_ids, phones, labelled, ages, postcodes)
+LIKELY: tuple[Rule, ...] = (national_ids, phones, labelled, ages)
 """What needs a word beside it, or a numbering plan."""
+
+SURE_ENOUGH = 0.5
+"""How sure a finding is that nothing else is looked for in its place."""
 
 _COVER = "\x00"
 
@@ -76,13 +79,12 @@ def look(text: str) -> list[Finding]:
     """Return what all rules find in a text that is read as it stands, overlaps included."""
     found = [finding for rule in SURE for finding in rule(text)]
     covered = _covered(text, [*((one.start, one.end) for one in settle(found)), *opaque(text)])
-    for rule in LIKELY:
-        found += rule(covered)
-    streets = list(addresses(covered))
-    found += streets
-    found += near_streets(covered, streets)
-    found += names(_covered(covered, [(one.start, one.end) for one in streets]))
-    return found
+    numbers = [finding for rule in LIKELY for finding in rule(covered)]
+    covered = _covered(covered, [(one.start, one.end) for one in numbers if one.score >= SURE_ENOUGH])
+    streets = [*addresses(covered)]
+    places = [*streets, *postcodes(covered), *near_streets(covered, streets)]
+    covered = _covered(covered, [(one.start, one.end) for one in places])
+    return [*found, *numbers, *places, *names(covered)]
 
 
 def _covered(text: str, spans: list[tuple[int, int]]) -> str:
