@@ -1,10 +1,10 @@
-"""Labelled texts: templates filled by Faker, in the ways people write such values, and texts that hold nothing."""
+"""Labelled texts: templates filled by Faker, as people write such values, and texts that hold none."""
 
 import re
 import string
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
@@ -25,20 +25,15 @@ class Labelled:
     text: str
     spans: tuple[tuple[int, int, str], ...]
     locale: str
-
-    def known(self) -> dict[str, list[str]]:
-        """Return what typed fields of a record would know of this text: its names, streets and numbers."""
-        values: dict[str, list[str]] = {}
-        for start, end, entity in self.spans:
-            values.setdefault(entity, []).append(self.text[start:end])
-        return values
+    record: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    """What typed fields of a record would hold of it: names, numbers and streets, each written in one way."""
 
 
 def corpus(part: str, seed: int = 1, copies: int = 12) -> list[Labelled]:
     """Return the texts of a part (`training` or `heldout`), each template filled several times per locale."""
     templates = tomllib.loads((HERE / f"{part}.toml").read_text(encoding="utf-8"))
     texts: list[Labelled] = []
-    for locale, language in (LOCALES | (FURTHER if part == "heldout" else {})).items():
+    for locale, language in (LOCALES | (FURTHER)).items():
         values = Values(locale, seed)
         for template in templates[language]:
             texts += [fill(template, values, locale) for _ in range(copies)]
@@ -60,6 +55,7 @@ def fill(template: str, values: "Values", locale: str) -> Labelled:
     """Fill the slots of a template and note where each value stands."""
     parts: list[str] = []
     spans: list[tuple[int, int, str]] = []
+    values.record = {}
     at = size = 0
     for match in _SLOT.finditer(template):
         before = template[at : match.start()].replace("{{", "{").replace("}}", "}")
@@ -70,7 +66,7 @@ def fill(template: str, values: "Values", locale: str) -> Labelled:
         size += len(value)
         at = match.end()
     parts.append(template[at:].replace("{{", "{").replace("}}", "}"))
-    return Labelled("".join(parts), tuple(spans), locale)
+    return Labelled("".join(parts), tuple(spans), locale, values.record)
 
 
 class Values:
@@ -81,19 +77,62 @@ class Values:
         self.random = Random(f"{locale}{seed}")
         self.fake = Faker(locale)
         self.fake.seed_instance(f"{locale}{seed}")
+        self.record: dict[str, list[str]] = {}
+        self.person = ("", "")
 
     def make(self, slot: str, way: str | None) -> tuple[str, str]:
         """Return entity and value for a slot."""
+        if slot == "name":
+            return "name", self.named(way)
+        if way == "again":
+            return slot, self.again()
+        entity, value = self._made(slot, way)
+        value = " ".join(value.split("\n")).strip()
+        self.record.setdefault(entity, []).append(value)
+        return entity, value
+
+    def _made(self, slot: str, way: str | None) -> tuple[str, str]:
         if slot == "national":
             value = self.national()
             return ("ssn" if self.locale == "en_US" else "national_id"), value
         if slot == "city":
             return "address", self.fake.city()
         value = self.secret(way or "aws") if slot == "secret" else getattr(self, slot)()
-        return slot, " ".join(value.split("\n")).strip()
+        return slot, value
 
-    def name(self) -> str:
-        return f"{self.fake.first_name()} {self.fake.last_name()}"
+    def named(self, way: str | None) -> str:
+        """Return a new person's name, or the last person's in another way."""
+        if way is None:
+            self.person = (self.fake.first_name(), self.fake.last_name())
+            self.record.setdefault("name", []).append(" ".join(self.person))
+        first, last = self.person
+        match way:
+            case "surname":
+                return last
+            case "first":
+                return first
+            case "turned":
+                return f"{last}, {first}"
+            case "initials":
+                return f"{first[0]}. {last}"
+            case "upper":
+                return f"{first} {last}".upper()
+            case "possessive":
+                return f"{last}'s"
+            case "genitive":
+                return f"{last}s"
+            case _:
+                return f"{first} {last}"
+
+    def again(self) -> str:
+        """Return the last telephone number in another grouping; a new one where there is none."""
+        numbers = self.record.get("phone")
+        if not numbers:
+            value = self.fake.phone_number()
+            self.record["phone"] = [value]
+            return value
+        digits = "".join(filter(str.isdigit, numbers[-1].partition("x")[0]))
+        return ".".join((digits[:-7], digits[-7:-4], digits[-4:]))
 
     def email(self) -> str:
         return self.random.choice([self.fake.email, self.fake.company_email, self.fake.ascii_safe_email])()
@@ -210,7 +249,8 @@ _MONTHS = {
     "es": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
     "it": "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre",
     "nl": "januari februari maart april mei juni juli augustus september oktober november december",
-    "pl": "stycznia lutego marca kwietnia maja czerwca lipca sierpnia września października listopada grudnia",
+    "pl": "stycznia lutego marca kwietnia maja czerwca"
+    " lipca sierpnia września października listopada grudnia",
     "pt": "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
     "sv": "januari februari mars april maj juni juli augusti september oktober november december",
 }
@@ -232,6 +272,10 @@ def _ways(language: str) -> list:
     return ways
 
 
+def _ordinal(day: int) -> str:
+    return "th" if 10 < day < 14 else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
+
+
 _DATES = {language: _ways(language) for language in _MONTHS}
 _DATES["en"] = [
     lambda day: day.isoformat(),
@@ -240,9 +284,7 @@ _DATES["en"] = [
     lambda day: day.strftime("%B %d, %Y"),
     lambda day: day.strftime("%d %b %Y"),
     lambda day: day.strftime("%b %d, %Y"),
-    lambda day: (
-        f"{day.day}{'th' if 10 < day.day < 14 else {1: 'st', 2: 'nd', 3: 'rd'}.get(day.day % 10, 'th')} of {day:%B %Y}"
-    ),
+    lambda day: f"{day.day}{_ordinal(day.day)} of {day:%B %Y}",
 ]
 
 

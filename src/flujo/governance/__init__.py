@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         KnownValues,
         PIIEngine,
         PIIScrubbingPolicy,
+        PresidioEngine,
         RuleEngine,
     )
 
@@ -36,6 +37,7 @@ __all__ = [
     "PIIScrubbingPolicy",
     "PolicyContext",
     "PolicyDecision",
+    "PresidioEngine",
     "Principal",
     "RuleEngine",
     "Verdict",

@@ -10,15 +10,25 @@ if TYPE_CHECKING:
     from flujo.governance.pii.finding import ENTITIES, Finding, PIIEngine
     from flujo.governance.pii.known import KnownValues
     from flujo.governance.pii.policy import PIIScrubbingPolicy
+    from flujo.governance.pii.presidio import PresidioEngine
     from flujo.governance.pii.rules import RuleEngine
 
-__all__ = ["ENTITIES", "PII", "Finding", "KnownValues", "PIIEngine", "PIIScrubbingPolicy", "RuleEngine"]
+__all__ = [
+    "ENTITIES",
+    "PII",
+    "Finding",
+    "KnownValues",
+    "PIIEngine",
+    "PIIScrubbingPolicy",
+    "PresidioEngine",
+    "RuleEngine",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'flujo.governance.pii' has no attribute {name!r}")
-    from flujo.governance.pii import fields, finding, known, policy, rules
+    from flujo.governance.pii import fields, finding, known, policy, presidio, rules
 
-    modules = (fields, finding, known, policy, rules)
+    modules = (fields, finding, known, policy, presidio, rules)
     return next(vars(module)[name] for module in modules if name in vars(module))

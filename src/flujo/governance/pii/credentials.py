@@ -37,7 +37,8 @@ _ASSIGNED = re.compile(
     r"(?:pass(?:word|wd|phrase|code)?|pwd|secret|token|api[_-]?key"
     r"|access[_-]?key|private[_-]?key|client[_-]?secret|auth[_-]?key"
     r"|credentials?"
-    r"|passwort|kennwort|contraseña|mot[_ ]de[_ ]passe|senha|wachtwoord)(?:[_-][A-Za-z0-9]{1,12}){0,2}(?![A-Za-z0-9_])"
+    r"|passwort|kennwort|contraseña|mot[_ ]de[_ ]passe|senha|wachtwoord)"
+    r"(?:[_-][A-Za-z0-9]{1,12}){0,2}(?![A-Za-z0-9_])"
     r"[\"']?[ ]{0,3}(?:(?:is|ist|lautet|est|es|è|was|war|jest)[ ]|=>|:=|=|:)[ ]{0,3}"
     r"(?P<q>[\"'`]?)(?P<v>[^\s\"'`,;<>]{6,400})",
     re.IGNORECASE,

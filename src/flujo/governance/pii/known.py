@@ -44,7 +44,7 @@ _NUMBERS = frozenset(
         "vehicle",
     }
 )
-_EAST_ASIAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_EASTERN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 
 @dataclass(slots=True)
@@ -126,12 +126,26 @@ class KnownValues:
 
     def _written(self, text: str) -> Iterator[tuple[int, int, str, str]]:
         """Find numbers in any grouping, and what is written without spaces."""
-        for pattern, entities in self._numbers:
-            for match in pattern.finditer(text):
-                entity = entities.get(_SEPARATOR.sub("", match[0]).casefold(), "")
-                start = _with_prefix(text, match.start()) if entity == "phone" else match.start()
-                if entity:
-                    yield start, match.end(), entity, f"known.{entity}"
+        whole, tails, eastern = self._numbers
+        if whole.next:
+            tokens = list(_TOKEN.finditer(text))
+            for at, token in enumerate(tokens):
+                if token[0][0].lower() in whole.next and (found := _walked(whole, text, tokens, at)):
+                    start = _with_prefix(text, token.start()) if found[1] == "phone" else token.start()
+                    yield start, found[0], found[1], f"known.{found[1]}"
+        for run in _FIGURES.finditer(text) if tails else ():
+            tail = ""
+            for group in _GROUP.finditer(text, run.start(), run.end()):
+                tail = (tail + group[0])[-_TAIL:]
+                if tail in tails:
+                    yield _with_prefix(text, _before(text, group.end())), group.end(), "phone", "known.phone"
+        for letter in _EASTERN.finditer(text) if eastern.next else ():
+            node, at, last, entity = eastern, letter.start(), 0, ""
+            while at < len(text) and (follows := node.next.get(text[at])):
+                node, at = follows, at + 1
+                last, entity = (at, node.entity) if node.entity else (last, entity)
+            if last:
+                yield letter.start(), last, entity, f"known.{entity}"
 
     @cached_property
     def _tree(self) -> tuple[_Node, dict[str, str], dict[str, str]]:
@@ -144,24 +158,59 @@ class KnownValues:
                     vocabulary[word] = word
                     node = node.next.setdefault(word, _Node())
                 if not node.entity:
-                    node.entity, node.rule, node.capital = entity, rule, capital
+                    node.entity, node.rule = entity, rule
+                    node.capital = capital or all(word in _ALSO_WORDS for word in sequence)
             if entity in _TURNED:
                 for word in map(folded, _TOKEN.findall(value)):
-                    if len(word) >= 4:
+                    if len(word) >= 3:
                         stems.update((stem, word) for stem in _stems(word))
         return root, vocabulary, stems
 
     @cached_property
-    def _numbers(self) -> list[tuple[re.Pattern[str], dict[str, str]]]:
-        """The patterns of all numbers, by what may stand beside them, each with the entities of its keys."""
-        several: dict[tuple[str, str], dict[str, str]] = {}
+    def _numbers(self) -> tuple[_Node, frozenset[str], _Node]:
+        """The letters of all numbers, the last figures of telephones, and the letters of eastern names."""
+        whole, eastern, tails = _Node(), _Node(), set[str]()
         for entity, value in sorted(self._values):
-            for key, beside in _keys(entity, value):
-                several.setdefault(beside, {}).setdefault(key[:80], entity)
-        return [
-            (re.compile(before + _branches(keys) + after, re.IGNORECASE), keys)
-            for (before, after), keys in several.items()
-        ]
+            plain = _SEPARATOR.sub("", view_of(value).text).casefold()
+            if _EASTERN.search(value):
+                for part in {plain, *(value.split() if entity in _TURNED else ())}:
+                    if len(part) > 1:
+                        _spell(eastern, part, entity)
+            elif entity == "phone":
+                figures = "".join(filter(str.isdecimal, plain))
+                if len(figures) > _TAIL:
+                    tails.add(figures[-_TAIL:])
+                elif len(figures) >= 6:
+                    _spell(whole, figures, entity)
+                if len(figures) == 10 or (len(figures) == 11 and figures[0] == "1"):
+                    _spell(whole, figures[-7:], entity)  # within the area it is dialled without its code
+            elif entity in _NUMBERS and len(plain) >= 4:
+                _spell(whole, plain, entity)
+        return whole, frozenset(tails), eastern
+
+
+def _spell(root: _Node, word: str, entity: str) -> None:
+    node = root
+    for letter in word[:80]:
+        node = node.next.setdefault(letter, _Node())
+    node.entity = node.entity or entity
+
+
+def _walked(root: _Node, text: str, tokens: list[re.Match[str]], at: int) -> tuple[int, str] | None:
+    """Return end and entity of the longest number that begins at a token and ends with one."""
+    node, found = root, None
+    for place in range(at, len(tokens)):
+        for letter in tokens[place][0].casefold():
+            follows = node.next.get(letter)
+            if follows is None:
+                return found
+            node = follows
+        end = tokens[place].end()
+        if node.entity:
+            found = (end, node.entity)
+        if place + 1 < len(tokens) and not _JOINT.fullmatch(text, end, tokens[place + 1].start()):
+            break
+    return found
 
 
 def folded(word: str) -> str:
@@ -230,6 +279,10 @@ def _forms(entity: str, value: str) -> Iterator[tuple[list[str], str, bool]]:
 
 def _name_forms(tokens: list[str]) -> Iterator[tuple[list[str], str, bool]]:
     told = [token for token in tokens if token not in _UNTOLD and len(token) > 1] or tokens
+    if len(told) < len(tokens) > 2:
+        yield [tokens[0][0], *tokens[1:]], "known.initials", True
+        yield [*tokens[1:], tokens[0]], "known.turned", False
+        yield tokens[1:], "known.part", False
     yield tokens, "known.name", len(tokens) == 1 and tokens[0] in _ALSO_WORDS
     yield told, "known.name", len(told) == 1 and told[0] in _ALSO_WORDS
     for cut in range(1, len(told)):
@@ -253,32 +306,11 @@ def _name_forms(tokens: list[str]) -> Iterator[tuple[list[str], str, bool]]:
             yield [word], "known.part", word in _ALSO_WORDS or len(word) < 3
 
 
-_WHOLE = (r"(?<![^\W_])", r"(?![^\W_])")
-_TAIL = ("", r"(?!\d)")
-_ANYWHERE = ("", "")
-
-
-def _keys(entity: str, value: str) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Yield what a number, or a name without spaces, is compared by, and what may stand beside it."""
-    plain = _SEPARATOR.sub("", view_of(value).text).casefold()
-    if _EAST_ASIAN.search(value):
-        if len(plain) >= 2:
-            yield plain, _ANYWHERE
-        if entity in _TURNED:
-            yield from ((part, _ANYWHERE) for part in value.casefold().split() if len(part) >= 2)
-        return
-    if entity == "phone":
-        figures = "".join(filter(str.isdecimal, plain))
-        if len(figures) >= 9:
-            yield figures[-8:], _TAIL
-        elif len(figures) >= 6:
-            yield figures, _WHOLE
-        if len(figures) == 10 or (len(figures) == 11 and figures[0] == "1"):
-            yield figures[-7:], _WHOLE
-    elif entity in _NUMBERS and len(plain) >= 4:
-        yield plain, _WHOLE
-
-
+_JOINT = re.compile(r"[\s./()_:+-]{1,3}")
+_FIGURES = re.compile(r"\d(?:[\s./()_:+-]{0,3}\d){5,}")
+_GROUP = re.compile(r"\d+")
+_TAIL = 8
+"""How many of its last figures tell a telephone number: what stands before them is written in many ways."""
 _SEPARATOR = re.compile(r"[\s./()_:+-]+")
 
 
@@ -292,36 +324,10 @@ def _with_prefix(text: str, at: int) -> int:
     return begin
 
 
-class _Branch:
-    """One place in the tree of letters that a pattern is made from."""
-
-    __slots__ = ("ends", "next")
-
-    def __init__(self) -> None:
-        self.next: dict[str, _Branch] = {}
-        self.ends = False
-
-    def pattern(self) -> str:
-        """Return the pattern of what may follow here; between letters, separators may stand."""
-        several = [re.escape(letter) + branch._rest() for letter, branch in sorted(self.next.items())]
-        return several[0] if len(several) == 1 else f"(?:{'|'.join(several)})"
-
-    def _rest(self) -> str:
-        if not self.next:
-            return ""
-        rest = _JOINT + self.pattern()
-        return f"(?:{rest})?" if self.ends else rest
-
-
-_JOINT = r"[\s./()_:+-]{0,3}"
-
-
-def _branches(keys: Iterable[str]) -> str:
-    """Return one pattern for all keys that reads each beginning once."""
-    root = _Branch()
-    for key in keys:
-        node = root
-        for letter in key[:80]:
-            node = node.next.setdefault(letter, _Branch())
-        node.ends = True
-    return root.pattern()
+def _before(text: str, end: int) -> int:
+    """Return where the last figures begin that make a telephone number's tail."""
+    at, count = end, 0
+    while count < _TAIL:
+        at -= 1
+        count += text[at].isdecimal()
+    return at

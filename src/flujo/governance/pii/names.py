@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from flujo.governance.pii.finding import Finding
+from flujo.governance.pii.known import KnownValues
 from flujo.governance.pii.words import any_of, table
 
 _PEOPLE = {name: frozenset(listed) for name, listed in table("people").items()}
@@ -21,7 +22,8 @@ _PARTICLE = (
     r"|ter|ten|af|av|bin|ibn|al|el|y|e|und)"
 )
 _PART = (
-    rf"(?:(?:Mc|Mac|O'|D'|d'|L'|De|Van|Le|La|Van de[nr]? |Van |De )?[{_CAPITAL}][^\W\d_]+(?:-[^\W\d_]+|'[^\W\d_]{{2,}})*"
+    rf"(?:(?:Mc|Mac|O'|D'|d'|L'|De|Van|Le|La|Van de[nr]? |Van |De )?[{_CAPITAL}][^\W\d_]+"
+    rf"(?:-[^\W\d_]+|'[^\W\d_]{{2,}})*"
     rf"|[{_CAPITAL}]\.(?:[ ]?[{_CAPITAL}]\.)?(?:-[{_CAPITAL}]\.)?|[{_CAPITAL}](?=[ ][{_CAPITAL}]))"
 )
 _NAME = re.compile(rf"{_PART}(?:[ ](?:{_PARTICLE}[ ])?{_PART}){{0,4}}")
@@ -37,7 +39,10 @@ _GIVEN_BEFORE = re.compile(rf"(?<![^\W_])[{_CAPITAL}](?:\.|[^\W\d_]{{1,20}})[ ]\
 # What may stand between an announcement and the name.
 _TAILS = {
     "titles": (
-        r"(?:[ ]|(?<=\.))(?:(?:Dr|Prof|med|Ing|Dipl|Mag|h\.c|phil)(?:\.|(?=[ -]))[ -]?(?:med\.|phil\.)?[ ]?){0,3}",
+        (
+            r"(?:[ ]|(?<=\.))(?:(?:Dr|Prof|med|Ing|Dipl|Mag|h\.c|phil)(?:\."
+            r"|(?=[ -]))[ -]?(?:med\.|phil\.)?[ ]?){0,3}"
+        ),
         0.8,
     ),
     "labels": (
@@ -67,6 +72,8 @@ def _announcements() -> dict[str, list[tuple[str, re.Pattern[str], float]]]:
     return found
 
 
+SURE = 0.6
+"""How sure a name is that is looked for again."""
 _ANNOUNCED = _announcements()
 _FOLLOWERS = {_WORD.findall(phrase)[0].casefold(): phrase for phrase in _PEOPLE["followers"]}
 _BEFORE_VERB = re.compile(rf"(?<![^\W_])(?<![^\W_][ ]){_PART}(?:[ ](?:{_PARTICLE}[ ])?{_PART}){{1,3}}[ ]\Z")
@@ -98,6 +105,15 @@ def names(text: str) -> Iterator[Finding]:
             before = _GIVEN_BEFORE.search(text, max(0, start - 24), start)
             if before and before[0].strip(" .").casefold() not in _NOT_NAMES:
                 yield Finding(before.start(), match.end(), "name", 0.55, "name.surname")
+
+
+def again(text: str, found: list[Finding]) -> Iterator[Finding]:
+    """Find names that were found already where they stand in other forms in the same text."""
+    full = {text[one.start : one.end] for one in found if one.score >= SURE}
+    full = {name for name in full if " " in name and not any(map(str.isdecimal, name))}
+    for one in KnownValues({"name": full}).find(text) if full else ():
+        if text[one.start].isupper() and text[one.start : one.end].casefold() not in _NOT_NAMES:
+            yield Finding(one.start, one.end, "name", 0.55, "name.again")
 
 
 def _name_end(text: str, at: int, rule: str) -> int | None:

@@ -8,8 +8,9 @@ from flujo.governance.pii.extra import checks
 from flujo.governance.pii.finding import Finding
 from flujo.governance.pii.labels import OTHER, label_before
 from flujo.governance.pii.numbers import compact
+from flujo.governance.pii.phones import planned
 
-_FIGURES = re.compile(r"\d(?<![\w+]\d)(?<![\w][.,/-]\d)(?:[ ]?[-./]?\d){6,17}(?![\w]|[-_]\w|[./]\d)")
+_FIGURES = re.compile(r"\d(?<![\w+]\d)(?<![\w][./-]\d)(?<!\d,\d)(?:[ ]?[-./]?\d){6,17}(?![\w]|[-_]\w|[./]\d)")
 _ELSE = frozenset({OTHER, "phone", "account", "card", "iban", "device", "vehicle", "license", "secret"})
 _MEANT = frozenset({"national_id", "ssn", "mrn", "health_plan"})
 
@@ -174,6 +175,8 @@ def _figures(found: str, start: int, end: int, label: str) -> Finding | None:
     if label in _ELSE:
         return None
     named = label in ("national_id", "ssn")
+    if not label and found[0] == "0" and len(found) == 11 and planned(found, ("GB", "DE", "IT")):
+        return None  # a telephone number may pass the check of a national one, which begins with 0 less often
     for scheme in FIGURES:
         if (scheme.alone or named) and scheme.shape.match(found):
             passed = _passes(scheme.name, found)

@@ -80,7 +80,7 @@ def _issued(digits: str) -> bool:
 
 
 def ibans(text: str) -> Iterator[Finding]:
-    """Find IBANs by the remainder of ISO 7064; of a country that has none, where the word stands before it."""
+    """Find IBANs by the remainder of ISO 7064, of countries that have none only where they are so called."""
     for match in _IBAN.finditer(text):
         found, start = match[0], match.start()
         size = _IBAN_LENGTHS.get(found[:2].upper())

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from flujo.governance.pii.labels import label_before
 
 _UUID = re.compile(
-    r"(?<![0-9A-Za-z])[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{"
+    r"[0-9A-Fa-f](?<![0-9A-Za-z].)[0-9A-Fa-f]{7}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{"
     r"12}(?![0-9A-Za-z])"
 )
 _HASH = re.compile(
-    r"(?<![0-9A-Za-z])(?:sha(?:1|224|256|384|512)[:-])?(?=[0-9a-fA-F]{0,40}?[a-fA-F])"
-    r"(?=[0-9a-fA-F]{0,40}?\d)[0-9a-fA-F]{20,128}(?![0-9A-Za-z])"
+    r"[0-9a-fA-F](?<![0-9A-Za-z].)(?=[0-9a-fA-F]{19})(?:(?<=[a-fA-F])|(?=[0-9a-fA-F]{0,40}?[a-fA-F]))"
+    r"(?:(?<=\d)|(?=[0-9a-fA-F]{0,40}?\d))[0-9a-fA-F]{19,127}(?![0-9A-Za-z])"
 )
 _ISBN = re.compile(r"\d(?<![\w-]\d)(?:[ -]?\d){8,11}[ -]?[\dXx](?:[ -]?\d){0,3}(?!\w)")
 _CURRENCY = (

@@ -11,7 +11,7 @@ from flujo.governance.pii.finding import Finding
 from flujo.governance.pii.labels import OTHER, REVISION, label_after, label_before
 
 _NUMBER = re.compile(
-    r"[+(0-9](?<![\w+].)(?<![\w][-/.,_].)(?:[ ]?\(?\+?\d|\d)?(?:(?:\)[ ]?[./-]?[ ]?"
+    r"[+(0-9](?<![\w+].)(?<![\w][-/._].)(?<!\d,.)(?:[ ]?\(?\+?\d|\d)?(?:(?:\)[ ]?[./-]?[ ]?"
     r"|[ ]?\(|[ ]?[./-][ ]?|[ ])?\d){5,16}\)?"
     r"(?:[ ,;]{0,2}(?:x|ext\.?|extension|poste|#|Durchwahl|DW|int\."
     r"|wew\.)[ ]?\d{1,6})?(?![\w]|[-_][\w]|[./:]\d)"
@@ -21,6 +21,7 @@ _NANP = re.compile(r"(?:(?:\+|00)?1[-. ]?)?(?:\(\d{3}\)[-. ]?|\d{3}[-. ])\d{3}[-
 _FORMATTED = re.compile(r"\(\d{2,5}\)|\d{3}[-.]\d{3}[-.]\d{4}|(?:001|1)-\d{3}-|0\d{1,4}[ /-]\d")
 # What was found already stands right before it, as one way to reach a person beside another.
 _BESIDE = re.compile(r"\x00[,;/|]?[ \n]{0,2}(?:(?:and|or|und|oder|et|ou|y|o|e|en|of|i|och)[ ])?\Z")
+_BESIDE_AFTER = re.compile(r"[ ]?[,;|\t/][ ]?\x00")
 _TRUNK = re.compile(r"\(?0\d{1,4}\)?(?:[ ]?[-./][ ]?|[ ])?\d")
 _GROUPED = re.compile(
     r"[1-9]\d{2} \d{3} \d{3}\Z|[1-9]\d(?: \d\d){3}\Z|[1-9]\d{2} \d\d \d\d \d\d\Z"
@@ -83,7 +84,7 @@ def phones(text: str) -> Iterator[Finding]:
             label,
             label_before(text, start, 3),
             extended=extension is not None,
-            beside=_BESIDE.search(text, max(0, start - 12), start) is not None,
+            beside=_beside(text, start, match.end()),
         )
         if score:
             if found[0] == "(" and ")" not in found:
@@ -96,11 +97,17 @@ def _judged(
 ) -> tuple[float, str]:
     if body.lstrip("(").startswith("+"):
         return (0.9, "international") if 8 <= len(digits) <= 15 and _calling_code(digits) else (0.0, "")
-    if label == "phone":
+    if label == "phone" and (len(digits) > 7 or near == "phone"):
         return (0.9, "labelled") if len(digits) <= 15 else (0.0, "")
     if _DATE.match(body) or (label in _SAYS_ELSE and (near in _SAYS_ELSE or not _FORMATTED.match(body))):
         return 0.0, ""
     return _by_shape(body, digits, extended=extended, beside=beside)
+
+
+def _beside(text: str, start: int, end: int) -> bool:
+    """Return whether something found already stands right before or after, as in a list of contacts."""
+    before = _BESIDE.search(text, max(0, start - 12), start)
+    return before is not None or _BESIDE_AFTER.match(text, end) is not None
 
 
 def _by_shape(body: str, digits: str, *, extended: bool, beside: bool) -> tuple[float, str]:
@@ -113,11 +120,13 @@ def _by_shape(body: str, digits: str, *, extended: bool, beside: bool) -> tuple[
     if _TRUNK.match(body) and len(body) > len(digits) and 8 <= len(digits) <= 12:
         return 0.6, "national"
     if digits[0] == "0" and 10 <= len(digits) <= 11 and len(body) == len(digits):
-        return (0.55, "plan") if _planned(digits) else (0.0, "")
+        return (0.55, "plan") if planned(digits) else (0.0, "")
     if _PARENTHESES.match(body) and 9 <= len(digits) <= 13:
         return 0.6, "parentheses"
-    if (beside and 8 <= len(digits) <= 11) or _GROUPED.match(body):
-        return (0.55, "plan") if _planned(digits) else (0.0, "")
+    if beside and 8 <= len(digits) <= 11:
+        return (0.7, "beside") if planned(digits) else (0.0, "")
+    if _GROUPED.match(body):
+        return (0.55, "plan") if planned(digits) else (0.0, "")
     return 0.0, ""
 
 
@@ -126,10 +135,10 @@ def _calling_code(digits: str) -> bool:
     return any(int(digits[:size]) in codes for size in (1, 2, 3)) and digits[0] != "0"
 
 
-def _planned(digits: str) -> bool:
-    """Return whether the numbering plan of some region has such a number."""
+def planned(digits: str, regions: tuple[str, ...] = _REGIONS) -> bool:
+    """Return whether the numbering plan of some of the regions has such a number."""
     plans = phone_plans()
-    for region in _REGIONS:
+    for region in regions:
         try:
             if plans.is_valid_number(plans.parse(digits, region)):
                 return True

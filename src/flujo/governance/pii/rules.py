@@ -7,13 +7,14 @@ from flujo.governance.pii.dates import dates
 from flujo.governance.pii.encoded import decoded
 from flujo.governance.pii.finding import Finding, settle
 from flujo.governance.pii.labelled import ages, devices, health, labelled, vehicles
-from flujo.governance.pii.names import names
+from flujo.governance.pii.names import again, names
 from flujo.governance.pii.national import national_ids
 from flujo.governance.pii.network import emails, ips, macs, urls
 from flujo.governance.pii.numbers import cards, ibans
 from flujo.governance.pii.opaque import opaque
 from flujo.governance.pii.phones import phones
-from flujo.governance.pii.places import addresses, near_streets, postcodes
+from flujo.governance.pii.places import addresses
+from flujo.governance.pii.postcodes import near_streets, postcodes
 from flujo.governance.pii.view import View, view_of
 
 Rule = Callable[[str], Iterator[Finding]]
@@ -84,7 +85,8 @@ def look(text: str) -> list[Finding]:
     streets = [*addresses(covered)]
     places = [*streets, *postcodes(covered), *near_streets(covered, streets)]
     covered = _covered(covered, [(one.start, one.end) for one in places])
-    return [*found, *numbers, *places, *names(covered)]
+    people = list(names(covered))
+    return [*found, *numbers, *places, *people, *again(covered, people)]
 
 
 def _covered(text: str, spans: list[tuple[int, int]]) -> str:

@@ -32,3 +32,16 @@ def any_of(several: Iterable[str], *, either_case: bool = False) -> str:
     if not either_case:
         return "|".join(map(re.escape, ordered))
     return "|".join(f"[{word[0].upper()}{word[0].lower()}]{re.escape(word[1:])}" for word in ordered)
+
+
+def by_first_word(phrases: Iterable[str]) -> dict[str, list[str]]:
+    """Return phrases by their first word, in small letters: a text is asked once for each of its words."""
+    grouped: dict[str, list[str]] = {}
+    for phrase in phrases:
+        first = _FIRST.search(phrase)
+        if first:
+            grouped.setdefault(first[0].casefold(), []).append(phrase)
+    return grouped
+
+
+_FIRST = re.compile(r"[^\W_]+")
