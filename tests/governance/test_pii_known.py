@@ -7,7 +7,8 @@ from flujo.governance import KnownValues
 KNOWN = KnownValues(
     {
         "name": [
-            "María José García-López", "Jan Kowalski", "Jürgen Müller", "David van der Berg", "Will Young", "山田 太郎",
+            "María José García-López", "Jan Kowalski", "Jürgen Müller", "David van der Berg", "Will Young",
+            "山田 太郎",
         ],
         "phone": ["+49 (0)151 2345 6789", "415-555-2671"],
         "email": ["j.kowalski@example.pl", "info@clinic.example"],
