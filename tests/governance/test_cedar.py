@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import from_json
 
-from flujo import Flujo, MemoryStore, PipelineContext, Step, StepInfo
+from flujo import Flujo, HumanInput, MemoryStore, PipelineContext, Step, StepInfo
 from flujo.errors import ConfigError, PolicyDenied
 from flujo.governance import CedarPolicy, Principal
 from flujo.governance.cedar_values import NotForCedar, cedar_value
@@ -366,3 +366,90 @@ async def test_a_kill_switch_can_only_tighten(tmp_path: Path) -> None:
     ).status == "paused"
     os.remove(switch)
     assert (await runner.run_async(Order(amount=1))).output == "paid 1 to ada"
+
+
+# What runs keep
+
+
+async def double(order: Order) -> Order:
+    return Order(amount=2 * order.amount)
+
+
+def asking(policies: str, store: JournalStore | None, **more: Any) -> Flujo[Any, Any, Any]:
+    """Return a runner whose runs wait before they pay."""
+    ask = HumanInput("Pay?", schema=Order, name="ask")
+    return Flujo(Step(double) >> ask >> step, state=store, policies=[CedarPolicy(policies, **more)])
+
+
+FORBID = '@id("closed") forbid (principal, action, resource == Step::"pay");'
+
+
+@pytest.mark.parametrize("durable", [True, False])
+async def test_a_run_goes_on_by_the_policies_it_began_with(durable: bool) -> None:
+    store = MemoryStore() if durable else None
+    paused = await asking(PERMIT, store).run_async(Order(amount=1), run_id="one")
+    later = asking(PERMIT + FORBID, store)
+    done = await later.resume_async(paused, Order(amount=3))
+    assert done.output == "paid 3 to ada"
+    paused = await later.run_async(Order(amount=1), run_id="two")
+    denied = await asking(PERMIT, store).resume_async(paused, Order(amount=3))
+    assert isinstance(denied.error, PolicyDenied)
+    assert denied.error.rule == "closed"
+
+
+async def test_the_policies_are_stored_once_and_named_by_each_verdict() -> None:
+    store = MemoryStore()
+    for run_id in ("one", "two"):
+        await asking(PERMIT, store).run_async(Order(amount=1), run_id=run_id)
+        await asking(PERMIT + FORBID, store).resume_async(run_id, Order(amount=3))
+        kept = [from_json(one.body) for one in await store.events(run_id) if one.kind == "policies"]
+        [body] = kept
+        assert (body["policy"], body["mode"], body["version"]) == ("cedar", "enforce", body["bundle_ref"])
+        assert PERMIT.encode() in await store.payload(bytes.fromhex(body["bundle_ref"]))
+        assert {verdict["by"][0]["version"] for verdict in await verdicts(store, run_id)} == {body["version"]}
+
+
+async def test_a_fork_begins_with_the_policies_of_its_day() -> None:
+    store = MemoryStore()
+    await asking(PERMIT, store).run_async(Order(amount=1), run_id="one")
+    await asking(PERMIT, store).resume_async("one", Order(amount=3))
+    later = asking(PERMIT + FORBID, store)
+    forked = await later.fork("one", at="pay", run_id="fork")
+    assert isinstance(forked.error, PolicyDenied)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("durable", [True, False])
+async def test_to_stop_enforcing_is_judged_by_what_is_enforced(allowed: bool, durable: bool) -> None:
+    store = MemoryStore() if durable else None
+    policies = (
+        'permit (principal, action in [Action::"check_input", Action::"check_output"], resource);' + FORBID
+    )
+    if allowed:
+        policies += (
+            '@id("may") permit (principal == Principal::"chief", action == Action::"observe", resource);'
+        )
+    paused = await asking(policies, store).run_async(
+        Order(amount=1), run_id="one", principal=Principal("chief")
+    )
+    went_on = await asking(PERMIT, store, mode="observe").resume_async(paused, Order(amount=3))
+    assert isinstance(went_on.error, PolicyDenied) == (not allowed)
+    if store is not None:
+        act = next(verdict for verdict in await verdicts(store) if verdict["point"] == "observe")
+        assert act["verdict"] == ("allow" if allowed else "deny")
+        assert act["by"][0].get("rule") == ("may" if allowed else None)
+        kept = [from_json(one.body) for one in await store.events("one") if one.kind == "policies"]
+        assert [body["mode"] for body in kept] == ["enforce", "observe"][: 1 + allowed]
+
+
+async def test_observing_becomes_enforcing_when_a_run_goes_on() -> None:
+    store = MemoryStore()
+    await asking(PERMIT + FORBID, store, mode="observe").run_async(Order(amount=1), run_id="one")
+    done = await asking(PERMIT, store).resume_async("one", Order(amount=3))
+    assert isinstance(done.error, PolicyDenied)
+
+
+def test_policies_that_runs_could_not_tell_apart() -> None:
+    with pytest.raises(ConfigError, match="two policies have the id"):
+        Flujo(step, policies=[CedarPolicy(PERMIT), CedarPolicy(FORBID)])
+    Flujo(step, policies=[CedarPolicy(PERMIT), CedarPolicy(FORBID, name="other")])

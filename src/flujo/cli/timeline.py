@@ -116,11 +116,13 @@ _WORDS: dict[str, str] = {
     "timer": "waits",
     "revised": "changed for the fork",
     "signal": "event",
+    "policies": "judged by",
 }
 _DETAILS: dict[str, Callable[[dict[str, Any]], str]] = {
     "run.upgraded": lambda body: f"to the plan {body.get('fingerprint', '')[:12]}",
     "run.resumed": lambda body: body.get("owner", ""),
     "run.paused": lambda body: "",
+    "policies": lambda body: f"{body['policy']} {body['version'][:12]}, {body['mode']}",
     "step.completed": _step,
     "step.attempt": _failed_attempt,
     "step.started": lambda body: f"attempt {body.get('attempt', 1)}",

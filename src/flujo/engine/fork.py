@@ -31,7 +31,9 @@ from flujo.plan.plan import NUMBER, Plan
 from flujo.plan.types import recorded_input
 
 UNCHANGED: Mapping[str, Any] = MappingProxyType({})
-_OF_THE_RUN = frozenset({"run.started", "run.upgraded", "run.resumed", "run.paused", "run.ended", "undone"})
+_OF_THE_RUN = frozenset(
+    {"run.started", "run.upgraded", "run.resumed", "run.paused", "run.ended", "undone", "policies"}
+)
 _COPIED = re.compile(rb',?"copied":\d+\}\Z')
 
 

@@ -14,6 +14,7 @@ from pydantic_core import from_json, to_json
 
 from flujo.engine.failures import described
 from flujo.engine.judge import Asking, Judge, Judgement, digest_of, judged
+from flujo.engine.kept import KeptPolicy, as_begun, check_names
 from flujo.engine.policies import judge_of
 from flujo.engine.requests import Asked, ask, asked
 from flujo.engine.seen import RunDesk, Seen
@@ -69,6 +70,7 @@ class Guards:
                 )
                 for inside in _covered(node):
                     self._own[inside.path] = (*self._own.get(inside.path, ()), *own)
+        check_names([*self._whole, *(judge for own in self._own.values() for judge in own)])
 
     def silent(self) -> Guards:
         """Return the same for a replay: nobody is asked, and what is recorded counts."""
@@ -105,6 +107,7 @@ class Guard:
         self._allowed = {
             point: [judge.allowed for judge, _ in asking] for point, asking in self._asking.items()
         }
+        self._keeps = any(isinstance(judge.policy, KeptPolicy) for judge in judges)
         self.judges_input = any("check_input" in judge.checks for judge in judges)
         self.judges_output = any("check_output" in judge.checks for judge in judges)
 
@@ -166,13 +169,15 @@ class Guard:
         run, kind = frame.run, seen.kind
         desk = RunDesk(frame, self._pipeline)
         context = PolicyContext(kind.point, self.plan.label, seen.address, desk, seen.tool, seen.facts)
+        if self._keeps:
+            asking = await as_begun(run, self._pipeline, asking, _METHODS[kind.point])
         judgement = await judged(asking, context, seen.data, run.threads)
         if judgement is None:
             body = {
                 "point": kind.point,
                 "verdict": "allow",
                 "digest": digest,
-                "by": self._allowed[kind.point],
+                "by": [judge.allowed for judge, _ in asking] if self._keeps else self._allowed[kind.point],
             }
             if seen.tool:
                 body["tool"] = seen.tool

@@ -17,6 +17,7 @@ from flujo.pipeline.checks import is_count
 from flujo.pipeline.context import IMMUTABLE, clone
 from flujo.pipeline.policy import (
     OBLIGATIONS,
+    Mode,
     Nothing,
     PolicyContext,
     PolicyDecision,
@@ -96,6 +97,7 @@ class Judge:
         observes: Whether its decisions have no force.
         timeout: Seconds that it may take.
         checks: What it judges, by the name of its method.
+        policy: The policy itself.
         allowed: How it is recorded that it simply allowed.
     """
 
@@ -104,10 +106,16 @@ class Judge:
     observes: bool
     timeout: float
     checks: Mapping[str, Check]
+    policy: object
     allowed: Mapping[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "allowed", _facts(self, PolicyDecision.ALLOW, not self.observes))
+        object.__setattr__(self, "allowed", facts_of(self, PolicyDecision.ALLOW, force=not self.observes))
+
+    @property
+    def mode(self) -> Mode:
+        """Whether its decisions have force."""
+        return "observe" if self.observes else "enforce"
 
     async def decide(
         self, check: Check, context: PolicyContext, data: Any, threads: Threads
@@ -165,7 +173,7 @@ async def judged(asked: Asking, context: PolicyContext, data: Any, threads: Thre
             by.append(judge.allowed)
             continue
         force = not (judge.observes if decision.mode is None else decision.mode == "observe")
-        by.append(_facts(judge, decision, force))
+        by.append(facts_of(judge, decision, force=force))
         if not force:
             continue
         verdict, asks = _obliged(decision)
@@ -230,7 +238,7 @@ def _obliged(decision: PolicyDecision) -> tuple[Verdict, int]:
     return stricter, max(most, decision.approvals)
 
 
-def _facts(judge: Judge, decision: PolicyDecision, force: bool) -> Mapping[str, Any]:
+def facts_of(judge: Judge, decision: PolicyDecision, *, force: bool) -> Mapping[str, Any]:
     """Return a decision as it is recorded."""
     facts: dict[str, Any] = {
         "policy": judge.id,

@@ -89,7 +89,12 @@ def judge_of(policy: object, place: str) -> Judge:
         raise ConfigError(f"{place}: mode={mode!r} of {policy!r}", fix='use "enforce" or "observe"')
     name = policy.id if isinstance(policy, _Named) else ""
     return Judge(
-        str(name or type(policy).__qualname__), _version(policy), mode == "observe", float(timeout), checks
+        str(name or type(policy).__qualname__),
+        _version(policy),
+        mode == "observe",
+        float(timeout),
+        checks,
+        policy,
     )
 
 

@@ -24,6 +24,7 @@ from flujo.plan.unrecordable import Unrecordable
 if TYPE_CHECKING:
     from flujo.engine.accounts import Purse
     from flujo.engine.hold import Hold
+    from flujo.engine.judge import Judge
     from flujo.engine.rows import Rows
     from flujo.pipeline.policy import Principal
     from flujo.plan.nodes import PlanNode
@@ -99,6 +100,7 @@ class Run:
         waiting_inside: The requests that steps wait for from inside, by the steps' addresses.
         tenant: On whose behalf it runs.
         principal: Likewise, who; None where nobody said.
+        kept: The policies that it keeps, by their ids.
         purse: The accounts that it keeps; None before a step under a quota begins.
         holds: What attempts under way have set aside, by their steps' addresses.
         rows: The rows of nodes that may change while it runs; None before the first begins.
@@ -107,8 +109,8 @@ class Run:
     """
 
     __slots__ = (
-        "cache", "choices", "clock", "done", "earlier", "given_up", "holds", "id", "live_notes", "notes",
-        "observe", "parks", "principal", "purse", "received", "recorder", "rows", "steps", "tenant",
+        "cache", "choices", "clock", "done", "earlier", "given_up", "holds", "id", "kept", "live_notes",
+        "notes", "observe", "parks", "principal", "purse", "received", "recorder", "rows", "steps", "tenant",
         "threads", "views", "waiting_inside", "yielded",
     )  # fmt: skip
 
@@ -138,6 +140,7 @@ class Run:
         self.views: dict[str, PipelineContext] = {}
         self.tenant = tenant
         self.principal: Principal | None = None
+        self.kept: dict[str, Judge] = {}
         self.purse: Purse | None = None
         self.rows: Rows | None = None
         self.holds: dict[str, Hold] = {}
@@ -183,7 +186,7 @@ class Run:
             cache=self.cache,
             tenant=self.tenant,
         )
-        run.principal, run.rows = self.principal, self.rows
+        run.principal, run.rows, run.kept = self.principal, self.rows, self.kept
         run.purse, run.holds = self.purse, dict(self.holds)
         run.steps = list(self.steps)
         run.earlier = self.earlier

@@ -23,6 +23,7 @@ EventKind = Literal[
     "answer",
     "effect.started",
     "effect",
+    "policies",
     "verdict",
     "timer",
     "undone",
