@@ -13,9 +13,11 @@ from flujo import (
     Decision,
     Flujo,
     FlujoTool,
+    MayMutate,
     MemoryStore,
     PipelineContext,
     Quota,
+    Reconfigure,
     Retry,
     Step,
     StepInfo,
@@ -516,3 +518,20 @@ async def _told(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[
 def test_an_agent_that_gives_no_text_cannot_stream() -> None:
     with pytest.raises(PipelineError, match="cannot stream"):
         StreamingStep(ModelAgent(ScriptedModel("x"), output_type=Forecast))
+
+
+async def test_an_earlier_step_sets_what_a_later_agent_is_told() -> None:
+    model = ScriptedModel("done")
+    agent = ModelAgent(model, "Be brief.", name="draft", settings={"max_tokens": 50})
+
+    async def plan(topic: str) -> str | Reconfigure[str]:
+        return Reconfigure(topic, step="draft", system_prompt="Be long.", temperature=0.2)
+
+    allowed = MayMutate("reconfigure", parameters=["draft.*"])
+    pipeline = Step(plan, may_mutate=allowed) >> Step(agent)
+    assert (await Flujo(pipeline, state=MemoryStore()).run_async("foxes")).unwrap() == "done"
+    assert model.asked[0].instructions == "Be long."
+    settings = model.asked[0].settings or {}
+    assert (settings.get("max_tokens"), settings.get("temperature")) == (50, 0.2)
+    with pytest.raises(PipelineError, match="no parameter colour"):
+        agent.reconfigured({"colour": "red"})

@@ -34,6 +34,10 @@ _FAILED = (ModelAPIError, ProviderUnavailable)
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 
 
+_RECONFIGURED = frozenset({"fallbacks", "max_turns", "model", "retries", "system_prompt", "timeout"})
+"""What of an agent an earlier step may ask to be otherwise, besides the settings of its model."""
+
+
 class AgentSettings(TypedDict, total=False):
     """The settings of an agent beyond what it is and gives: see :class:`ModelAgent`."""
 
@@ -165,12 +169,33 @@ class ModelAgent(Generic[Out]):
             )
         return replace(self, **changes)
 
+    def reconfigured(self, parameters: Mapping[str, Any]) -> ModelAgent[Out]:
+        """Return the same agent with the parameters that an earlier step asked for it.
+
+        Args:
+            parameters: ``model``, ``system_prompt`` and other settings of the agent; what is none of these
+                is a setting of its model, as ``temperature``.
+
+        Raises:
+            PipelineError: There is no such parameter.
+        """
+        own = {name: value for name, value in parameters.items() if name in _RECONFIGURED}
+        rest = {name: value for name, value in parameters.items() if name not in own}
+        unknown = sorted(set(rest) - set(ModelSettings.__annotations__))
+        if unknown:
+            raise PipelineError(
+                f"agent {self.name!r} has no parameter {', '.join(unknown)}",
+                fix=f"choose from {', '.join(sorted(_RECONFIGURED))}, or a model's settings: temperature, …",
+            )
+        return self.replace(**own, settings={**self.settings, **rest})
+
     @property
     def run(self) -> Callable[[Any, StepInfo, PipelineContext], Coroutine[Any, Any, Out]]:
         """What a step calls, annotated with what the agent gives."""
 
         async def run(input: Any, info: StepInfo, context: PipelineContext) -> Out:
-            return await self._adapted.converse(input, Place(info, context))
+            agent = self.reconfigured(info.parameters) if info.parameters else self
+            return await agent._adapted.converse(input, Place(info, context))
 
         run.__annotations__["return"] = self.output_type
         return run
@@ -191,7 +216,8 @@ class ModelAgent(Generic[Out]):
         async def stream(
             chunks: AsyncIterator[Any], info: StepInfo, context: PipelineContext
         ) -> AsyncIterator[str]:
-            async with aclosing(self._adapted.words(chunks, Place(info, context))) as words:
+            agent = self.reconfigured(info.parameters) if info.parameters else self
+            async with aclosing(agent._adapted.words(chunks, Place(info, context))) as words:
                 async for word in words:
                     yield word
 
