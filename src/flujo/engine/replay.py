@@ -28,7 +28,7 @@ from flujo.pipeline.info import StepInfo
 from flujo.pipeline.waits import StopPipeline
 from flujo.plan.codec import Codec, Unrecordable, codec_for
 from flujo.plan.nodes import PlanNode, PlanStep
-from flujo.plan.plan import NUMBER
+from flujo.plan.plan import NUMBER, segment_of
 from flujo.plan.types import recorded_input
 
 GoOn = Callable[[str], Awaitable[Any]]
@@ -209,7 +209,8 @@ class Replay:
         for event in self._past.events:
             at = moved.get(event.address, event.address)
             whole = at.partition("#")[0]
-            if (event.kind == "step.completed" and at in self._answered) or (
+            last = segment_of(self._plan, at)[-1]  # what streamed together goes on together, or begins anew
+            if (event.kind == "step.completed" and {at, last} <= self._answered) or (
                 event.kind in _ON_THE_WAY and whole in self._gone_by and event.address == at
             ):
                 yield at, event
