@@ -215,7 +215,13 @@ def _json_box(box: Box) -> dict[str, Any]:
     }
 
 
-_SHAPES = {"stream": (">", "]"), "human": ("[/", "/]"), "event": ("([", "])"), "sleep": ("([", "])"), "branch": ("{", "}")}
+_SHAPES = {
+    "stream": (">", "]"),
+    "human": ("[/", "/]"),
+    "event": ("([", "])"),
+    "sleep": ("([", "])"),
+    "branch": ("{", "}"),
+}
 
 
 def mermaid(box: Box) -> str:
