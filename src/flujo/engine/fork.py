@@ -187,7 +187,7 @@ def _cut(nodes: NodeAt, past: Past, at: str) -> int:
     Raises:
         UnknownAddress: The run never came there, or it is in the middle of a stream.
     """
-    first, *_ = segment_of(plan, at)
+    first, *_ = segment_of(nodes(at), at)
     if first != at:
         raise UnknownAddress(
             f"run {past.record.run_id} cannot be forked at {at!r}: what streamed into it was not recorded",

@@ -165,9 +165,8 @@ def worst_of(node: PlanNode) -> WorstCase:
             return WorstCase(steps, attempts, per_item, unlimited)
 
 
-def segment_of(plan: Plan, address: str) -> tuple[str, ...]:
+def segment_of(node: PlanNode | None, address: str) -> tuple[str, ...]:
     """Return the addresses of what is carried out, and recorded, together with the node at an address."""
-    node = plan.nodes.get(NUMBER.sub("[]", address))
     if not isinstance(node, PlanStream):
         return (address,)
     level = address.removesuffix(node.label)
