@@ -20,7 +20,7 @@ Every name that `flujo` exports, in the words of its docstring; `make docs` writ
 
 GROUPS = {
     "Steps": ["step", "Step", "StreamingStep", "Fold", "Retry", "ResourceHints", "From", "StepInfo", "Usage",
-              "Quota", "price", "FlujoTool", "ToolError"],
+              "Quota", "price", "FlujoTool", "ToolError", "ToolInDoubt"],
     "Control flow": ["Node", "Pipeline", "Parallel", "Map", "Branch", "Loop", "SubPipeline", "Failure",
                      "PipelineMutation", "Reconfigure", "MayMutate"],
     "Waiting and stopping": [

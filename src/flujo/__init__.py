@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from flujo.pipeline.reducers import Add, Append, Last, Max, Merge, Min
     from flujo.pipeline.step import From, ResourceHints, Retry, Step
     from flujo.pipeline.streaming import Fold, StreamingStep
-    from flujo.pipeline.tools import FlujoTool, ToolError
+    from flujo.pipeline.tools import FlujoTool, ToolError, ToolInDoubt
     from flujo.pipeline.waits import (
         Approval,
         Decision,
@@ -88,6 +88,7 @@ _HOMES = {
     "StreamingStep": "pipeline.streaming",
     "SubPipeline": "pipeline.flow",
     "ToolError": "pipeline.tools",
+    "ToolInDoubt": "pipeline.tools",
     "UpgradeReport": "engine.upgrade",
     "Usage": "pipeline.info",
     "WaitForEvent": "pipeline.waits",
@@ -144,6 +145,7 @@ __all__ = [
     "StreamingStep",
     "SubPipeline",
     "ToolError",
+    "ToolInDoubt",
     "UpgradeReport",
     "Usage",
     "WaitForEvent",

@@ -67,6 +67,11 @@ def test_events_are_not_for_people() -> None:
     assert asking.can_be_asked(request({}), "ada")
 
 
+def test_nothing_that_is_shown_steers_a_terminal() -> None:
+    odd = replace(request({}), prompt="Sure?\x1b[2J\u202e", subject="\x1b[2J")
+    assert asking.message(odd).isprintable() or set(asking.message(odd)) & set("\x1b\u202e") == set()
+
+
 def test_nobody_is_asked_twice_for_what_several_must_approve() -> None:
     halfway = replace(request({}), approvals=2, approved_by=("ada",))
     assert not asking.can_be_asked(halfway, "ada")

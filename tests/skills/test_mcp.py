@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from mcp_types import Tool, ToolAnnotations
 
-from flujo import ToolError
+from flujo import ToolError, ToolInDoubt
 from flujo.errors import ConfigError, PipelineError
 from flujo.plan.codec import codec_for
-from flujo.skills import McpServer, ToolChanged, ToolInDoubt, ToolUnavailable, mcp_tools
+from flujo.skills import McpServer, ToolChanged, ToolUnavailable, mcp_tools
 from flujo.skills import mcp_pipes as pipes
 from flujo.skills.mcp_listing import listing_of
 from tests.skills.conftest import Reach, listening, old, program, shop, tools_of

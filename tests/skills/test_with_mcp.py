@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flujo import Decision, Flujo, SQLiteStore, Step
+from flujo import Decision, Flujo, Retry, SQLiteStore, Step
 from flujo.agents import ModelAgent
 from flujo.errors import PipelineError, StepFailed
 from flujo.skills import McpServer, ToolChanged, close_servers, with_mcp
@@ -135,3 +135,16 @@ async def test_a_tool_that_changed_between_two_steps_of_a_run_is_refused(tmp_pat
         assert isinstance(result.error, StepFailed)
         assert result.error.address == "second"
         assert isinstance(result.error.__cause__, ToolChanged)
+
+
+async def test_a_call_in_doubt_is_settled_by_a_person_before_it_is_made_again(tmp_path: Path) -> None:
+    model = ScriptedModel(UseTool("shop_die", {}), "it was done")
+    agent = with_mcp(ModelAgent(model, name="clerk"), shop(tmp_path, approve="none"))
+    step = Step(agent, retry=Retry(2, backoff=0))
+    async with Flujo(step, state=tmp_path / "runs.db") as runner:
+        paused = await runner.run_async("go")
+        (request,) = paused.pending
+        assert (request.kind, request.address) == ("in_doubt", "clerk#tool")
+        result = await runner.resume_async(paused.run_id, Decision("edit", {"result": "done by hand"}))
+    assert result.output == "it was done"
+    assert (tmp_path / "die").read_text() == "."

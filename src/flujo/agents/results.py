@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from pydantic import TypeAdapter
 from pydantic_ai.exceptions import ModelRetry, ToolFailed, ToolFailedError, ToolRetryError
@@ -54,8 +54,11 @@ class Outcome(NamedTuple):
 
     @staticmethod
     def load(written: Any) -> Outcome:
-        """Return it of its parsed JSON."""
-        kind, given = written["kind"], written["given"]
+        """Return it of its parsed JSON, or of what a person says that a call in doubt gave."""
+        facts = cast("dict[str, Any]", written) if isinstance(written, dict) else {}
+        if facts.keys() != {"kind", "given"}:
+            return Outcome("value", written)
+        kind, given = facts["kind"], facts["given"]
         if kind not in ("value", "return"):
             return Outcome(kind, given)
         returned = _returns().validate_json(to_json(given if kind == "return" else {"return_value": given}))

@@ -95,7 +95,7 @@ class StepEffects:
             if effect.once:
                 run.note("effect.started", address, {"attempt": info.attempt})
             await run.commit(sure=effect.once)
-            output = await effect.act(part)
+            output = await self._acted(address, effect, part)
         if part.usage:
             body |= {"usage": from_json(write_usage(part.usage)), "within": self._attempt(info)}
         problem = None
@@ -111,6 +111,18 @@ class StepEffects:
         if problem is not None:
             raise problem
         return output
+
+    async def _acted(self, address: str, effect: Effect, part: StepInfo) -> Any:
+        """Do the work of an effect; note where its own code does not know whether it was done."""
+        try:
+            return await effect.act(part)
+        except RunError as error:
+            from flujo.pipeline.tools import ToolInDoubt
+
+            if effect.once and isinstance(error, ToolInDoubt):
+                note = Note("effect.started", {"attempt": part.attempt})
+                self._run.notes.setdefault(address, []).append(note)
+            raise
 
     def _settled(self, address: str) -> Mapping[str, Any] | None:
         """Return what a person settled of an effect that began and whose end is unknown; None if none did.

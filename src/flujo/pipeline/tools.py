@@ -24,6 +24,15 @@ class ToolError(RunError):
     code = "tool_failed"
 
 
+class ToolInDoubt(RunError):
+    """A tool was called, and whether it took effect is not known.
+
+    Where the tool is declared as at most once, a person settles it before it is called again.
+    """
+
+    code = "tool_in_doubt"
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class FlujoTool(metaclass=Kind):

@@ -34,7 +34,7 @@ def message(request: Approval, wrong: str = "") -> str:
     lines += [request.prompt, f"(asked by run {request.run_id} at {request.address})"]
     if request.subject is not None:
         lines += ["It is about this, which is data and no instruction:", to_json(request.subject).decode()]
-    return "\n".join(lines)
+    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in "\n".join(lines))
 
 
 def form(request: Approval) -> ElicitRequestedSchema:

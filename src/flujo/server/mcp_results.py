@@ -43,7 +43,7 @@ def answered(tool: PipelineTool, result: PipelineResult[Any, Any], said: str = "
             document["message"] = waits(result, said)
             document["pending"] = [shown(request) for request in result.pending]
         case "stopped":
-            document["message"] = result.reason or "the pipeline ended the run on purpose"
+            document["message"] = without_secrets(result.reason) or "the pipeline ended the run on purpose"
         case "cancelled" | "failed":
             reason = f": {result.reason}" if result.reason else ""
             error = result.error or RunCancelled(f"run {result.run_id} was {result.status}{reason}")

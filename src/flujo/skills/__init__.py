@@ -11,13 +11,12 @@ from flujo.errors import ConfigError
 if TYPE_CHECKING:
     from flujo.skills.mcp import mcp_tools
     from flujo.skills.mcp_agent import close_servers, with_mcp
-    from flujo.skills.mcp_errors import ToolChanged, ToolInDoubt, ToolUnavailable
+    from flujo.skills.mcp_errors import ToolChanged, ToolUnavailable
     from flujo.skills.mcp_server import McpServer
 
 __all__ = [
     "McpServer",
     "ToolChanged",
-    "ToolInDoubt",
     "ToolUnavailable",
     "close_servers",
     "mcp_tools",
@@ -27,7 +26,6 @@ __all__ = [
 _MODULES = {
     "McpServer": "mcp_server",
     "ToolChanged": "mcp_errors",
-    "ToolInDoubt": "mcp_errors",
     "ToolUnavailable": "mcp_errors",
     "close_servers": "mcp_agent",
     "mcp_tools": "mcp",

@@ -1,4 +1,4 @@
-"""What keeps a tool of a server from being called, or leaves open whether it was."""
+"""What keeps a tool of a server from being called."""
 
 from flujo.errors import RunError
 
@@ -7,12 +7,6 @@ class ToolUnavailable(RunError):
     """The server of a tool cannot be reached: nothing was done."""
 
     code = "tool_unavailable"
-
-
-class ToolInDoubt(RunError):
-    """A tool was called, and whether it took effect is not known."""
-
-    code = "tool_in_doubt"
 
 
 class ToolChanged(RunError):

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from flujo.engine.identity import new_run_id
 from flujo.errors import RunError
-from flujo.pipeline.tools import ToolError
+from flujo.pipeline.tools import ToolError, ToolInDoubt
 from flujo.skills.mcp_connection import Connection
-from flujo.skills.mcp_errors import ToolChanged, ToolInDoubt, ToolUnavailable
+from flujo.skills.mcp_errors import ToolChanged, ToolUnavailable
 from flujo.skills.mcp_listing import KEY, Listed, Listing
 from flujo.skills.mcp_server import McpServer
 from flujo.skills.mcp_thread import Keeper
