@@ -72,6 +72,17 @@ class Conversation:
         """Note where a response is recorded, so that it is not kept a second time."""
         self._answers[id(response)] = (response, address)
 
+    def later(self, messages: Sequence[ModelMessage]) -> Callable[[], Described]:
+        """Return what describes a request's messages, once, where somebody wants to know."""
+        whole, known = tuple(messages), list[Described]()
+
+        def described() -> Described:
+            if not known:
+                known.append(self.describe(whole))
+            return known[0]
+
+        return described
+
     def describe(self, messages: Sequence[ModelMessage]) -> Described:
         """Return what is recorded of a request's messages."""
         digests: list[str] = []

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Any, Union, cast, get_origin
 
 from pydantic_ai.agent import AbstractAgent
+from pydantic_ai.models import Model
 from pydantic_ai.output import NativeOutput, PromptedOutput, TextOutput, ToolOutput
 from pydantic_ai.usage import UsageLimits
 
@@ -134,6 +135,8 @@ class PydanticAgent:
             "usage_limits": self._limits,
             "infer_name": False,
         }
+        if isinstance(self.agent.model, Model):  # wrapped once, and not for each request
+            rest["model"] = turns.recorded(self.agent.model)
         with in_our_words(self.__name__):
             result = await self.agent.run(prompt_of(value), **rest)
             for said in place.info.feedback:

@@ -49,9 +49,11 @@ from flujo.agents.requests import Patient, part
 from flujo.agents.results import Outcome, outcome_of
 from flujo.engine.requests import Asked
 from flujo.engine.run import Suspended
-from flujo.pipeline.info import Effect, Judged, Question, StepInfo, Usage
+from flujo.pipeline.info import NO_USAGE, Effect, Judged, Question, StepInfo, Usage
 from flujo.pipeline.tools import FlujoTool
 from flujo.pipeline.waits import Approval
+
+ONE_CALL = Usage(tool_calls=1)
 
 Say = Callable[[str], Awaitable[None]]
 """Takes a part of what a model says."""
@@ -77,6 +79,7 @@ class Turns(AbstractCapability[Any]):
         self._calls: dict[str, int] = {}
         self._count = 0
         self._conversation = Conversation()
+        self._recorded: RecordedModel | None = None
         self._before = Usage()
         self._parameters: tuple[ModelRequestParameters | None, str] = (None, "")
 
@@ -86,9 +89,15 @@ class Turns(AbstractCapability[Any]):
 
     # Models
 
-    def get_wrapper_model(self, model: Model) -> Model:
-        """Return the model with its requests recorded."""
-        return RecordedModel(model, self)
+    def get_wrapper_model(self, model: Model) -> Model | None:
+        """Return the model with its requests recorded; None where they are."""
+        return None if isinstance(model, RecordedModel) else self.recorded(model)
+
+    def recorded(self, model: Model) -> Model:
+        """Return a model with its requests recorded."""
+        if self._recorded is None or self._recorded.wrapped is not model:
+            self._recorded = RecordedModel(model, self)
+        return self._recorded
 
     async def request(
         self,
@@ -99,16 +108,16 @@ class Turns(AbstractCapability[Any]):
     ) -> ModelResponse:
         """Send a request once in the life of the run."""
         self.requests += 1
-        told = self._conversation.describe(messages)
+        told = self._conversation.later(messages)
         sender = model if isinstance(model, Patient | FallbackModel) else Patient(model)
 
         def describe(keep: Callable[[bytes], str]) -> Mapping[str, Any]:
             arguments = {
-                "messages": told.digest,
+                "messages": told().digest,
                 "settings": digest(settings or {}),
                 "tools": self._digest_of(parameters),
             }
-            return {"call": model.model_id, "arguments": arguments, "messages": told.recorded(keep)}
+            return {"call": model.model_id, "arguments": arguments, "messages": told().recorded(keep)}
 
         live = False
 
@@ -121,7 +130,7 @@ class Turns(AbstractCapability[Any]):
                     response = await _sent(sender, info, self.say, messages, settings, parameters)
                     info.report(usage_of(response))
                     return response
-                sent = self._before.input_tokens + self._before.output_tokens + told.size
+                sent = self._before.input_tokens + self._before.output_tokens + told().size
                 sent += 0 if self._before else len(repr(parameters))
                 async with info.reserve(bound_of(model, settings, sent, money="usd" in limits)) as spending:
                     response = await _sent(sender, info, self.say, messages, settings, parameters)
@@ -146,7 +155,7 @@ class Turns(AbstractCapability[Any]):
                 if isinstance(text, TextPart) and text.content:
                     await self.say(text.content)
         self._conversation.answered(response, "#model" if number == 1 else f"#model-{number}")
-        self._before = usage_of(response)
+        self._before = Usage(1, response.usage.input_tokens, response.usage.output_tokens)
         for call in response.tool_calls:  # some providers give the same ids in every answer
             self._next(call)
         return response
@@ -175,11 +184,9 @@ class Turns(AbstractCapability[Any]):
             raise ApprovalRequired
 
         async def act_on(info: StepInfo, given: dict[str, Any]) -> Outcome:
-            bound = Usage(tool_calls=1) + (
-                tool.bound if tool is not None and tool.bound is not None else Usage()
-            )
-            async with info.reserve(bound) if info.limits else nullcontext():
-                info.report(Usage(tool_calls=1))
+            bound = tool.bound if tool is not None and tool.bound is not None else NO_USAGE
+            async with info.reserve(ONE_CALL + bound) if info.limits else nullcontext():
+                info.report(ONE_CALL)
                 if info.watched:
                     await info.emit_tool_call(call.tool_name, given)
                 token = part.set(info)

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json
-
 from flujo.engine.build import bind, judge, output_check
 from flujo.engine.caching import StepCache
 from flujo.engine.effects import StepEffects, importable
@@ -28,7 +26,7 @@ from flujo.engine.failures import (
     raise_if_cancelled,
     told,
 )
-from flujo.engine.record import read_usage, write_usage
+from flujo.engine.record import read_usage, usage_parts
 from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, approval, ask, asked, questions
 from flujo.engine.result import StepGaveUp, StepRetrying
 from flujo.engine.run import Frame, Run, Suspended, Walk
@@ -383,5 +381,5 @@ class Attempts:
         body: dict[str, Any] = {"attempt": info.attempt, "why": why}
         if info.usage:
             frame.used(info.usage)
-            body["usage"] = from_json(write_usage(info.usage))
+            body["usage"] = usage_parts(info.usage)
         frame.run.note("step.discarded", info.address, body)

@@ -10,9 +10,9 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, cast
 
-from pydantic_core import from_json, to_json, to_jsonable_python
+from pydantic_core import to_json, to_jsonable_python
 
-from flujo.engine.record import Note, read_output, read_usage, write_usage
+from flujo.engine.record import Note, read_output, read_usage, usage_parts
 from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, ask, asked, misfit, moment
 from flujo.engine.result import Chunk, RunEvent, ToolCalled
 from flujo.engine.run import Run
@@ -27,6 +27,7 @@ from flujo.plan.signature import SignatureProblem, returned_type
 if TYPE_CHECKING:
     from flujo.engine.calls import EffectGuard
 
+_NO_LIMITS = frozenset[str]()
 _NUMBERED = re.compile(r"-\d+$")
 
 
@@ -86,7 +87,8 @@ class StepEffects:
         if run.given_up:
             raise RunTaken(f"run {run.id} has ended; {info.address} was given up")
         recorder = run.recorder
-        body = {**effect.describe(_hashed if recorder is None else recorder.keep)}
+        # Where nothing is recorded, what tells it from other work is looked at only if it is asked for again.
+        body = {"describe": effect.describe} if recorder is None else {**effect.describe(recorder.keep)}
         part = info.inside(address)
         settled_by = self._settled(address) if effect.once else None
         if settled_by is not None and settled_by["action"] == "edit":
@@ -97,7 +99,7 @@ class StepEffects:
             await run.commit(sure=effect.once)
             output = await self._acted(address, effect, part)
         if part.usage:
-            body |= {"usage": from_json(write_usage(part.usage)), "within": self._attempt(info)}
+            body |= {"usage": usage_parts(part.usage), "within": self._attempt(info)}
         problem = None
         if self._guard is not None:
             output, problem = await self._guard.after(info, address, effect, output, asks=self._asks)
@@ -178,12 +180,15 @@ class StepEffects:
 
     def limits(self, info: StepInfo) -> frozenset[str]:
         """Say what quotas limit in a step; see :attr:`StepInfo.limits`."""
+        if not self._run.holds:
+            return _NO_LIMITS
         hold = self._run.holds.get(info.address.partition("#")[0])
         return frozenset() if hold is None else hold.limits
 
     async def _known(self, info: StepInfo, address: str, body: Mapping[str, Any], effect: Effect) -> Any:
         """Return what an effect gave; what it used counts again if its attempt ended without telling."""
-        _check_same(address, body, effect.describe(_hashed))
+        before = body["describe"](_hashed) if "describe" in body else body
+        _check_same(address, before, effect.describe(_hashed))
         if body.get("within") == self._attempt(info):
             info.report(read_usage(body["usage"]))
         if "held" not in body:
@@ -300,7 +305,7 @@ def _hashed(payload: bytes) -> str:
 
 def _next_address(info: StepInfo, name: str, number: int = 0) -> str:
     """Return the address of a step's effect, the next of its name or by number: ``#card``, ``#card-2``."""
-    if not name or _NUMBERED.search(check_name(name)):
+    if not number and (not name or _NUMBERED.search(check_name(name))):
         raise RunError(
             f"{info.address}: {name!r} cannot name an effect",
             fix="use a name that is not empty and does not end in '-' and a number",

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
-from pydantic_core import from_json, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
-from flujo.engine.record import write_usage
+from flujo.engine.record import usage_parts
 from flujo.engine.run import Frame, Run
 from flujo.engine.threads import text_of
 from flujo.errors import (
@@ -193,7 +193,7 @@ def note_failure(run: Run, info: StepInfo, error: Exception, wait: float | None)
     if wait:
         body["due"] = run.clock.now() + int(wait * 1e6)
     if info.usage:
-        body["usage"] = from_json(write_usage(info.usage))
+        body["usage"] = usage_parts(info.usage)
     if isinstance(error, Rejected):
         body["feedback"] = [str(error)]
     if kind == "quota":

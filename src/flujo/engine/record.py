@@ -313,9 +313,14 @@ def _seen(future: Committed) -> None:
 
 def write_usage(usage: Usage) -> bytes:
     """Return a usage as JSON: requests, tokens in, tokens out, cost; then the rest, if any."""
+    return to_json(usage_parts(usage))
+
+
+def usage_parts(usage: Usage) -> list[int | str]:
+    """Return what is written of a usage."""
     written = [usage.requests, usage.input_tokens, usage.output_tokens, str(usage.cost)]
     more = [usage.tool_calls, usage.steps, usage.microseconds]
-    return to_json([*written, *more] if any(more) else written)
+    return [*written, *more] if any(more) else written
 
 
 def read_usage(written: Sequence[Any] | None) -> Usage:

@@ -259,7 +259,7 @@ class StepInfo:
         self.address = address
         self.attempt = attempt
         self.feedback = feedback
-        self.usage = Usage()
+        self.usage = NO_USAGE
         self.counts: dict[str, int] = {}
         self.parameters: Mapping[str, Any] = NO_FACTS if above is None else above.parameters
         self._performer = performer
@@ -297,9 +297,10 @@ class StepInfo:
             )
         if min(cost, usage.requests, usage.input_tokens, usage.output_tokens, usage.tool_calls) < 0:
             raise PipelineError(f"{usage!r} is negative", fix="report what was used, and nothing back")
-        self.usage = self.usage + usage
-        if self._above is not None:
-            self._above.report(usage)
+        place: StepInfo | None = self
+        while place is not None:
+            place.usage = place.usage + usage
+            place = place._above
 
     def reserve(self, bound: Usage) -> AbstractAsyncContextManager[Spending]:
         """Reserve the upper bound of a part of the step's work, on every quota that holds here.
