@@ -11,6 +11,9 @@ In memory, nothing is stored:
 - `parallel_1000`: one run that fans out to 1,000 branches of one step and collects their outputs.
 - `concurrent_1000`: 1,000 runs of a 10-step pipeline at the same time on one event loop.
 
+- `stream_1000` and `stream_watched_1000`: 1,000 chunks pass three streaming steps, the next one made when the
+  last is through, so that each travels alone; the unit is a chunk and a hop, which is to take at most 50 µs.
+  `raw` nests three async generators, in one task and with no channel between. Watched, somebody is told each.
 - `agent_20`: a conversation with a scripted model that calls a tool in each of 20 turns but the last. `raw`
   is bare pydantic-ai, so a ratio to `raw` is what the framework adds to a turn; it is to be at most 1.15.
 
@@ -45,7 +48,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Database = Literal["", "sqlite", "postgres"]
-Unit = Literal["step", "turn", "branch", "run", "run resumed", "import"]
+Unit = Literal["step", "turn", "branch", "chunk and hop", "run", "run resumed", "import"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ WORKLOADS: dict[str, Workload] = {
     "loop_1000": Workload("loop", 1000, "turn"),
     "parallel_1000": Workload("parallel", 1000, "branch"),
     "concurrent_1000": Workload("concurrent", 1000, "step"),
+    "stream_1000": Workload("stream", 1000, "chunk and hop"),
+    "stream_watched_1000": Workload("stream_watched", 1000, "chunk and hop"),
     "agent_20": Workload("agent", 20, "turn"),
     "durable_sqlite_100": Workload("durable", 100, "step", "sqlite"),
     "durable_sqlite_100kb": Workload("durable_context", 100, "step", "sqlite"),

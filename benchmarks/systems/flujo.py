@@ -5,7 +5,7 @@ task was cancelled in its last step, as Ctrl-C does; the runner and the store th
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from functools import reduce
 from operator import rshift
@@ -15,6 +15,7 @@ from benchmarks.measure import Meter
 from benchmarks.workloads import STEPS_PER_CONCURRENT_RUN
 from flujo import (
     Flujo,
+    Fold,
     HumanInput,
     Loop,
     Map,
@@ -24,8 +25,10 @@ from flujo import (
     Quota,
     SQLiteStore,
     Step,
+    StreamingStep,
     step,
 )
+from flujo.engine import Chunk
 from flujo.journal import JournalStore
 
 UNSUPPORTED: dict[str, str] = {}
@@ -75,6 +78,45 @@ async def parallel(meter: Meter, size: int) -> None:
         with meter.timed(size):
             result = await runner.run_async(size)
         assert result.unwrap() == list(range(1, size + 1))
+
+
+async def source(size: int) -> AsyncIterator[int]:
+    for number in range(size):
+        yield number
+        await asyncio.sleep(0)
+
+
+async def increased(chunks: AsyncIterator[int]) -> AsyncIterator[int]:
+    async for chunk in chunks:
+        yield chunk + 1
+
+
+def plus(total: int, chunk: int) -> int:
+    return total + chunk
+
+
+def stream_pipeline() -> Pipeline[int, Any]:
+    hops = [StreamingStep(increased, name=f"hop_{number}") for number in range(2)]
+    last = StreamingStep(increased, name="hop_2", collect=Fold(0, plus))
+    return Pipeline(StreamingStep(source), *hops, last)
+
+
+async def stream(meter: Meter, size: int) -> None:
+    runner = Flujo(stream_pipeline())
+    for _ in meter.rounds():
+        with meter.timed(3 * size):
+            result = await runner.run_async(size)
+        assert result.unwrap() == sum(range(size)) + 3 * size
+
+
+async def stream_watched(meter: Meter, size: int) -> None:
+    runner = Flujo(stream_pipeline())
+    for _ in meter.rounds():
+        seen = 0
+        with meter.timed(3 * size):
+            async for event in runner.stream_async(size):
+                seen += isinstance(event, Chunk)
+        assert seen == 4 * size
 
 
 async def concurrent(meter: Meter, size: int) -> None:

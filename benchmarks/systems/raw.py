@@ -8,7 +8,7 @@ concurrent runs share commits through a list that is written by a worker thread 
 import asyncio
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,6 +57,30 @@ async def parallel(meter: Meter, size: int) -> None:
                 tasks = [group.create_task(add(x)) for x in range(size)]
             outputs = [task.result() for task in tasks]
         assert outputs == list(range(1, size + 1))
+
+
+async def source(size: int) -> AsyncIterator[int]:
+    for number in range(size):
+        yield number
+        await asyncio.sleep(0)
+
+
+async def increased(chunks: AsyncIterator[int]) -> AsyncIterator[int]:
+    async for chunk in chunks:
+        yield chunk + 1
+
+
+async def stream(meter: Meter, size: int) -> None:
+    for _ in meter.rounds():
+        total = 0
+        with meter.timed(3 * size):
+            async for chunk in increased(increased(increased(source(size)))):
+                total += chunk
+        assert total == sum(range(size)) + 3 * size
+
+
+async def stream_watched(meter: Meter, size: int) -> None:
+    await stream(meter, size)
 
 
 async def concurrent(meter: Meter, size: int) -> None:

@@ -365,6 +365,13 @@ class TestPlanner:
         assert Flujo(Step(PlannerAgent(model=model))).run("x").unwrap() == PLAN
         assert "in a circle: a -> b -> a" in model.asked[1].said
 
+    def test_a_plan_with_too_many_steps_goes_back(self) -> None:
+        short = TaskPlan(goal="tea", steps=PLAN.steps[:1])
+        model = ScriptedModel(PLAN, short)
+        agent = PlannerAgent(model=model, max_steps=1)
+        assert Flujo(Step(agent), state=MemoryStore()).run("x").unwrap() == short
+        assert "the plan has 2 steps, and may have 1" in model.asked[1].said
+
     def test_means_are_told(self) -> None:
         agent = PlannerAgent(model="openai:gpt-5", max_steps=3, means={"ada": "writes letters"})
         assert "At most 3 steps" in agent.agent.system_prompt

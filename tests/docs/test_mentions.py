@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 import flujo
-from flujo import errors, testing
+from flujo import agents, errors, testing
 from flujo.engine.hooks import Hook
 from flujo.engine.result import PipelineResult, RunEvent, StepResult
 from flujo.engine.runner import Flujo
@@ -44,6 +44,11 @@ def parameters(kind: Callable[..., object]) -> set[str]:
 @pytest.mark.parametrize("name", flujo.__all__)
 def test_each_exported_name_has_a_place_in_the_guides(name: str) -> None:
     assert name in GUIDE
+
+
+@pytest.mark.parametrize("name", agents.__all__)
+def test_each_name_of_the_agents_has_a_place_in_the_guides(name: str) -> None:
+    assert re.search(rf"\b{name}\b", GUIDE)
 
 
 @pytest.mark.parametrize("name", [name for name in StepSettings.__annotations__ if name != "name"])

@@ -1,6 +1,6 @@
 """What a type checker must accept, and the types it must find."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Literal, assert_type
@@ -11,6 +11,7 @@ from flujo import (
     Branch,
     Failure,
     Flujo,
+    Fold,
     From,
     HumanInput,
     Loop,
@@ -26,6 +27,7 @@ from flujo import (
     Sleep,
     Step,
     StepInfo,
+    StreamingStep,
     SubPipeline,
     WaitForEvent,
     step,
@@ -153,6 +155,45 @@ assert_type(number >> (text >> shout), Pipeline[int, str])
 assert_type(find >> greet, Pipeline[str, str])
 assert_type(items >> add_up, Pipeline[int, int])
 assert_type(shout >> start >> text, Pipeline[str, str])
+
+
+# Streams
+async def tokens(topic: str) -> AsyncIterator[str]:
+    yield topic
+
+
+async def lengths(words: AsyncIterator[str], info: StepInfo) -> AsyncIterator[int]:
+    async for word in words:
+        yield len(word)
+
+
+async def halves(numbers: AsyncIterator[int]) -> AsyncIterator[float]:
+    async for one in numbers:
+        yield one / 2
+
+
+def plus(total: int, one: int) -> int:
+    return total + one
+
+
+class Streamer:
+    async def stream(self, chunks: AsyncIterator[str]) -> AsyncIterator[bytes]:
+        async for chunk in chunks:
+            yield chunk.encode()
+
+
+assert_type(StreamingStep(tokens), StreamingStep[str, str])
+assert_type(StreamingStep(lengths), StreamingStep[str | list[str], list[int]])
+assert_type(StreamingStep(lengths, collect=Fold(0, plus)), StreamingStep[str | list[str], int])
+assert_type(StreamingStep(lengths, collect=len), StreamingStep[str | list[str], int])
+assert_type(StreamingStep(lengths, collect=list), StreamingStep[str | list[str], list[int]])
+assert_type(StreamingStep(Streamer()), StreamingStep[str | list[str], bytes])
+assert_type(
+    shout >> StreamingStep(tokens) >> StreamingStep(lengths) >> StreamingStep(halves),
+    Pipeline[str, list[float]],
+)
+assert_type(StreamingStep(lengths, collect=Fold(0, plus)) >> text, Pipeline[str | list[str], str])
+assert_type(StreamingStep(tokens) >> shout, Pipeline[str, str])
 
 # Containers
 assert_type(Parallel(number, text), Parallel[int, tuple[int, str]])

@@ -1,5 +1,6 @@
 """What a type checker must refuse: each marked line, by the rule that its mark names."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Literal
 
@@ -16,6 +17,7 @@ from flujo import (
     Sleep,
     Step,
     StepInfo,
+    StreamingStep,
     SubPipeline,
     WaitForEvent,
     step,
@@ -115,6 +117,23 @@ async def mutating(x: int) -> str | PipelineMutation[str]:
 mutating >> number  # expect: reportOperatorIssue
 MayMutate("delete")  # expect: reportArgumentType
 PipelineMutation("a").insert(number)  # expect: reportArgumentType
+
+
+# Streams
+async def tokens(topic: str) -> AsyncIterator[str]:
+    yield topic
+
+
+async def halves(numbers: AsyncIterator[int]) -> AsyncIterator[float]:
+    async for one in numbers:
+        yield one / 2
+
+
+StreamingStep(tokens) >> StreamingStep(halves)  # expect: reportOperatorIssue
+StreamingStep(tokens) >> number  # expect: reportOperatorIssue
+StreamingStep(tokens, collect=len) >> shout  # expect: reportOperatorIssue
+StreamingStep(tokens, retry=3)  # expect: reportCallIssue
+StreamingStep(kind)  # expect: reportCallIssue
 
 # Settings
 Step(kind, retries=3)  # expect: reportCallIssue

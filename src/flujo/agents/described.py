@@ -29,7 +29,7 @@ from flujo.agents.working import CodeGeneratorAgent, GeneratedCode, PlannerAgent
 from flujo.pipeline.tools import FlujoTool
 from flujo.plan.nodes import PlanStep
 from flujo.plan.plan import Plan
-from flujo.plan.types import type_name
+from flujo.plan.types import plain, type_name
 
 Described = Mapping[str, Any]
 
@@ -105,7 +105,7 @@ def _model_agent(agent: ModelAgent[Any]) -> dict[str, Any]:
         "agent": "ModelAgent",
         "model": _model_name(agent.model),
         "fallbacks": [_model_name(one) for one in agent.fallbacks],
-        "gives": type_name(agent.output_type),
+        "gives": type_name(plain(agent.output_type)),
         "prompt": agent.system_prompt,
         "output_schema": schema_of(agent.output_type),
         "settings": to_jsonable_python(dict(agent.settings), fallback=str),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
-from typing import Any, Self, TypeVar, overload
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Self, TypeVar, overload
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, field_validator, model_validator
 from pydantic_ai.models import Model
 from typing_extensions import Unpack, override
 
@@ -96,6 +96,17 @@ def _circle(left: list[TaskStep]) -> list[str]:
     return [*seen[seen.index(again) :], again]
 
 
+def _at_most(steps: int) -> Callable[[TaskPlan], TaskPlan]:
+    """Return what refuses a plan with more steps."""
+
+    def check(plan: TaskPlan) -> TaskPlan:
+        if len(plan.steps) > steps:
+            raise ValueError(f"the plan has {len(plan.steps)} steps, and may have {steps}")
+        return plan
+
+    return check
+
+
 class PlannerAgent(RoleAgent[Out]):
     """Plans work: takes a goal apart into steps that depend on each other without a circle.
 
@@ -143,7 +154,10 @@ class PlannerAgent(RoleAgent[Out]):
     ) -> None:
         check_count(max_steps, "PlannerAgent, max_steps")
         said = f"\nThe steps can be done with these means only:\n\n{listed(means)}\n" if means else ""
-        super().__init__(output_type, model, {"max_steps": str(max_steps), "means": said}, settings)
+        gives = output_type
+        if output_type is TaskPlan:
+            gives = Annotated[TaskPlan, AfterValidator(_at_most(max_steps))]
+        super().__init__(gives, model, {"max_steps": str(max_steps), "means": said}, settings)
 
 
 class CodeTask(BaseModel):

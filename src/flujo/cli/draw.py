@@ -20,6 +20,7 @@ from flujo.plan.nodes import (
     PlanSequence,
     PlanSleep,
     PlanStep,
+    PlanStream,
     PlanSub,
 )
 from flujo.plan.plan import Plan
@@ -118,6 +119,8 @@ def _wait_notes(node: PlanNode) -> Iterator[str]:
 
 def _step_notes(node: PlanStep) -> Iterator[str]:
     step = node.node
+    if isinstance(node, PlanStream):
+        yield f"streams {_short(type_name(node.gives))}"
     if step.retry.attempts > 1:
         yield f"{step.retry.attempts} attempts"
     if step.timeout is not None:
@@ -212,7 +215,13 @@ def _json_box(box: Box) -> dict[str, Any]:
     }
 
 
-_SHAPES = {"human": ("[/", "/]"), "event": ("([", "])"), "sleep": ("([", "])"), "branch": ("{", "}")}
+_SHAPES = {
+    "stream": (">", "]"),
+    "human": ("[/", "/]"),
+    "event": ("([", "])"),
+    "sleep": ("([", "])"),
+    "branch": ("{", "}"),
+}
 
 
 def mermaid(box: Box) -> str:
@@ -244,7 +253,7 @@ class _Chart:
                 for at, (_, part) in enumerate(box.parts):
                     before = self.add(part, before, "" if at else label, indent)
                 return before
-            case "step" | "human" | "event" | "sleep":
+            case "step" | "stream" | "human" | "event" | "sleep":
                 node = self._node(box, indent)
                 self._join(before, node, label, indent)
                 ends = [node]

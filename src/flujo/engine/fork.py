@@ -27,7 +27,7 @@ from flujo.pipeline.context import PipelineContext
 from flujo.plan.codec import Codec, codec_for
 from flujo.plan.fields import field_codecs
 from flujo.plan.nodes import PlanMap, PlanNode, PlanParallel, PlanStep
-from flujo.plan.plan import NUMBER, Plan
+from flujo.plan.plan import NUMBER, Plan, segment_of
 from flujo.plan.types import recorded_input
 
 UNCHANGED: Mapping[str, Any] = MappingProxyType({})
@@ -185,8 +185,14 @@ def _cut(nodes: NodeAt, past: Past, at: str) -> int:
     """Return the number of the first event that a fork at an address does not share.
 
     Raises:
-        UnknownAddress: The run never came there.
+        UnknownAddress: The run never came there, or it is in the middle of a stream.
     """
+    first, *_ = segment_of(nodes(at), at)
+    if first != at:
+        raise UnknownAddress(
+            f"run {past.record.run_id} cannot be forked at {at!r}: what streamed into it was not recorded",
+            fix=f"fork it at {first!r}, where the stream begins",
+        )
     below = (f"{at}/", f"{at}[", f"{at}#")
     for event in past.events:
         if at and (event.address == at or event.address.startswith(below)) and "#" not in at:

@@ -18,7 +18,7 @@ from flujo.engine.opened import Opener
 from flujo.engine.past import DECIDED, Past, PastClock, Remake
 from flujo.engine.patch import Tracker, restore
 from flujo.engine.requests import Asked, accepted, pending
-from flujo.engine.run import Frame, Run, Suspended, Walk
+from flujo.engine.run import Frame, Run, Suspended, Walk, node_at
 from flujo.engine.threads import Threads
 from flujo.engine.walk import compile_walk
 from flujo.errors import PlanChanged, RecordError, RunError
@@ -28,7 +28,7 @@ from flujo.pipeline.info import StepInfo
 from flujo.pipeline.waits import StopPipeline
 from flujo.plan.codec import Codec, Unrecordable, codec_for
 from flujo.plan.nodes import PlanNode, PlanStep
-from flujo.plan.plan import NUMBER
+from flujo.plan.plan import NUMBER, segment_of
 from flujo.plan.types import recorded_input
 
 GoOn = Callable[[str], Awaitable[Any]]
@@ -209,10 +209,16 @@ class Replay:
         for event in self._past.events:
             at = moved.get(event.address, event.address)
             whole = at.partition("#")[0]
-            if (event.kind == "step.completed" and at in self._answered) or (
+            last = self._together(at)[-1]  # what streamed together goes on together, or begins anew
+            if (event.kind == "step.completed" and {at, last} <= self._answered) or (
                 event.kind in _ON_THE_WAY and whole in self._gone_by and event.address == at
             ):
                 yield at, event
+
+    def _together(self, address: str) -> tuple[str, ...]:
+        """Return the addresses of what is carried out together with the step that something belongs to."""
+        whole = address.partition("#")[0]
+        return segment_of(node_at(self._plan, self._run.id, self._run.notes)(whole), whole)
 
     def _came_by(self, node: PlanNode, address: str, output: Any) -> None:
         self._gone_by.add(address)
@@ -275,7 +281,7 @@ class Replay:
             for event in past.events
             if (event.kind in DECIDED and event.address not in made)
             or (event.kind == "step.completed" and event.address not in come_by)
-            or (event.kind == "request" and event.address.partition("#")[0] not in self._entered)
+            or (event.kind == "request" and self._entered.isdisjoint(self._together(event.address)))
         ]
 
     def _tell_left_out(self, left: list[str]) -> None:

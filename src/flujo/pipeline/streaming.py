@@ -36,6 +36,7 @@ B = TypeVar("B")
 T = TypeVar("T")
 A_contra = TypeVar("A_contra", contravariant=True)
 B_co = TypeVar("B_co", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
 
 _REFUSED: Mapping[str, str] = {
     "retry": "chunks that went on cannot be taken back: retry inside the function, before it yields",
@@ -64,7 +65,7 @@ class StreamingAgentProtocol(Protocol[A_contra, B_co]):
 
 
 @final
-class Fold(Generic[B, T], metaclass=Kind):
+class Fold(Generic[A_contra, T_co], metaclass=Kind):
     """How chunks become one value, one by one, so that no more than that value is held.
 
     Args:
@@ -82,9 +83,9 @@ class Fold(Generic[B, T], metaclass=Kind):
     add: Callable[[Any, Any], Any]
 
     @overload
-    def __init__(self, start: Callable[[], T], add: Callable[[T, B], T]) -> None: ...
+    def __init__(self: Fold[B, T], start: Callable[[], T], add: Callable[[T, B], T]) -> None: ...
     @overload
-    def __init__(self, start: T, add: Callable[[T, B], T]) -> None: ...
+    def __init__(self: Fold[B, T], start: T, add: Callable[[T, B], T]) -> None: ...
     def __init__(self, start: object, add: Callable[[Any, Any], Any]) -> None:
         check_function(add, "Fold, add")
         if inspect.iscoroutinefunction(add):

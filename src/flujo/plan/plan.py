@@ -165,6 +165,14 @@ def worst_of(node: PlanNode) -> WorstCase:
             return WorstCase(steps, attempts, per_item, unlimited)
 
 
+def segment_of(node: PlanNode | None, address: str) -> tuple[str, ...]:
+    """Return the addresses of what is carried out, and recorded, together with the node at an address."""
+    if not isinstance(node, PlanStream):
+        return (address,)
+    level = address.removesuffix(node.label)
+    return tuple(level + label for label in node.segment)
+
+
 def differing_paths(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Return the paths at which two plans differ, given their digests."""
     return [path for path in {**before, **now} if before.get(path) != now.get(path)]

@@ -204,7 +204,9 @@ def _folded(fold: Fold[Any, Any], path: str, gives: Type, problems: list[Problem
 def _begun(start: object) -> Type:
     if not callable(start):
         return type(start)
-    return start if inspect.isclass(start) else returned_type(cast("Callable[..., Any]", start))
+    if inspect.isclass(start) or inspect.isclass(get_origin(start)):
+        return start
+    return returned_type(cast("Callable[..., Any]", start))
 
 
 def _added(add: Callable[..., Any]) -> tuple[Type, Type, Type]:
