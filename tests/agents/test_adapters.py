@@ -14,7 +14,11 @@ from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessa
 from pydantic import BaseModel
 
 from agents import Agent, FunctionTool, ModelResponse, function_tool
-from flujo import Decision, Flujo, MemoryStore, Step
+from flujo import Decision, Flujo, FlujoTool, MemoryStore, Step, StepInfo
+from flujo.agents.calls import schema_of
+from flujo.agents.langchain import structured_tool_of
+from flujo.agents.openai_sdk import function_tool_of
+from flujo.agents.tools import for_model
 from flujo.errors import PipelineError
 from flujo.testing import Lives
 
@@ -135,3 +139,53 @@ async def test_a_lambda_of_langchain_keeps_its_type() -> None:
 
     runner = Flujo(Step(RunnableLambda(double)))
     assert (await runner.run_async(4)).unwrap() == 8
+
+
+class Bank:
+    """One tool, described once, for every agent layer."""
+
+    def __init__(self) -> None:
+        self.paid: list[tuple[int, str]] = []
+
+    async def pay(self, amount: int, info: StepInfo, currency: str = "EUR") -> str:
+        """Pay an amount."""
+        self.paid.append((amount, info.address))
+        return f"paid {amount} {currency}"
+
+    def tool(self) -> FlujoTool:
+        return FlujoTool(self.pay, needs_approval=lambda arguments: arguments["amount"] > 10)
+
+
+async def test_a_tool_of_ours_in_an_agent_of_the_openai_sdk() -> None:
+    bank, model = Bank(), Said(call("pay", '{"amount": 50}'), text("It is paid."))
+    agent = Agent(name="clerk", model=model, tools=[function_tool_of(bank.tool())])
+    runner = Flujo(Step(agent), state=MemoryStore())
+    paused = await runner.run_async("go", run_id="one")
+    assert paused.pending[0].subject == {"tool": "pay", "arguments": {"amount": 50}}
+    assert (await runner.resume_async("one", Decision("edit", {"amount": 7}))).unwrap() == "It is paid."
+    assert [amount for amount, _ in bank.paid] == [7]
+
+
+async def test_a_tool_of_ours_in_a_runnable_of_langchain() -> None:
+    bank, store = Bank(), MemoryStore()
+    tool = structured_tool_of(bank.tool())
+
+    async def agent(amount: Any) -> str:
+        return str(await tool.ainvoke({"amount": amount}))
+
+    runner = Flujo(Step(RunnableLambda(agent), name="clerk"), state=store)
+    assert (await runner.run_async(5, run_id="small")).unwrap() == "paid 5 EUR"
+    paused = await runner.run_async(50, run_id="large")
+    assert [request.address for request in paused.pending] == ["clerk#approval"]
+    assert (await runner.resume_async("large", Decision("approve"))).unwrap() == "paid 50 EUR"
+    assert bank.paid == [(5, "clerk#tool"), (50, "clerk#tool")]
+    wrong = await runner.run_async("much", run_id="wrong")
+    assert "amount: Input should be a valid integer" in wrong.unwrap()
+
+
+def test_a_tool_is_told_the_same_way_to_every_layer() -> None:
+    tool = Bank().tool()
+    told = schema_of(tool)
+    assert (set(told["properties"]), told["required"]) == ({"amount", "currency"}, ["amount"])
+    assert for_model(tool).function_schema.json_schema["properties"].keys() == told["properties"].keys()
+    assert function_tool_of(tool).params_json_schema == told

@@ -9,11 +9,15 @@ from typing import Any, cast
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable
+from langchain_core.tools import StructuredTool
 
+from flujo.agents.calls import at_work, call_in_run, schema_of
+from flujo.agents.place import Place
 from flujo.engine.prices import price
 from flujo.errors import ConfigError
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.info import StepInfo, Usage
+from flujo.pipeline.tools import FlujoTool
 
 
 def adapt(agent: object) -> LangChainAgent | None:
@@ -22,11 +26,10 @@ def adapt(agent: object) -> LangChainAgent | None:
 
 
 class LangChainAgent:
-    """A runnable of LangChain as a step calls it: the step is what is recorded, not what goes on inside.
+    """A runnable of LangChain as a step calls it: the step is recorded as a whole.
 
     A message that it gives is given as its text. What models inside report is counted as the step's usage.
-    What it calls inside passes no gate of Flujo's: tools that need one belong into a
-    :class:`flujo.agents.ModelAgent`.
+    Tools of :func:`structured_tool_of` are effects of the run; what else it calls inside is not seen.
 
     Args:
         runnable: The runnable.
@@ -44,16 +47,32 @@ class LangChainAgent:
         """What a step calls, annotated with what the runnable gives."""
 
         async def run(input: Any, info: StepInfo, context: PipelineContext) -> Any:
-            counter = UsageMetadataCallbackHandler()
+            counter, token = UsageMetadataCallbackHandler(), at_work.set(Place(info, context))
             try:
                 given = await self.runnable.ainvoke(input, {"callbacks": [counter]})
             finally:
+                at_work.reset(token)
                 for model, spent in counter.usage_metadata.items():
                     info.report(_priced(model, Usage(1, spent["input_tokens"], spent["output_tokens"])))
             return str(given.text) if isinstance(given, BaseMessage) else given
 
         run.__annotations__["return"] = _given(self.runnable)
         return run
+
+
+def structured_tool_of(tool: FlujoTool) -> StructuredTool:
+    """Return a tool as agents of LangChain and LangGraph take it; in a step, its calls are effects.
+
+    Raises:
+        PipelineError: Nothing tells a model what to give it.
+    """
+
+    async def call(**arguments: Any) -> Any:
+        return await call_in_run(tool, arguments)
+
+    return StructuredTool(
+        name=tool.name, description=tool.description, args_schema=schema_of(tool), coroutine=call
+    )
 
 
 def _given(runnable: Runnable[Any, Any]) -> Any:

@@ -21,12 +21,14 @@ from agents import (
     RunConfig,
     Runner,
 )
+from flujo.agents.calls import at_work, call_with, schema_of
 from flujo.agents.digests import digest
-from flujo.agents.place import denied
+from flujo.agents.place import Place, denied
 from flujo.engine.prices import price
 from flujo.errors import ConfigError, PipelineError
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.info import Effect, Judged, Question, StepInfo, Usage
+from flujo.pipeline.tools import FlujoTool, ToolError
 
 _responses: TypeAdapter[ModelResponse] = TypeAdapter(ModelResponse)
 
@@ -82,11 +84,33 @@ class OpenAIAgent:
         config = RunConfig(model_provider=_Provider(info), tracing_disabled=True)
         told = value if isinstance(value, str) else to_json(value, indent=2).decode()
         recorded = _recorded(self.agent, info, {})
+        at_work.set(Place(info, context))
         result = await Runner.run(recorded, told, context=context, run_config=config)
         for said in info.feedback:
             more: list[Any] = [*result.to_input_list(), {"role": "user", "content": said}]
             result = await Runner.run(recorded, more, context=context, run_config=config)
         return result.final_output
+
+
+def function_tool_of(tool: FlujoTool) -> FunctionTool:
+    """Return a tool as agents of the SDK take it.
+
+    Raises:
+        PipelineError: Nothing tells a model what to give it.
+    """
+
+    async def invoke(context: ToolContext[Any], arguments: str) -> Any:
+        try:
+            return await call_with(tool, from_json(arguments or "{}"), at_work.get())
+        except ToolError as error:
+            return str(error)
+
+    async def asks(context: Any, arguments: dict[str, Any], call_id: str) -> bool:
+        return tool.asks(arguments)
+
+    return FunctionTool(
+        tool.name, tool.description, schema_of(tool), invoke, strict_json_schema=False, needs_approval=asks
+    )
 
 
 class _Recorded(Model):

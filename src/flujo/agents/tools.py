@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
 from pydantic_ai import RunContext, Tool
 
+from flujo.agents.calls import of_the_run, parameters_of, threads
 from flujo.agents.place import Place
 from flujo.agents.requests import part
-from flujo.engine.threads import Threads, settled
+from flujo.engine.threads import settled
 from flujo.errors import PipelineError
-from flujo.pipeline.context import PipelineContext, fork
-from flujo.pipeline.info import StepInfo
 from flujo.pipeline.tools import FlujoTool
-
-_GIVEN = (StepInfo, PipelineContext)
-_threads = Threads()
 
 
 class Native:
@@ -90,7 +85,12 @@ def for_model(tool: FlujoTool) -> Tool[Any]:
         )
         made.max_retries, made.timeout = tool.retries, tool.timeout
         return made
-    given, open_parameters = _parameters(tool)
+    given, left = parameters_of(tool)
+    taken = inspect.signature(tool.function).parameters
+    open_parameters = [
+        taken[name].replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hint)
+        for name, hint in left.items()
+    ]
     called = _called(tool, given)
     annotations = {parameter.name: parameter.annotation for parameter in open_parameters}
     first = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=RunContext[Any])
@@ -108,44 +108,16 @@ def for_model(tool: FlujoTool) -> Tool[Any]:
     )
 
 
-def _parameters(tool: FlujoTool) -> tuple[dict[str, type], list[inspect.Parameter]]:
-    """Return what the run gives by name, and what the model does, in keyword form."""
-    try:
-        hints = typing.get_type_hints(tool.function, include_extras=True)
-    except (NameError, TypeError) as error:
-        raise PipelineError(
-            f"tool {tool.name!r}: its annotations cannot be resolved: {error}",
-            fix="define the types at the top of a module, or pass the schema: FlujoTool(…, parameters={…})",
-        ) from None
-    given: dict[str, type] = {}
-    left: list[inspect.Parameter] = []
-    for name, parameter in inspect.signature(tool.function).parameters.items():
-        hint = hints.get(name)
-        kind = next((kind for kind in _GIVEN if isinstance(hint, type) and issubclass(hint, kind)), None)
-        if kind is not None:
-            given[name] = kind
-        elif hint is None or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise PipelineError(
-                f"tool {tool.name!r}: nothing tells a model what {name!r} takes",
-                fix=f"annotate it: {name}: str; or pass the schema: FlujoTool(…, parameters={{…}})",
-            )
-        else:
-            left.append(parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hint))
-    return given, left
-
-
 def _called(tool: FlujoTool, given: Mapping[str, type]) -> Callable[..., Any]:
     """Return the function that is called with what the model gives."""
 
     async def call(ctx: RunContext[Any], /, **arguments: Any) -> Any:
         place = cast("Place", ctx.deps)
         function = tool.function
-        more: dict[str, Any] = {
-            name: part.get() or place.info if kind is StepInfo else fork(place.context)
-            for name, kind in given.items()
-        }
+        here = place._replace(info=part.get() or place.info)
+        more = {name: of_the_run(kind, here) for name, kind in given.items()}
         if inspect.iscoroutinefunction(function):
             return await function(**arguments, **more)
-        return await settled(await _threads.call(function, **arguments, **more))
+        return await settled(await threads.call(function, **arguments, **more))
 
     return cast("Callable[..., Any]", call)

@@ -183,6 +183,23 @@ class Turns(AbstractCapability[Any]):
         if tool is not None and not ctx.tool_call_approved and tool.asks(args):
             raise ApprovalRequired
 
+        try:
+            outcome = await self.place.info.perform(self._call_of(ctx, call, tool, args, handler))
+            return outcome.give() if outcome.kind != "asks" else await self._answered(call, outcome.value)
+        except Asked as question:
+            self._asked[call.tool_call_id] = question
+            raise CallDeferred from None
+
+    def _call_of(
+        self,
+        ctx: RunContext[Any],
+        call: ToolCallPart,
+        tool: FlujoTool | None,
+        args: dict[str, Any],
+        handler: Callable[[dict[str, Any]], Any],
+    ) -> Effect:
+        """Return a call as an effect: what identifies it, what it does, what policies judge of it."""
+
         async def act_on(info: StepInfo, given: dict[str, Any]) -> Outcome:
             bound = tool.bound if tool is not None and tool.bound is not None else NO_USAGE
             async with info.reserve(ONE_CALL + bound) if info.limits else nullcontext():
@@ -213,7 +230,7 @@ class Turns(AbstractCapability[Any]):
             Outcome.replaced,
             {"labels": sorted(tool.labels)} if tool is not None and tool.labels else {},
         )
-        effect = Effect(
+        return Effect(
             "tool",
             self._number(call),
             describe,
@@ -223,12 +240,6 @@ class Turns(AbstractCapability[Any]):
             once,
             judged,
         )
-        try:
-            outcome = await self.place.info.perform(effect)
-            return outcome.give() if outcome.kind != "asks" else await self._answered(call, outcome.value)
-        except Asked as question:
-            self._asked[call.tool_call_id] = question
-            raise CallDeferred from None
 
     def _number(self, call: ToolCallPart) -> int:
         return self._calls.get(call.tool_call_id) or self._next(call)

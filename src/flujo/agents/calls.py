@@ -1,0 +1,167 @@
+"""Calls of Flujo's tools by agent layers that know nothing of runs: effects all the same."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from functools import lru_cache, partial
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic_core import to_json
+
+from flujo.agents.digests import digest
+from flujo.agents.place import Place, denied
+from flujo.engine.threads import Threads, settled
+from flujo.errors import PipelineError
+from flujo.pipeline.context import PipelineContext, fork
+from flujo.pipeline.info import Effect, Judged, Question, StepInfo, Usage
+from flujo.pipeline.tools import FlujoTool, ToolError
+
+GIVEN = (StepInfo, PipelineContext)
+"""What the run gives a tool, whatever a model says."""
+
+at_work: ContextVar[Place | None] = ContextVar("at_work", default=None)
+"""Where the agent that calls is at work; None outside of runs."""
+
+threads = Threads()
+_CALLS = "tool"
+"""Under which name an attempt counts the calls of tools."""
+
+
+def parameters_of(tool: FlujoTool) -> tuple[dict[str, type], dict[str, Any]]:
+    """Return what the run gives a tool, by name, and the annotations of what a model gives.
+
+    Raises:
+        PipelineError: A parameter has no annotation, so that nothing tells a model what to give.
+    """
+    try:
+        hints = typing.get_type_hints(tool.function, include_extras=True)
+    except (NameError, TypeError) as error:
+        raise PipelineError(
+            f"tool {tool.name!r}: its annotations cannot be resolved: {error}",
+            fix="define the types at the top of a module, or pass the schema: FlujoTool(…, parameters={…})",
+        ) from None
+    given: dict[str, type] = {}
+    left: dict[str, Any] = {}
+    for name, parameter in inspect.signature(tool.function).parameters.items():
+        hint = hints.get(name)
+        kind = next((kind for kind in GIVEN if inspect.isclass(hint) and issubclass(hint, kind)), None)
+        if kind is not None:
+            given[name] = kind
+        elif hint is None or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise PipelineError(
+                f"tool {tool.name!r}: nothing tells a model what {name!r} takes",
+                fix=f"annotate it: {name}: str; or pass the schema: FlujoTool(…, parameters={{…}})",
+            )
+        else:
+            left[name] = hint
+    return given, left
+
+
+def arguments_of(tool: FlujoTool) -> type[BaseModel]:
+    """Return the model of a tool's arguments, whose JSON Schema tells a model what to give.
+
+    Raises:
+        PipelineError: Nothing tells what to give.
+    """
+    return _arguments(tool.function, tool.name)
+
+
+@lru_cache(maxsize=1024)
+def _arguments(function: Callable[..., Any], name: str) -> type[BaseModel]:
+    _, left = parameters_of(FlujoTool(function, name))
+    taken = inspect.signature(function).parameters
+    defaults = {key: one.default for key, one in taken.items() if one.default is not inspect.Parameter.empty}
+    fields: dict[str, Any] = {key: (hint, defaults.get(key, ...)) for key, hint in left.items()}
+    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def schema_of(tool: FlujoTool) -> dict[str, Any]:
+    """Return the JSON Schema of a tool's arguments."""
+    return dict(tool.parameters) or arguments_of(tool).model_json_schema()
+
+
+async def call_with(tool: FlujoTool, arguments: Mapping[str, Any], place: Place | None) -> Any:
+    """Call a tool's function with what a model gave, checked, and what the run gives.
+
+    Raises:
+        ToolError: The arguments do not fit.
+    """
+    if wrong := misfit(tool, dict(arguments)):
+        raise ToolError(f"the arguments do not fit: {wrong}")
+    if tool.parameters:
+        given, told = {}, dict(arguments)
+    else:
+        given, _ = parameters_of(tool)
+        told = dict(arguments_of(tool).model_validate(dict(arguments)))
+    if given and place is None:
+        raise PipelineError(f"tool {tool.name!r} asks for what only a run has", fix="call it from a step")
+    more = {} if place is None else {name: of_the_run(kind, place) for name, kind in given.items()}
+    if inspect.iscoroutinefunction(tool.function):
+        return await tool.function(**told, **more)
+    return await settled(await threads.call(tool.function, **told, **more))
+
+
+def of_the_run(kind: type, place: Place) -> Any:
+    """Return what the run gives a tool for a parameter of a kind."""
+    return place.info if kind is StepInfo else fork(place.context)
+
+
+async def call_in_run(tool: FlujoTool, arguments: Mapping[str, Any]) -> Any:
+    """Call a tool as an effect of the run in which the agent is at work; outside of runs, just call it.
+
+    A person decides first, where the tool needs that. What the model is to be told of a call that came to
+    nothing is returned as a text.
+    """
+    place = at_work.get()
+    if place is None:
+        return await call_with(tool, arguments, None)
+    info, given = place.info, dict(arguments)
+    if wrong := misfit(tool, given):
+        return f"the arguments do not fit: {wrong}"
+    number = info.counts[_CALLS] = info.counts.get(_CALLS, 0) + 1
+    if tool.asks(given):
+        subject = {"tool": tool.name, "arguments": given}
+        prompt = f"the agent wants to call {tool.name!r}"
+        decision = await info.decide(
+            Question("approval", number, prompt, subject, schema_of(tool), partial(misfit, tool))
+        )
+        if decision.action == "deny":
+            return denied(decision)
+        given = decision.value if decision.action == "edit" else given
+
+    def describe(keep: Callable[[bytes], str]) -> Mapping[str, Any]:
+        return {"call": tool.name, "arguments": {name: digest(value) for name, value in given.items()}}
+
+    async def act_on(part: StepInfo, arguments: Any) -> Any:
+        part.report(Usage(tool_calls=1))
+        try:
+            return await call_with(tool, arguments, place._replace(info=part))
+        except ToolError as error:
+            return str(error)
+
+    judged = Judged(tool.name, lambda: given, lambda written: written, act_on)
+    once = tool.effects == "at_most_once"
+    effect = Effect("tool", number, describe, lambda part: act_on(part, given), to_json, _same, once, judged)
+    return await info.perform(effect)
+
+
+def misfit(tool: FlujoTool, arguments: Any) -> str:
+    """Return what is wrong with the arguments of a call; empty where they fit."""
+    if not isinstance(arguments, dict):
+        return "the arguments of a call are an object"
+    if tool.parameters:
+        return ""
+    try:
+        arguments_of(tool).model_validate(arguments)
+    except ValidationError as error:
+        parts = error.errors(include_url=False, include_context=False, include_input=False)
+        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in parts)
+    return ""
+
+
+def _same(written: Any) -> Any:
+    return written
