@@ -102,7 +102,7 @@ class Values:
 
     def named(self, way: str | None) -> str:
         """Return a new person's name, or the last person's in another way."""
-        if way is None:
+        if way is None or "name" not in self.record:
             self.person = (self.fake.first_name(), self.fake.last_name())
             self.record.setdefault("name", []).append(" ".join(self.person))
         first, last = self.person

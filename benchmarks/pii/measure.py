@@ -83,6 +83,8 @@ class Score:
 def measure(find: Finder, texts: Sequence[Labelled]) -> Score:
     """Run a system over texts: a value is found where findings of its entity cover half of it."""
     score = Score()
+    for labelled in texts[:20]:
+        find(labelled)  # what is loaded once is not what is measured
     for labelled in texts:
         started = process_time()
         found = list(find(labelled))

@@ -19,7 +19,7 @@ from pydantic_ai.messages import (
 )
 
 from flujo.errors import ScrubError
-from flujo.governance import PII, PIIScrubbingPolicy
+from flujo.governance import PII, Finding, PIIScrubbingPolicy
 
 POLICY = PIIScrubbingPolicy()
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -162,3 +162,11 @@ def test_what_cannot_be_looked_into_does_not_pass() -> None:
 
     with pytest.raises(ScrubError, match=r"Opaque at 'rows\[0\]' cannot be looked into"):
         POLICY.scrub({"rows": [Opaque()]})
+
+
+def test_an_engine_may_find_in_any_order() -> None:
+    class Odd:
+        def find(self, text: str) -> list[Finding]:
+            return [Finding(8, 11, "b", 0.5, "x"), Finding(0, 3, "a", 0.5, "x"), Finding(1, 2, "a", 0.4, "x")]
+
+    assert PIIScrubbingPolicy(Odd()).scrub("one two three")[0] == "[A] two [B]ee"

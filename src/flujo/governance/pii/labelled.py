@@ -32,7 +32,7 @@ _OLD = re.compile(
     r"[Aa](?<![\w].)(?:ged?|GED?|lter|LTER)[ ]?(?:of|is|:|von|=)?[ ]{0,2}"
     r"(?P<a>9\d|1[0-2]\d)(?![\w]|[.,/-]\d|[ ]?%)"
     r"|(?<![\w.,/-])(?P<b>9\d|1[0-2]\d)(?:[- ]?years?[- ]?olds?"
-    r"|[- ]?year[- ]old|[ ]?y/?o\b|[ ]?yrs?[ .]?old|[- ]?jährige?[rnsm]?"
+    r"|[- ]?year[- ]old|[ ]?y/?o\b|[ ]?y\.[ ]?o\.|[- ]?yrs?[- .]?olds?|[- ]?jährige?[rnsm]?"
     r"|[ ]Jahre?n?[ ]alt|[ ]Jahren|[ ]ans\b"
     r"|[ ]años|[ ]anni|[ ]jaar|[- ]jarige|[ ]anos|[ ]lat\b|[ ]år\b|[- ]åri\w{0,3})"
 )

@@ -28,6 +28,8 @@ _PART = (
 )
 _NAME = re.compile(rf"{_PART}(?:[ ](?:{_PARTICLE}[ ])?{_PART}){{0,4}}")
 _TURNED = re.compile(rf"{_PART}(?:[ ]{_PART})?,[ ]{_PART}(?:[ ]{_PART})?")
+_SMALL = re.compile(r"([^\W\d_]{2,20})[ ]([^\W\d_]{2,24})(?![\w(\[=.])")
+_SAINT = re.compile(r"(?:San|Santa|Santo|Saint|Sainte|Sankt|São|St\.?)[ -]\Z")
 _OF_CODE = ("[", "(", "=", "_")
 _ENDS = re.compile(r"\s*(?:\Z|[\n,;.)\"'|/\]}<])(?![\w(\[])|[ ](?:is|was|has|\()")
 # Letters that have no capitals: Hebrew, Arabic, the scripts of India, Thai, Japanese, Chinese, Korean.
@@ -72,6 +74,8 @@ def _announcements() -> dict[str, list[tuple[str, re.Pattern[str], float]]]:
     return found
 
 
+FEW = 20
+"""So many names are looked up one by one before a search is made ready for them."""
 SURE = 0.6
 """How sure a name is that is looked for again."""
 _ANNOUNCED = _announcements()
@@ -92,7 +96,12 @@ def names(text: str) -> Iterator[Finding]:
                 yield Finding(announced.end(), end, "name", score, f"name.{rule}")
         if word in _FOLLOWERS and text.startswith(_FOLLOWERS[word], start):
             before = _BEFORE_VERB.search(text, max(0, start - 64), start)
-            if before and _until(text, before.start(), start - 1) == start - 1:
+            last = before[0].split()[-1] if before else ""
+            if (
+                before
+                and last.casefold() not in _PLACES
+                and _until(text, before.start(), start - 1) == start - 1
+            ):
                 yield Finding(before.start(), start - 1, "name", 0.6, "name.follower")
         if start < done or not match[0][0].isupper():
             continue
@@ -111,6 +120,9 @@ def again(text: str, found: list[Finding]) -> Iterator[Finding]:
     """Find names that were found already where they stand in other forms in the same text."""
     full = {text[one.start : one.end] for one in found if one.score >= SURE}
     full = {name for name in full if " " in name and not any(map(str.isdecimal, name))}
+    if len(full) <= FEW:
+        lowered = text.casefold()
+        full = {name for name in full if any(lowered.count(part) > 1 for part in name.casefold().split())}
     for one in KnownValues({"name": full}).find(text) if full else ():
         if text[one.start].isupper() and text[one.start : one.end].casefold() not in _NOT_NAMES:
             yield Finding(one.start, one.end, "name", 0.55, "name.again")
@@ -125,7 +137,9 @@ def _name_end(text: str, at: int, rule: str) -> int | None:
         or (_CASELESS.match(text, at) if rule in ("labels", "titles") else None)
     )
     if not match:
-        return None
+        small = _SMALL.match(text, at) if rule == "labels" else None
+        listed = small and (small[1].casefold() in _GIVEN or small[2].casefold() in _SURNAMES)
+        return small.end() if small and listed else None
     end = _until(text, at, match.end())
     parts = text[at:end].split()
     if not parts or (len(parts[0]) < 2 and len(parts) < 2):
@@ -160,5 +174,5 @@ def _listed(text: str, start: int, end: int, word: str) -> tuple[int, float]:
         parts = text[start:until].split()
         if len(parts) > 1 and parts[-1].rstrip(".,").casefold() not in _PLACES:
             return until, 0.6
-    alone = word not in _ALSO_WORDS and len(word) > 2
+    alone = word not in _ALSO_WORDS and len(word) > 2 and not _SAINT.search(text, max(0, start - 8), start)
     return end, 0.5 if alone else 0.0

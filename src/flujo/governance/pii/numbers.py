@@ -52,8 +52,9 @@ def cards(text: str) -> Iterator[Finding]:
         digits = compact(match[0])
         if _issued(digits) and luhn(digits):
             label = label_before(text, match.start())
-            # Twelve digits are an old Maestro card or anything else; an order number may pass by chance.
-            if (len(digits) >= 13 or label == "card") and (label != OTHER or match["s"] or match["t"]):
+            # Few digits of that beginning are an old Maestro card or a barcode; an order may pass by chance.
+            rare = len(digits) < 16 and digits[0] in "56"
+            if (label == "card" or not rare) and (label != OTHER or match["s"] or match["t"]):
                 yield Finding(match.start(), match.end(), "card", 0.95, "card.luhn")
     for match in _MISREAD.finditer(text) if any(letter in text for letter in "OoIl|") else ():
         digits = compact(match[0]).translate(_READ)

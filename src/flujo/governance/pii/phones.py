@@ -99,7 +99,8 @@ def _judged(
         return (0.9, "international") if 8 <= len(digits) <= 15 and _calling_code(digits) else (0.0, "")
     if label == "phone" and (len(digits) > 7 or near == "phone"):
         return (0.9, "labelled") if len(digits) <= 15 else (0.0, "")
-    if _DATE.match(body) or (label in _SAYS_ELSE and (near in _SAYS_ELSE or not _FORMATTED.match(body))):
+    told = label in _SAYS_ELSE and (near in _SAYS_ELSE or not _FORMATTED.match(body))
+    if _DATE.match(body) or told or (label == OTHER and "(" not in body and not extended):
         return 0.0, ""
     return _by_shape(body, digits, extended=extended, beside=beside)
 
