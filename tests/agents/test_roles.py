@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 from pydantic_ai.messages import ImageUrl
 
-from flujo import Branch, Flujo, MemoryStore, Node, SQLiteStore, Step, step
+from flujo import Branch, Flujo, MemoryStore, Node, SQLiteStore, Step, StreamingStep, step
 from flujo.agents import (
     Attempt,
     ClassifierAgent,
@@ -36,9 +36,10 @@ from flujo.agents import (
     refine_until,
 )
 from flujo.agents.roleprompts import prompt_of_role
+from flujo.engine import Chunk
 from flujo.errors import ConfigError, OutputRejected, PipelineError, PlanChanged, StepFailed
 from flujo.plan.compile import compile_plan
-from flujo.testing import Died, Lives, Mortal, ScriptedModel, UseTool
+from flujo.testing import Died, Lives, Mortal, Reply, ScriptedModel, UseTool
 from tests import postgres
 
 
@@ -397,6 +398,23 @@ class TestCode:
 
 
 class TestTexts:
+    async def test_a_translation_may_be_streamed(self) -> None:
+        model = ScriptedModel(Reply("Ein roter ", "Fuchs."))
+
+        async def words(text: AsyncIterator[str]) -> AsyncIterator[str]:
+            async for part in text:
+                for word in part.split(" "):
+                    yield f"{word} "
+
+        pipeline = StreamingStep(words) >> StreamingStep(TranslatorAgent("German", model=model))
+        events = [event async for event in Flujo(pipeline, state=MemoryStore()).stream_async("A fox")]
+        said = [one.value for one in events if isinstance(one, Chunk) and one.address == "translator"]
+        assert len(said) > 1
+        assert "".join(said) == "Ein roter Fuchs."
+        assert "\nA fox \n</text-" in model.asked[0].said
+        with pytest.raises(PipelineError, match="gives no text"):
+            Flujo(StreamingStep(TextSummarizerAgent(model=model))).run("x")
+
     def test_what_a_summary_is_to_be(self) -> None:
         agent = TextSummarizerAgent(model="openai:gpt-5", max_words=40, language="French", focus="the price")
         assert "at most 40 words, in French." in agent.agent.system_prompt

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from hashlib import sha256
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
@@ -101,6 +102,27 @@ class RoleAgent(Generic[Out]):
         return run
 
     @property
+    def stream(self) -> Callable[[AsyncIterator[Any], StepInfo, PipelineContext], AsyncIterator[str]]:
+        """What a streaming step calls: the chunks together are its input; it gives words as they come.
+
+        Raises:
+            PipelineError: The agent gives something else than a text.
+        """
+        speak = self.agent.stream
+
+        async def stream(
+            chunks: AsyncIterator[Any], info: StepInfo, context: PipelineContext
+        ) -> AsyncIterator[str]:
+            given = [chunk async for chunk in chunks]
+            whole = "".join(given) if all(isinstance(chunk, str) for chunk in given) else given
+            words = cast("AsyncGenerator[str]", speak(_parts(self.told(whole)), info, context))
+            async with aclosing(words):
+                async for word in words:
+                    yield word
+
+        return stream
+
+    @property
     def takes(self) -> Any:
         """The type of its input."""
         return Any
@@ -129,6 +151,12 @@ class RoleAgent(Generic[Out]):
         """Return in one line what the role does."""
         line = (inspect.getdoc(cls) or "").partition("\n")[0]
         return re.sub(r":\w+:`(\w+)`|``", r"\1", line)
+
+
+async def _parts(told: Any) -> AsyncGenerator[Any]:
+    """Give what a model is told: a list with images or files part by part, anything else whole."""
+    for part in cast("Sequence[Any]", told) if isinstance(told, list) else (told,):
+        yield part
 
 
 def marked(label: str, value: Any) -> Any:

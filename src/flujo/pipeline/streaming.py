@@ -233,7 +233,7 @@ class StreamingStep(Chunked[In, Out]):
         **settings: Unpack[StreamingSettings],
     ) -> None:
         function = _function(agent)
-        name = settings.get("name", "") or (type(agent).__name__ if function is not agent else "")
+        name = settings.get("name", "") or (_own_name(agent) if function is not agent else "")
         _check_settings(settings, name or "streaming")
         shared = {key: value for key, value in settings.items() if key not in ("items", "buffer")}
         step: Step[Any, Any] = Step(function, **cast("StepSettings", {**shared, "name": name}))
@@ -273,6 +273,15 @@ def _function(agent: object) -> Callable[..., Any]:
     if isinstance(agent, StreamingAgentProtocol):
         return cast("StreamingAgentProtocol[Any, Any]", agent).stream
     return cast("Callable[..., Any]", agent)
+
+
+def _own_name(agent: object) -> str:
+    """Return what an agent that is an object calls itself, or what it is."""
+    match agent:
+        case object(__name__=str(name)) if name:
+            return name
+        case _:
+            return type(agent).__name__
 
 
 def _check_settings(settings: Mapping[str, object], name: str) -> None:
