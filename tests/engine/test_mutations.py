@@ -134,6 +134,8 @@ class Other(PipelineContext):
         (IT.skip("draft", "polish"), "a plan"),
         (IT.append("notify"), "a plan draft polish notify"),
         (IT.append("draft", name="again"), "a plan draft polish draft"),
+        (IT.insert("check").skip("check"), "a plan draft polish"),
+        (IT.insert("check").replace("check", "review"), "a plan review draft polish"),
         (IT.skip("polish").append("notify").insert("check"), "a plan check draft notify"),
     ],
 )  # fmt: skip

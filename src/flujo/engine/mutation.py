@@ -186,6 +186,7 @@ class _Making:
                 at = self._later(change.target)
                 if at is not None:
                     del self._row[at]
+                    self._added.pop(change.target, None)
             case "reconfigure":
                 self._parameters.setdefault(change.target, {}).update(change.parameters)
 
