@@ -97,6 +97,7 @@ class Replay:
             cache={},
         )
         self._run.parks = True
+        self._at = node_at(build.plan, past.record.run_id, self._run.notes, lenient=True)
 
     async def report(self) -> ReplayReport:
         """Let the run go by, and return what came of it."""
@@ -218,7 +219,7 @@ class Replay:
     def _together(self, address: str) -> tuple[str, ...]:
         """Return the addresses of what is carried out together with the step that something belongs to."""
         whole = address.partition("#")[0]
-        return segment_of(node_at(self._plan, self._run.id, self._run.notes)(whole), whole)
+        return segment_of(self._at(whole), whole)
 
     def _came_by(self, node: PlanNode, address: str, output: Any) -> None:
         self._gone_by.add(address)

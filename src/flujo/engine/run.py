@@ -13,7 +13,7 @@ from flujo.engine.patch import Summary, Tracker
 from flujo.engine.record import Memo, Note, Recall, Recorder
 from flujo.engine.result import Observer, StepHistory, StepResult, Unread
 from flujo.engine.threads import Threads
-from flujo.errors import RecordError
+from flujo.errors import PlanChanged, RecordError
 from flujo.journal.events import EventKind
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.info import NO_USAGE, Usage
@@ -44,18 +44,28 @@ def mutations(notes: Mapping[str, Sequence[Note]]) -> list[tuple[str, Mapping[st
     ]
 
 
-def node_at(plan: Plan, run_id: str, notes: Mapping[str, Sequence[Note]]) -> NodeAt:
+def node_at(plan: Plan, run_id: str, notes: Mapping[str, Sequence[Note]], *, lenient: bool = False) -> NodeAt:
     """Return what tells the node at an address of a run, those included that joined it on the way.
+
+    Args:
+        plan: The plan.
+        run_id: The run.
+        notes: What is recorded of it.
+        lenient: Whether those that joined it are left out where they are not what they were.
 
     Raises:
         PlanChanged: What joined it is gone, or something else now.
     """
     recorded = mutations(notes)
-    if not recorded:
-        return lambda address: plan.nodes.get(NUMBER.sub("[]", address))
-    from flujo.engine.rows import Grown
+    if recorded:
+        from flujo.engine.rows import Grown
 
-    return Grown(plan, run_id, recorded).at
+        try:
+            return Grown(plan, run_id, recorded).at
+        except PlanChanged:
+            if not lenient:
+                raise
+    return lambda address: plan.nodes.get(NUMBER.sub("[]", address))
 
 
 def microseconds(at: datetime) -> int:

@@ -96,10 +96,7 @@ class Undo:
         for event in events:
             if event.kind == "mutated":
                 found.setdefault(event.address, []).append(Note(event.kind, from_json(event.body)))
-        try:
-            return node_at(self._plan, run.id, found)
-        except PlanChanged:
-            return node_at(self._plan, run.id, {})
+        return node_at(self._plan, run.id, found, lenient=True)
 
     async def _done(self, run: Run, events: Sequence[Event], at: NodeAt) -> list[tuple[str, Any, str]]:
         """Return the steps with an undo that ended, in the order they ended.
