@@ -665,7 +665,9 @@ async def test_a_shared_quota_is_settled_with_the_segment() -> None:
 
     store = MemoryStore()
     runner = Flujo(counting >> StreamingStep(spends), quota=Quota(requests=5, per="day"), state=store)
-    assert (await runner.run_async(3)).output == [0, 1, 2]
+    assert (await runner.run_async(3, run_id="r1")).output == [0, 1, 2]
+    assert list(await store.reservations("r1")) == []
+    assert "step.discarded" not in {event.kind for event in await store.events("r1")}
     again = await runner.run_async(3)
     assert isinstance(again.error, QuotaExceeded)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import Any, Protocol
 
-from pydantic_core import to_jsonable_python
+from pydantic_core import from_json, to_json
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -256,4 +256,4 @@ def event_json(event: RunEvent) -> dict[str, Any]:
 
 def _json(value: object) -> Any:
     """Return a value that need not be recordable as JSON, as well as it can be told."""
-    return to_jsonable_python(value, bytes_mode="base64", inf_nan_mode="strings", fallback=repr)
+    return from_json(to_json(value, bytes_mode="base64", inf_nan_mode="strings", fallback=repr))
