@@ -8,6 +8,7 @@ from pydantic_ai.models import Model
 
 from flujo import Flujo, PipelineResult, SQLiteStore, Step
 from flujo.agents import make_agent_async
+from flujo.engine.result import Chunk, Finished
 from flujo.journal.events import Event
 from flujo.testing import VirtualClock
 from tests.wire.protocols import KEY
@@ -29,6 +30,27 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.clock = VirtualClock()
+
+    async def stream(
+        self, model: Model, again: int = 1, **settings: Any
+    ) -> tuple[list[str], PipelineResult[Any]]:
+        """Have an agent answer as it goes; return the pieces and the result."""
+        agent = await make_agent_async(model, "Be exact.", **settings)
+        store = SQLiteStore(self.folder / "flujo_ops.db")
+        pieces: list[str] = []
+        try:
+            runner = Flujo(Step(agent, name="ask", retry=again), state=store, clock=self.clock)
+            async for event in runner.stream_async("the question", run_id="one"):
+                match event:
+                    case Chunk(value=piece):
+                        pieces.append(piece)
+                    case Finished(result=result):
+                        return pieces, result
+                    case _:
+                        pass
+            raise AssertionError("the stream ended without a result")
+        finally:
+            await store.close()
 
     async def run(self, model: Model | str, output_type: Any = str, **settings: Any) -> PipelineResult[Any]:
         """Have an agent answer one question in a run of its own."""

@@ -53,6 +53,7 @@ from flujo.pipeline.info import NO_USAGE, Effect, Judged, Question, StepInfo, Us
 from flujo.pipeline.tools import FlujoTool
 from flujo.pipeline.waits import Approval
 
+_SAY_WHY = frozenset({"openai", "azure"})
 ONE_CALL = Usage(tool_calls=1)
 
 Say = Callable[[str], Awaitable[None]]
@@ -361,9 +362,20 @@ async def _sent(
                 case _:
                     pass
         response = stream.get()
-    if response.state != "complete":
+    if response.state != "complete" or _cut(response):
         raise ModelConnectionError(sender.model_name, "the answer broke off in the middle", in_stream=True)
     return response
+
+
+def _cut(response: ModelResponse) -> bool:
+    """Say whether a stream ended before it said why it does: then it was cut, however politely."""
+    if response.provider_url is None:  # it came over no wire
+        return False
+    if response.finish_reason is None:
+        return True
+    # The client of OpenAI's chat puts "stop" where none came, since some who speak as OpenAI does send none.
+    said = "finish_reason" in (response.provider_details or {}) or response.finish_reason != "stop"
+    return not said and response.provider_name in _SAY_WHY
 
 
 class RecordedModel(WrapperModel):
