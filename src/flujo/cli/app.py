@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flujo.cli import agents, groups, operations, pasts, servers
+from flujo.cli import agents, groups, operations, pasts, policies, servers
 from flujo.cli.door import Door
 from flujo.cli.options import InputFile, InputText, InputWord, Json, Quiet, Store, Stream, Target, Trace
 
@@ -234,5 +234,6 @@ app.add_typer(servers.mcp, name="mcp")
 app.add_typer(agents.agents, name="agents")
 app.add_typer(operations.store, name="store")
 app.add_typer(operations.budget, name="budget")
+app.add_typer(policies.policy, name="policy")
 app.add_typer(groups.audit, name="audit")
 app.add_typer(groups.config, name="config")

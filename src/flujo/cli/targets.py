@@ -6,7 +6,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -83,6 +83,27 @@ def load_target(text: str, *, names: Mapping[str, str], folder: Path) -> Target:
         TargetBroken: Its code raised.
     """
     given = names.get(text, text)
+    name, path, named = _loaded(text, names, folder)
+    about = inspect.getdoc(named) if inspect.isfunction(named) else None
+    return Target(f"{name}:{path}", str(folder), _pipeline(named, given), about or "")
+
+
+def load_function(text: str, folder: Path) -> Callable[..., Any]:
+    """Import a function, named as a target is.
+
+    Raises:
+        TargetError: The file, the module or the function does not exist.
+        TargetBroken: The code around it raised.
+    """
+    _, _, named = _loaded(text, {}, folder)
+    if not inspect.isroutine(named):
+        raise TargetError(f"{text} is {_a(named)}, not a function", fix="name a function that steps call")
+    return named
+
+
+def _loaded(text: str, names: Mapping[str, str], folder: Path) -> tuple[str, str, object]:
+    """Return what a target names: its file or module, the path in it, and the object."""
+    given = names.get(text, text)
     place, colon, path = given.rpartition(":")
     if not colon or not place or "/" in path or "\\" in path:
         place, path = given, ""
@@ -93,9 +114,7 @@ def load_target(text: str, *, names: Mapping[str, str], folder: Path) -> Target:
         module, name = _import_module(place, path, folder, names), place
     if not path:
         raise TargetError(f"{given!r} does not say which object of it to run", fix=_choices(module, place))
-    named = _object(module, place, path)
-    about = inspect.getdoc(named) if inspect.isfunction(named) else None
-    return Target(f"{name}:{path}", str(folder), _pipeline(named, given), about or "")
+    return name, path, _object(module, place, path)
 
 
 def _import_file(file: Path, given: str) -> ModuleType:

@@ -212,6 +212,10 @@ class Guard:
         written = to_json(body)
         if replaced:
             written = written[:-1] + b"," + run.recorder.written(self._dumped(seen, judgement.data)) + b"}"
+        elif self._keeps and point == "before_tool" and verdict is not Verdict.DENY:
+            # What was called is in the journal as a digest only; other policies may be tried on it later.
+            member = run.recorder.written(self._dumped(seen, seen.data)).replace(b'"output', b'"judged', 1)
+            written = written[:-1] + b"," + member + b"}"
         run.recorder.append("verdict", seen.address, written)
 
     def _dumped(self, seen: Seen, data: Any) -> bytes:

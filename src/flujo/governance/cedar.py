@@ -6,8 +6,10 @@ explicit Allow without any error allows.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +22,6 @@ from flujo.governance.cedar_values import NotForCedar
 from flujo.pipeline.policy import (
     GovernancePolicy,
     Mode,
-    Nothing,
     PolicyContext,
     PolicyDecision,
     Principal,
@@ -123,22 +124,39 @@ class CedarPolicy(GovernancePolicy):
             timeout=self.timeout,
         )
 
-    def check_input(self, context: PolicyContext, input_data: Any) -> PolicyDecision:
+    async def check_input(self, context: PolicyContext, input_data: Any) -> PolicyDecision:
         """Judge what a step, or a model, is given."""
-        return self.judge(context, input_data)
+        return await self._judged(context, input_data)
 
-    def check_tool(
+    async def check_tool(
         self, tool_name: str, arguments: Mapping[str, Any], context: PolicyContext
     ) -> PolicyDecision:
         """Judge a call of a tool."""
-        return self.judge(context, arguments)
+        return await self._judged(context, arguments)
 
-    def check_output(self, context: PolicyContext, output: Any) -> PolicyDecision:
+    async def check_output(self, context: PolicyContext, output: Any) -> PolicyDecision:
         """Judge what a step, a tool or a model gives."""
-        return self.judge(context, output)
+        return await self._judged(context, output)
 
     def judge(self, context: PolicyContext, data: Any) -> PolicyDecision:
         """Return what the policies say of data at a point of a run, the kill switch included."""
+        return self._redacted(self._decided(context, data), context, data)
+
+    async def _judged(self, context: PolicyContext, data: Any) -> PolicyDecision:
+        """Return the same; what takes long, as to redact may, does not hold the event loop up."""
+        decision = self._decided(context, data)
+        if "redact" not in decision.obligations:
+            return decision
+        return await asyncio.to_thread(self._redacted, decision, context, data)
+
+    def _redacted(self, decision: PolicyDecision, context: PolicyContext, data: Any) -> PolicyDecision:
+        """Return a decision that obliges to redact with the data redacted."""
+        if "redact" not in decision.obligations or self._redact is None:
+            return decision
+        left = tuple(one for one in decision.obligations if one != "redact")
+        return replace(decision, verdict=Verdict.REDACT, data=self._redact(data, context), obligations=left)
+
+    def _decided(self, context: PolicyContext, data: Any) -> PolicyDecision:
         version = self.bundle.version
         bundles, mentions = [self.bundle], self.bundle.mentions
         try:
@@ -153,24 +171,7 @@ class CedarPolicy(GovernancePolicy):
         except NotForCedar as error:
             return failed(f"what is judged cannot be told to Cedar: {error}", version)
         ruling = together([ruled(bundle, request) for bundle in bundles])
-        return self._decision(ruling, context, data, version, request.digest)
-
-    def _decision(
-        self, ruling: Ruling, context: PolicyContext, data: Any, version: str, inputs: str
-    ) -> PolicyDecision:
-        rule, reason = ", ".join(ruling.rules), "; ".join(ruling.reasons)
-        if ruling.errors:
-            return failed("; ".join(ruling.errors), version, rule, inputs)
-        if not ruling.allows:
-            reason = reason or "no policy permits it"
-            return PolicyDecision(Verdict.DENY, reason, rule, version=version, inputs=inputs)
-        obliged = set(ruling.obligations)
-        verdict, given = Verdict.WARN if "warn" in obliged else Verdict.ALLOW, Nothing.NOTHING
-        if "redact" in obliged and self._redact is not None:
-            verdict, given = Verdict.REDACT, self._redact(data, context)
-            obliged.discard("redact")
-        left = tuple(sorted(obliged - {"warn"}))
-        return PolicyDecision(verdict, reason, rule, given, left, version=version, inputs=inputs)
+        return _decision(ruling, version, request.digest)
 
     def may_observe(self, principal: Principal, pipeline: str, tenant: str, at: datetime) -> PolicyDecision:
         """Return whether these policies allow that they lose their force in a run: ``Action::"observe"``."""
@@ -186,6 +187,18 @@ class CedarPolicy(GovernancePolicy):
             version=self.version,
             inputs=request.digest,
         )
+
+
+def _decision(ruling: Ruling, version: str, inputs: str) -> PolicyDecision:
+    rule, reason = ", ".join(ruling.rules), "; ".join(ruling.reasons)
+    if ruling.errors:
+        return failed("; ".join(ruling.errors), version, rule, inputs)
+    if not ruling.allows:
+        reason = reason or ("it is forbidden" if rule else "no policy permits it")
+        return PolicyDecision(Verdict.DENY, reason, rule, version=version, inputs=inputs)
+    verdict = Verdict.WARN if "warn" in ruling.obligations else Verdict.ALLOW
+    left = tuple(sorted({*ruling.obligations} - {"warn"}))
+    return PolicyDecision(verdict, reason, rule, obligations=left, version=version, inputs=inputs)
 
 
 def failed(what: str, version: str, rule: str = "", inputs: str = "") -> PolicyDecision:
