@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.pii.corpus import corpus
 from flujo.governance import PIIScrubbingPolicy
 
 POLICY = PIIScrubbingPolicy(known={"name": ["Jan Kowalski"]})
@@ -58,6 +59,17 @@ def test_little_is_held_back() -> None:
         most = max(most, taken - given_)
     assert given_ == 4000 * 5
     assert most <= 2 * 256
+
+
+def test_a_long_text_in_small_pieces() -> None:
+    text = "\n".join(labelled.text for labelled in corpus("training", copies=1))
+    pieces = (text[at : at + 11] for at in range(0, len(text), 11))
+    assert "".join(POLICY.scrub_stream(pieces)) == POLICY.scrub(text)[0]
+
+
+def test_a_name_is_known_in_what_follows() -> None:
+    clean = "".join(POLICY.scrub_stream([f"Patient: Chidi Okonkwo. {FILLER}{FILLER}", "Okonkwo left."]))
+    assert clean == f"Patient: [NAME]. {FILLER}{FILLER}[NAME] left."
 
 
 async def test_an_asynchronous_stream() -> None:

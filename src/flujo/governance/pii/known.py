@@ -82,8 +82,10 @@ class KnownValues:
 
     def __or__(self, other: "KnownValues") -> "KnownValues":
         """Return both together."""
-        if not len(other) or other._values <= self._values:
+        if other._values <= self._values:
             return self
+        if self._values <= other._values:
+            return other  # and what it has made ready
         both = KnownValues()
         both._values = self._values | other._values
         return both

@@ -131,6 +131,8 @@ def again(text: str, found: list[Finding]) -> Iterator[Finding]:
 def _name_end(text: str, at: int, rule: str) -> int | None:
     """Return where the name ends that stands at a place, without words that are no names."""
     match = _TURNED.match(text, at) if rule == "labels" else None
+    if match and match[0].rpartition(" ")[2].isupper() and not match[0].isupper():
+        match = None  # what follows the comma is an abbreviation
     match = (
         match
         or _NAME.match(text, at)

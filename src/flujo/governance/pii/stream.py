@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from flujo.governance.pii.finding import Finding
+from flujo.governance.pii.finding import Finding, settle
 from flujo.governance.pii.known import KnownValues
 
 if TYPE_CHECKING:
@@ -14,6 +15,10 @@ HOLD = 256
 """How many characters are held back at least: no identifier in plain text is longer, but keys and URLs."""
 
 
+AGAIN = 0.55
+"""How sure a part of a name is that was found before in full."""
+MOST_NAMES = 200
+"""How many names of a stream are remembered."""
 _PEM_END = re.compile(r"-----END [A-Z0-9 ]{1,40}-----")
 _BLANK = re.compile(r"\s")
 
@@ -32,7 +37,9 @@ class StreamScrubber:
 
     def __init__(self, scrubber: "Scrubber", *, known: KnownValues | None = None, hold: int = HOLD) -> None:
         self._scrubber = scrubber
-        self._known = known
+        self._known = scrubber.known | known if known else scrubber.known
+        self._met: set[str] = set()  # the names that were found so far, to know them in what follows
+        self._met_known = KnownValues()
         self._hold = max(64, hold)
         self._text = ""
         self._given = 0  # so much of the text was given already, and stays to be read beside the rest
@@ -53,9 +60,9 @@ class StreamScrubber:
     def _give(self, *, final: bool) -> str:
         if self._swallowing and not self._swallowed(final=final):
             return ""
-        text, start = self._text, self._given
-        found = [one for one in self._scrubber.find(text, known=self._known) if one.end > start]
-        cut = len(text) if final else self._cut(found)
+        text, start = self._text if final else self._whole_words(), self._given
+        found = self._found(text, start)
+        cut = len(text) if final else self._cut(text, found)
         parts: list[str] = []
         at = start
         for finding in found:
@@ -64,13 +71,37 @@ class StreamScrubber:
             parts += (text[at : finding.start], self._scrubber.instead(finding.entity))
             self.findings.append(finding)
             at = finding.end
+        self._meet(text, found, cut)
         parts.append(text[at:cut])
         self._keep(max(at, cut))
         return "".join(parts)
 
-    def _cut(self, found: list[Finding]) -> int:
+    def _whole_words(self) -> str:
+        """Return the text without a word at its end that may go on: half a name is another name."""
+        end = len(self._text)
+        last = max(self._text.rfind(mark, max(self._given, end - self._hold // 2)) for mark in " \n\t")
+        return self._text[: last + 1] if last >= 0 else self._text
+
+    def _found(self, text: str, start: int) -> list[Finding]:
+        found = self._scrubber.find(text, known=self._known)
+        if len(self._met_known):
+            again = (replace(one, score=AGAIN, rule="name.again") for one in self._met_known.find(text))
+            found = settle([*found, *again])
+        return [one for one in found if one.end > start]
+
+    def _meet(self, text: str, found: list[Finding], cut: int) -> None:
+        """Remember the names that were given by now: what follows may call people by a part of them."""
+        names = {
+            text[one.start : one.end] for one in found if one.rule.startswith("name.") and one.end <= cut
+        }
+        fresh = {name for name in names if " " in name} - self._met
+        if fresh and len(self._met) < MOST_NAMES:
+            self._met |= fresh
+            self._met_known = KnownValues({"name": self._met})
+
+    def _cut(self, text: str, found: list[Finding]) -> int:
         """Return where to stop: between words, not within something found, unless it is too long to hold."""
-        text, size = self._text, len(self._text)
+        size = len(text)
         wanted = size - self._hold
         cut = wanted
         while cut > self._given and wanted - cut < self._hold // 2 and not text[cut - 1].isspace():
