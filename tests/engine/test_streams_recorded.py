@@ -6,7 +6,18 @@ from typing import Any
 import pytest
 from pydantic_core import from_json
 
-from flujo import Flujo, Fold, MemoryStore, Pipeline, StepInfo, StreamingStep, Usage, step
+from flujo import (
+    Flujo,
+    Fold,
+    MayMutate,
+    MemoryStore,
+    Pipeline,
+    PipelineMutation,
+    StepInfo,
+    StreamingStep,
+    Usage,
+    step,
+)
 from flujo.errors import UnknownAddress
 from tests.crash.harness import sliced
 from tests.crash.scenario import RUN
@@ -170,3 +181,21 @@ async def test_a_large_final_value_is_stored_beside_the_events() -> None:
 async def size_of(chunks: AsyncIterator[str]) -> AsyncIterator[int]:
     async for chunk in chunks:
         yield len(chunk)
+
+
+@pytest.mark.parametrize(
+    ("skipped", "output", "ran"),
+    [("double", 0 + 3 + 6, ["count_up", "triple", "total"]), ("count_up", 18, ["double", "triple", "total"])],
+)
+async def test_a_stream_whose_steps_change_on_the_way(skipped: str, output: int, ran: list[str]) -> None:
+    @step(may_mutate=MayMutate("skip"))
+    async def begin(number: int) -> int | PipelineMutation[int]:
+        return PipelineMutation(number).skip(skipped)
+
+    node = Pipeline(begin, counting, doubling, tripling, total)
+    store = MemoryStore()
+    runner = Flujo(node, state=store)
+    result = await runner.run_async(3, run_id=RUN)
+    assert (result.output, RAN) == (output, ran)
+    assert (await runner.replay(RUN)).equal
+    assert len((await runner.result(RUN)).steps) == 4
