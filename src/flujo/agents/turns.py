@@ -13,14 +13,11 @@ from typing import Any, cast
 from pydantic import ValidationError
 from pydantic_ai import RunContext
 from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering
-from pydantic_ai.exceptions import ApprovalRequired, CallDeferred, ModelConnectionError, ToolFailed
+from pydantic_ai.exceptions import ApprovalRequired, CallDeferred, ToolFailed
 from pydantic_ai.messages import (
     ModelMessage,
     ModelResponse,
-    PartDeltaEvent,
-    PartStartEvent,
     TextPart,
-    TextPartDelta,
     ToolCallPart,
 )
 from pydantic_ai.models import (
@@ -47,17 +44,14 @@ from flujo.agents.messages import Conversation, dumped, loaded, read_messages, s
 from flujo.agents.place import Place, denied
 from flujo.agents.requests import Patient, part
 from flujo.agents.results import Outcome, outcome_of
+from flujo.agents.speech import Say, sent
 from flujo.engine.requests import Asked
 from flujo.engine.run import Suspended
 from flujo.pipeline.info import NO_USAGE, Effect, Judged, Question, StepInfo, Usage
 from flujo.pipeline.tools import FlujoTool
 from flujo.pipeline.waits import Approval
 
-_SAY_WHY = frozenset({"openai", "azure"})
 ONE_CALL = Usage(tool_calls=1)
-
-Say = Callable[[str], Awaitable[None]]
-"""Takes a part of what a model says."""
 
 
 @dataclass(init=False)
@@ -128,13 +122,13 @@ class Turns(AbstractCapability[Any]):
             try:
                 limits = info.limits
                 if not limits:
-                    response = await _sent(sender, info, self.say, messages, settings, parameters)
+                    response = await sent(sender, info, self.say, messages, settings, parameters)
                     info.report(usage_of(response))
                     return response
-                sent = self._before.input_tokens + self._before.output_tokens + told().size
-                sent += 0 if self._before else len(repr(parameters))
-                async with info.reserve(bound_of(model, settings, sent, money="usd" in limits)) as spending:
-                    response = await _sent(sender, info, self.say, messages, settings, parameters)
+                tokens = self._before.input_tokens + self._before.output_tokens + told().size
+                tokens += 0 if self._before else len(repr(parameters))
+                async with info.reserve(bound_of(model, settings, tokens, money="usd" in limits)) as spending:
+                    response = await sent(sender, info, self.say, messages, settings, parameters)
                     spending.report(usage_of(response))
                     return response
             finally:
@@ -334,48 +328,6 @@ def _judged_request(
         lambda _, given: loaded(given),
         {"model": model},
     )
-
-
-async def _sent(
-    sender: Model,
-    info: StepInfo,
-    say: Say | None,
-    messages: list[ModelMessage],
-    settings: ModelSettings | None,
-    parameters: ModelRequestParameters,
-) -> ModelResponse:
-    """Send a request; where somebody listens, its text is told as it comes.
-
-    Raises:
-        ModelConnectionError: The answer broke off in the middle.
-    """
-    if say is None and not info.watched:
-        return await sender.request(messages, settings, parameters)
-    tell = say or info.emit
-    async with sender.request_stream(messages, settings, parameters) as stream:
-        async for event in stream:
-            match event:
-                case PartStartEvent(part=TextPart(content=text)) if text:
-                    await tell(text)
-                case PartDeltaEvent(delta=TextPartDelta(content_delta=text)) if text:
-                    await tell(text)
-                case _:
-                    pass
-        response = stream.get()
-    if response.state != "complete" or _cut(response):
-        raise ModelConnectionError(sender.model_name, "the answer broke off in the middle", in_stream=True)
-    return response
-
-
-def _cut(response: ModelResponse) -> bool:
-    """Say whether a stream ended before it said why it does: then it was cut, however politely."""
-    if response.provider_url is None:  # it came over no wire
-        return False
-    if response.finish_reason is None:
-        return True
-    # The client of OpenAI's chat puts "stop" where none came, since some who speak as OpenAI does send none.
-    said = "finish_reason" in (response.provider_details or {}) or response.finish_reason != "stop"
-    return not said and response.provider_name in _SAY_WHY
 
 
 class RecordedModel(WrapperModel):

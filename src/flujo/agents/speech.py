@@ -1,0 +1,66 @@
+"""Requests whose answers are told as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from pydantic_ai.exceptions import ModelConnectionError
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelResponse,
+    PartDeltaEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+)
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.settings import ModelSettings
+
+from flujo.pipeline.info import StepInfo
+
+_SAY_WHY = frozenset({"openai", "azure"})
+
+Say = Callable[[str], Awaitable[None]]
+"""Takes a part of what a model says."""
+
+
+async def sent(
+    sender: Model,
+    info: StepInfo,
+    say: Say | None,
+    messages: list[ModelMessage],
+    settings: ModelSettings | None,
+    parameters: ModelRequestParameters,
+) -> ModelResponse:
+    """Send a request; where somebody listens, its text is told as it comes.
+
+    Raises:
+        ModelConnectionError: The answer broke off in the middle.
+    """
+    if say is None and not info.watched:
+        return await sender.request(messages, settings, parameters)
+    tell = say or info.emit
+    async with sender.request_stream(messages, settings, parameters) as stream:
+        async for event in stream:
+            match event:
+                case PartStartEvent(part=TextPart(content=text)) if text:
+                    await tell(text)
+                case PartDeltaEvent(delta=TextPartDelta(content_delta=text)) if text:
+                    await tell(text)
+                case _:
+                    pass
+        response = stream.get()
+    if response.state != "complete" or _cut(response):
+        raise ModelConnectionError(sender.model_name, "the answer broke off in the middle", in_stream=True)
+    return response
+
+
+def _cut(response: ModelResponse) -> bool:
+    """Say whether a stream ended before it said why it does: then it was cut, however politely."""
+    if response.provider_url is None:  # it came over no wire
+        return False
+    if response.finish_reason is None:
+        return True
+    # The client of OpenAI's chat puts "stop" where none came, since some who speak as OpenAI does send none.
+    said = "finish_reason" in (response.provider_details or {}) or response.finish_reason != "stop"
+    return not said and response.provider_name in _SAY_WHY
