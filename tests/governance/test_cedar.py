@@ -1,6 +1,7 @@
 """Policies in Cedar: only an explicit Allow without any error allows, and runs keep what they began with."""
 
 import os
+import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -12,11 +13,14 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import from_json
 
-from flujo import Flujo, HumanInput, MemoryStore, PipelineContext, Step, StepInfo
+from flujo import Flujo, HumanInput, MemoryStore, Parallel, PipelineContext, Step, StepInfo
 from flujo.errors import ConfigError, PolicyDenied
 from flujo.governance import CedarPolicy, Principal
+from flujo.governance.cedar_place import ToldRun
 from flujo.governance.cedar_values import NotForCedar, cedar_value
 from flujo.journal.store import JournalStore
+from flujo.journal.verify import verify
+from flujo.pipeline.policy import PolicyContext
 from flujo.testing import VirtualClock
 
 PERMIT = "permit (principal, action, resource);"
@@ -453,3 +457,53 @@ def test_policies_that_runs_could_not_tell_apart() -> None:
     with pytest.raises(ConfigError, match="two policies have the id"):
         Flujo(step, policies=[CedarPolicy(PERMIT), CedarPolicy(FORBID)])
     Flujo(step, policies=[CedarPolicy(PERMIT), CedarPolicy(FORBID, name="other")])
+
+
+async def test_what_cannot_be_evaluated_does_not_stop_enforcing() -> None:
+    store = MemoryStore()
+    policies = PERMIT + 'forbid (principal, action == Action::"observe", resource) when { context.nothing };'
+    paused = await asking(policies + FORBID, store).run_async(Order(amount=1), run_id="one")
+    went_on = await asking(PERMIT, store, mode="observe").resume_async(paused, Order(amount=3))
+    assert isinstance(went_on.error, PolicyDenied)
+    act = next(verdict for verdict in await verdicts(store) if verdict["point"] == "observe")
+    assert act["verdict"] == "deny"
+
+
+async def test_branches_that_come_first_together_keep_one() -> None:
+    store = MemoryStore()
+    both = Parallel(a=Step(double, name="a"), b=Step(double, name="b"))
+    runner = Flujo(both, state=store, policies=[CedarPolicy(PERMIT)])
+    await runner.run_async(Order(amount=1), run_id="one")
+    kinds = [event.kind for event in await store.events("one")]
+    assert kinds.count("policies") == 1
+    assert kinds.index("policies") < kinds.index("verdict")
+
+
+async def test_a_replay_asks_nobody() -> None:
+    store = MemoryStore()
+    await Flujo(step, state=store, policies=[CedarPolicy(PERMIT)]).run_async(Order(amount=1), run_id="one")
+    report = await Flujo(step, state=store, policies=[CedarPolicy(FORBID)]).replay("one")
+    assert report.equal
+
+
+async def test_the_audit_finds_what_became_of_kept_policies(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    async with Flujo(step, state=path, policies=[CedarPolicy(PERMIT)]) as runner:
+        await runner.run_async(Order(amount=1), run_id="one")
+        assert runner.store is not None
+        assert (await verify(runner.store, "one")).sound
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM payloads WHERE instr(bytes, 'cedar/1') > 0")
+    connection.close()
+    async with Flujo(step, state=path, policies=[CedarPolicy(PERMIT)]) as runner:
+        assert runner.store is not None
+        assert not (await verify(runner.store, "one")).sound
+
+
+async def test_the_labels_of_a_tool() -> None:
+    policy = CedarPolicy(
+        'permit (principal, action, resource is Tool) when { resource.labels.contains("egress") };'
+    )
+    for labels, verdict in ((["egress", "phi"], "allow"), (["phi"], "deny"), ([], "deny")):
+        context = PolicyContext("before_tool", "pay", "pay#send", ToldRun(), "send", {"labels": labels})
+        assert policy.judge(context, {}).verdict.value == verdict

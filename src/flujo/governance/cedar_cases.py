@@ -38,6 +38,7 @@ class Given(BaseModel):
     pipeline: str = ""
     step: str = ""
     tool: str = ""
+    tool_labels: tuple[str, ...] = ()
     tenant: str = ""
     address: str = ""
     run_id: str = ""
@@ -152,7 +153,7 @@ def _question(given: Given) -> tuple[PolicyContext, Any]:
         int(at.timestamp() * 1e6),
         given.context,
     )
-    facts = {"model": given.model, "region": given.region}
+    facts = {"model": given.model, "region": given.region, "labels": given.tool_labels}
     place = PolicyContext(
         given.point, given.step, given.address or given.step, run, given.tool, facts, given.labels
     )

@@ -73,8 +73,9 @@ def request_of(context: PolicyContext, data: Any, mentions: frozenset[str] | Non
     }
     said = json.dumps({name: one for name, one in known.items() if one is not None})
     attributes = json.dumps({name: _text(value) for name, value in sorted(who.attributes.items())})
+    labels = tuple(sorted(context.facts.get("labels", ()))) if context.tool else ()
     entities, about = _entities(
-        who.id, who.roles, who.tenant, attributes, context.pipeline, context.step, context.tool
+        who.id, who.roles, who.tenant, attributes, context.pipeline, context.step, context.tool, labels
     )
     facts = {
         "principal": {"type": "Principal", "id": who.id},
@@ -88,7 +89,8 @@ def request_of(context: PolicyContext, data: Any, mentions: frozenset[str] | Non
 def observing(principal: Principal, pipeline: str, tenant: str, at: Any) -> Request:
     """Return the question whether the policies of a run of a pipeline may lose their force."""
     attributes = json.dumps({name: _text(value) for name, value in sorted(principal.attributes.items())})
-    entities, about = _entities(principal.id, principal.roles, principal.tenant, attributes, pipeline, "", "")
+    who = (principal.id, principal.roles, principal.tenant)
+    entities, about = _entities(*who, attributes, pipeline, "", "", ())
     said = json.dumps({"tenant": tenant, "pipeline": pipeline, "at": extension("datetime", moment(at))})
     facts = {
         "principal": {"type": "Principal", "id": principal.id},
@@ -122,7 +124,14 @@ def _members(context: PolicyContext, data: Any) -> Mapping[str, Callable[[], Any
 
 @lru_cache(maxsize=512)
 def _entities(
-    who: str, roles: tuple[str, ...], tenant: str, attributes: str, pipeline: str, step: str, tool: str
+    who: str,
+    roles: tuple[str, ...],
+    tenant: str,
+    attributes: str,
+    pipeline: str,
+    step: str,
+    tool: str,
+    labels: tuple[str, ...],
 ) -> tuple[cedarpy.Entities, str]:
     """Return the entities of a request, parsed once for all requests like it, and their text."""
     found: list[dict[str, Any]] = [
@@ -138,7 +147,8 @@ def _entities(
     above = {"type": "Pipeline", "id": pipeline}
     for kind, name in (("Step", step), ("Tool", tool)):
         if name:
-            found.append({"uid": {"type": kind, "id": name}, "attrs": {"name": name}, "parents": [above]})
+            facts = {"name": name} | ({"labels": labels} if kind == "Tool" else {})
+            found.append({"uid": {"type": kind, "id": name}, "attrs": facts, "parents": [above]})
             above = {"type": kind, "id": name}
     for group, points in GROUPS.items():
         found.append({"uid": {"type": "Action", "id": group}, "attrs": {}, "parents": []})

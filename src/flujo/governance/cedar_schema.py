@@ -177,7 +177,7 @@ def schema_of(plan: Plan, tools: Sequence[Callable[..., Any]] = ()) -> str:
         "entity Principal in [Role] = { id: String, roles: Set<String>, tenant: String } tags String;",
         "entity Pipeline;",
         "entity Step in [Pipeline] = { name: String };",
-        "entity Tool in [Step] = { name: String };",
+        "entity Tool in [Step] = { name: String, labels: Set<String> };",
     ]
     context = _record({n: f.annotation for n, f in plan.context_model.model_fields.items()})
     for group, points in GROUPS.items():

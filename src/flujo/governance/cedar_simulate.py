@@ -182,19 +182,19 @@ class _Reading:
 
     def place(self, event: Event, body: Mapping[str, Any], *, with_context: bool) -> PolicyContext:
         """Return where a verdict stands."""
-        facts = self.past.facts
+        begun = self.past.facts
         step = event.address.partition("#")[0]
         run = ToldRun(
             self.past.record.run_id,
             self.past.record.pipeline,
-            principal_of(facts) or NOBODY,
-            facts.get("tenant", ""),
+            principal_of(begun) or NOBODY,
+            begun.get("tenant", ""),
             event.at,
             self._flow.context(step) if with_context else {},
         )
-        labels = frozenset[str](body.get("labels", ()))
+        facts = {"labels": body.get("labels", ())}
         label = NUMBER.sub("", step).rpartition("/")[2]
-        return PolicyContext(body["point"], label, event.address, run, body.get("tool", ""), labels=labels)
+        return PolicyContext(body["point"], label, event.address, run, body.get("tool", ""), facts)
 
     async def data(self, event: Event, body: Mapping[str, Any]) -> Any:
         """Return what was judged; ``_UNKNOWN`` where the journal does not hold it."""
