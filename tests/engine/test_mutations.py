@@ -32,7 +32,15 @@ from flujo import (
     compare_runs,
     step,
 )
-from flujo.errors import MutationRefused, PipelineError, PlanChanged, PlanError, QuotaExceeded
+from flujo.errors import (
+    MutationRefused,
+    PipelineError,
+    PlanChanged,
+    PlanError,
+    PolicyDenied,
+    QuotaExceeded,
+)
+from flujo.governance import GovernancePolicy, PolicyContext, PolicyDecision
 
 ALL = ("insert", "replace", "skip", "append", "reconfigure")
 Asked = PipelineMutation[str]
@@ -543,10 +551,14 @@ def test_a_reference_that_stands_for_something_else_is_refused() -> None:
         {"review": adds("review")},
         {"check": adds("check") >> adds("more")},
     ):
-        changed = paused_run(store, nodes)
+        changed, before = paused_run(store, nodes), asyncio.run(store.events("one"))
         with pytest.raises(PlanChanged, match="check") as raised:
             changed.resume("one", "yes")
         assert raised.value.addresses == ("check",)
+        assert asyncio.run(store.events("one")) == before
+        record = asyncio.run(store.run("one"))
+        assert record is not None
+        assert record.status == "paused"
     assert paused_run(store, {"check": adds("check")}).resume("one", "yes").unwrap() == "yes end"
 
 
@@ -558,6 +570,7 @@ def test_permission_that_is_gone_is_another_plan() -> None:
         return text
 
     without = Flujo(Step(plan) >> HumanInput("ok?", schema=str) >> adds("end"), state=store)
+    assert without.plan.digests["plan"] != paused_run(store, NODES).plan.digests["plan"]
     with pytest.raises(PlanChanged):
         without.resume("one", "yes")
     report = asyncio.run(without.upgrade("one", check=True))
@@ -659,6 +672,54 @@ def test_a_resumed_run_counts_what_came_in(limit: int) -> None:
     assert runner().run("a", run_id="one").status == "paused"
     result = runner().resume("one", "yes")
     assert (result.status, result.usage.requests) == (("failed", 2) if limit == 2 else ("completed", 3))
+
+
+def test_what_came_in_counts_for_what_runs_beside_it() -> None:
+    store = MemoryStore()
+    nodes = {"check": spends("check"), "review": spends("review")}
+
+    def runner() -> Any:
+        one = planner(IT.insert("check").insert("review"), may(nodes=nodes)) >> HumanInput("a?", schema=str)
+        other = HumanInput("b?", schema=str) >> spends("end")
+        return Flujo(Parallel(a=one, b=other).within(Quota(requests=2)), state=store)
+
+    paused = runner().run("a", run_id="one")
+    asked = next(one for one in paused.pending if "/b/" in one.address)
+    result = runner().resume("one", "yes", request=asked.address)
+    assert (result.status, result.error.code) == ("failed", "quota_exceeded")
+    assert result.usage.requests == 2
+
+
+def test_a_quota_over_runs_that_comes_in_is_settled() -> None:
+    async def main() -> None:
+        store = MemoryStore()
+        nodes = {"check": spends("check").within(Quota(requests=1, per="day"))}
+        runner = Flujo(row(IT.insert("check"), may(nodes=nodes)), state=store)
+        assert (await runner.run_async("a")).success
+        second = await runner.run_async("a")
+        assert isinstance(second.error, QuotaExceeded)
+        assert not await store.reservations(second.run_id)
+
+    asyncio.run(main())
+
+
+class Redacts(GovernancePolicy):
+    """Denies what a node called `secret` is given, and takes a word out of what steps give."""
+
+    def check_input(self, context: PolicyContext, input_data: object) -> PolicyDecision:
+        return PolicyDecision.DENY if context.step == "secret" else PolicyDecision.ALLOW
+
+    def check_output(self, context: PolicyContext, output: object) -> PolicyDecision:
+        return PolicyDecision.redact(str(output).replace("plan", "****"))
+
+
+def test_policies_judge_what_comes_in_and_what_the_step_gives() -> None:
+    asks = IT.insert("check").append("check", name="secret")
+    result = Flujo(row(asks), policies=[Redacts()], state=MemoryStore()).run("a")
+    assert isinstance(result.error, PolicyDenied)
+    assert result.error.address == "secret"
+    assert result.steps["plan"].output == "a ****"
+    assert result.steps["polish"].output == "a **** check draft polish"
 
 
 def test_a_quota_that_comes_in_holds() -> None:
