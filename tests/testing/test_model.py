@@ -19,8 +19,21 @@ from pydantic_ai.exceptions import (
 )
 from pydantic_ai.messages import ToolCallPart
 
-from flujo.testing import After, Malformed, Reply, ScriptedModel, ScriptError, Status, UseTool, VirtualClock
+from flujo import Step
+from flujo.agents import ModelAgent
+from flujo.testing import (
+    After,
+    Lives,
+    Malformed,
+    Reply,
+    ScriptedModel,
+    ScriptError,
+    Status,
+    UseTool,
+    VirtualClock,
+)
 from flujo.testing import model as model_module
+from flujo.testing.plugin import MakeScriptedModel
 
 
 class Total(BaseModel):
@@ -186,6 +199,26 @@ async def test_asked_more_often_or_less_it_says_so() -> None:
         "a scripted model with 2 turns was asked for one more, with 'three': give it another "
         "turn, or find who asks"
     )
+
+
+@pytest.mark.crash_everywhere
+def test_wherever_the_process_dies_each_request_is_answered_as_before(
+    scripted_model: MakeScriptedModel, flujo_lives: Lives
+) -> None:
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    model = scripted_model(
+        UseTool("add", {"a": 1, "b": 2}), Status(500), Reply("It is ", "3", input_tokens=99)
+    )
+    agent = ModelAgent(model, tools=[add])
+    result = flujo_lives.run(Step(agent, name="first") >> Step(agent_of("four"), name="second"), "go")
+    assert result.unwrap() == "four"
+
+
+def agent_of(*turns: Any) -> ModelAgent[str]:
+    return ModelAgent(ScriptedModel(*turns))
 
 
 def test_the_fixture_checks_that_the_script_was_asked_for(pytester: pytest.Pytester) -> None:

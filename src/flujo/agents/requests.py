@@ -7,7 +7,6 @@ import random
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -27,7 +26,7 @@ from pydantic_ai.settings import ModelSettings
 
 from flujo.agents.failures import without_keys
 from flujo.errors import ProviderUnavailable
-from flujo.pipeline.info import StepInfo
+from flujo.pipeline.part import part
 from flujo.pipeline.step import Retry
 
 REQUESTS = Retry(4, backoff=1.0, longest=60.0, jitter=0.25)
@@ -36,9 +35,6 @@ REQUESTS = Retry(4, backoff=1.0, longest=60.0, jitter=0.25)
 PASSING = (ModelRateLimitError, ModelUnavailableError, ModelServerError, ModelConnectionError)
 _CHANCE = random.SystemRandom()
 _STATUS = frozenset({408, 409, 429})
-
-part: ContextVar[StepInfo | None] = ContextVar("part", default=None)
-"""The recorded effect that a request belongs to."""
 
 
 @dataclass(slots=True)

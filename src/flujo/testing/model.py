@@ -14,7 +14,8 @@ from typing_extensions import override
 
 from flujo.engine.clock import Clock, SystemClock
 from flujo.errors import ConfigError
-from flujo.testing.scripted import After, ScriptError
+from flujo.pipeline.part import part
+from flujo.testing.scripted import After, Order, ScriptError
 from flujo.testing.turns import Malformed, Reply, Status, UseTool, reply_of
 
 try:
@@ -62,7 +63,8 @@ _CATEGORIES = {
 class ScriptedModel(FunctionModel):
     """A model that answers from a list, in order, and remembers what it was asked.
 
-    Each turn answers one request, streamed or not:
+    A request that is sent again, because the process died before its answer was recorded, is given the same
+    answer again. Each turn answers one request, streamed or not:
 
     - a text, or a structured answer (a model, a mapping, a number: given the way that the agent asks for it);
     - a :class:`UseTool`, or a list of them for calls at once;
@@ -106,6 +108,7 @@ class ScriptedModel(FunctionModel):
         output_tokens: int = 5,
     ) -> None:
         self.asked: list[Asked] = []
+        self._order = Order()
         self._turns = turns
         self._clock = clock or SystemClock()
         self._tokens = (input_tokens, output_tokens)
@@ -115,6 +118,7 @@ class ScriptedModel(FunctionModel):
     def rewind(self) -> None:
         """Begin the script anew, and forget what was asked."""
         self.asked.clear()
+        self._order = Order()
 
     def check(self) -> None:
         """Check that every turn was asked for, and none besides.
@@ -122,10 +126,11 @@ class ScriptedModel(FunctionModel):
         Raises:
             ScriptError: It was asked less or more often.
         """
-        if len(self.asked) != len(self._turns):
+        asked = self._order.next
+        if asked != len(self._turns):
             last = f"; last with {self.asked[-1].said!r}" if self.asked else ""
             raise ScriptError(
-                f"a scripted model has {len(self._turns)} turns and was asked {len(self.asked)} times{last}"
+                f"a scripted model has {len(self._turns)} turns and was asked {asked} times{last}"
             )
 
     @asynccontextmanager
@@ -171,7 +176,7 @@ class ScriptedModel(FunctionModel):
     async def _next(self, asked: Asked) -> tuple[Reply, int]:
         """Return what is due, and the number of the request; whatever comes instead is raised."""
         self.asked.append(asked)
-        number = len(self.asked)
+        number = self._order.place(part.get()) + 1
         if number > len(self._turns):
             raise ScriptError(
                 f"a scripted model with {len(self._turns)} turns was asked for one more, "
@@ -263,9 +268,9 @@ class _Streamed(StreamedResponse):
 
 def _shaped(reply: Reply, number: int, outputs: list[ToolDefinition], *, streamed: bool) -> Iterator[Any]:
     """Yield the parts of a reply as a provider's client does: texts and calls; late ones and errors as is."""
-    alone = sum(isinstance(part, str) for part in reply.parts) == 1
-    for place, part in enumerate(reply.parts, 1):
-        late, bare = _undelayed(part)
+    alone = sum(isinstance(one, str) for one in reply.parts) == 1
+    for place, one in enumerate(reply.parts, 1):
+        late, bare = _undelayed(one)
         made = _made(bare, f"call-{number}-{place}", outputs)
         words = _CHUNK.findall(made) if streamed and alone and isinstance(made, str) else []
         chunks: list[Any] = words or [made]
