@@ -80,7 +80,9 @@ SURE = 0.6
 """How sure a name is that is looked for again."""
 _ANNOUNCED = _announcements()
 _FOLLOWERS = {_WORD.findall(phrase)[0].casefold(): phrase for phrase in _PEOPLE["followers"]}
-_BEFORE_VERB = re.compile(rf"(?<![^\W_])(?<![^\W_][ ]){_PART}(?:[ ](?:{_PARTICLE}[ ])?{_PART}){{1,3}}[ ]\Z")
+_BEFORE_VERB = re.compile(
+    rf"(?<![^\W_])(?<![^\W_][ ])({_PART}(?:[ ](?:{_PARTICLE}[ ])?{_PART}){{1,3}})(?:[ ]|,[ ]|[ ]\()\Z"
+)
 
 
 def names(text: str) -> Iterator[Finding]:
@@ -96,13 +98,9 @@ def names(text: str) -> Iterator[Finding]:
                 yield Finding(announced.end(), end, "name", score, f"name.{rule}")
         if word in _FOLLOWERS and text.startswith(_FOLLOWERS[word], start):
             before = _BEFORE_VERB.search(text, max(0, start - 64), start)
-            last = before[0].split()[-1] if before else ""
-            if (
-                before
-                and last.casefold() not in _PLACES
-                and _until(text, before.start(), start - 1) == start - 1
-            ):
-                yield Finding(before.start(), start - 1, "name", 0.6, "name.follower")
+            whole = before is not None and _until(text, before.start(1), before.end(1)) == before.end(1)
+            if before and whole and before[1].split()[-1].casefold() not in _PLACES:
+                yield Finding(*before.span(1), "name", 0.6, "name.follower")
         if start < done or not match[0][0].isupper():
             continue
         if word in _GIVEN:

@@ -138,6 +138,7 @@ MIXED = (
 
 _ALTERNATIVES = "|".join(f"(?P<s{at}>{one.shape.pattern})" for at, one in enumerate(MIXED))
 _IN_LETTERS = re.compile(rf"(?<![A-Za-z0-9])(?<!\w[-/._])(?:{_ALTERNATIVES})(?![A-Za-z0-9]|[-/_]\w)")
+_ID = re.compile(r"(?<!\w)(?:ID|Id|id)(?:[ ]?[:#=])?[ ]\Z")
 _SSN = re.compile(r"\d{3}[- ]\d{2}[- ]\d{4}\Z")
 
 
@@ -145,7 +146,13 @@ def national_ids(text: str) -> Iterator[Finding]:
     """Find numbers of persons, by their check digits and by the word before them."""
     for match in _FIGURES.finditer(text):
         label = label_before(text, match.start())
-        finding = _figures(match[0], match.start(), match.end(), label)
+        finding = _figures(
+            match[0],
+            match.start(),
+            match.end(),
+            label,
+            told_id=_ID.search(text, max(0, match.start() - 5), match.start()) is not None,
+        )
         if finding:
             yield finding
     for match in _IN_LETTERS.finditer(text):
@@ -162,7 +169,7 @@ def national_ids(text: str) -> Iterator[Finding]:
             yield Finding(match.start(), match.end(), "national_id", score, f"national_id.{scheme.name}")
 
 
-def _figures(found: str, start: int, end: int, label: str) -> Finding | None:
+def _figures(found: str, start: int, end: int, label: str, *, told_id: bool) -> Finding | None:
     if _SSN.match(found) and label != OTHER and label != "phone":
         sound = found[:3] not in ("000", "666") and found[4:6] != "00" and found[-4:] != "0000"
         if label in _MEANT:
@@ -175,13 +182,14 @@ def _figures(found: str, start: int, end: int, label: str) -> Finding | None:
     if label in _ELSE:
         return None
     named = label in ("national_id", "ssn")
+    called = named or told_id
     if not label and found[0] == "0" and len(found) == 11 and planned(found, ("GB", "DE", "IT")):
         return None  # a telephone number may pass the check of a national one, which begins with 0 less often
     for scheme in FIGURES:
-        if (scheme.alone or named) and scheme.shape.match(found):
+        if (scheme.alone or called) and scheme.shape.match(found):
             passed = _passes(scheme.name, found)
             if passed or not scheme.strict:
-                score = 0.95 if named else scheme.alone
+                score = 0.95 if named else max(scheme.alone, 0.7 if called else 0.0)
                 return Finding(start, end, "national_id", score, f"national_id.{scheme.name}")
     return Finding(start, end, "national_id", 0.7, "national_id.labelled") if named else None
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ipaddress import AddressValueError, IPv6Address
 
 from flujo.governance.pii.finding import Finding
-from flujo.governance.pii.labels import OTHER, REVISION, label_before
+from flujo.governance.pii.labels import REVISION, label_before
 
 _LACOL = re.compile(r"[\w.!#$'*+^{|}~-]{1,64}")  # the part before the @, read from right to left
 _DOMAIN = re.compile(
@@ -94,9 +94,10 @@ def ips(text: str) -> Iterator[Finding]:
     if text.count(".") >= 3:
         for match in _V4.finditer(text):
             parts = match[0].partition("/")[0].partition(":")[0].split(".")
-            if all(int(part) < 256 and (part == "0" or part[0] != "0") for part in parts) and label_before(
-                text, match.start(), 4
-            ) not in (OTHER, REVISION):
+            if (
+                all(int(part) < 256 and (part == "0" or part[0] != "0") for part in parts)
+                and label_before(text, match.start(), 4) != REVISION
+            ):
                 yield Finding(match.start(), match.end(), "ip", 0.9, "ip.v4")
     if text.count(":") >= 2:
         for match in _COLONS.finditer(text):

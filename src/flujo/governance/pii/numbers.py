@@ -59,7 +59,8 @@ def cards(text: str) -> Iterator[Finding]:
     for match in _MISREAD.finditer(text) if any(letter in text for letter in "OoIl|") else ():
         digits = compact(match[0]).translate(_READ)
         letters = sum(letter in "OoIl|" for letter in match[0])
-        if 0 < letters <= 6 and _issued(digits) and luhn(digits):
+        loose = match[0][1] in " -" or match[0][-2] in " -"
+        if 0 < letters <= 6 and not loose and _issued(digits) and luhn(digits):
             yield Finding(match.start(), match.end(), "card", 0.8, "card.look_alike")
 
 
