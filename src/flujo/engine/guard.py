@@ -17,7 +17,7 @@ from flujo.engine.judge import Asking, Judge, Judgement, digest_of, judged
 from flujo.engine.kept import KeptPolicy, as_begun, check_names
 from flujo.engine.policies import judge_of
 from flujo.engine.requests import Asked, ask, asked
-from flujo.engine.seen import RunDesk, Seen
+from flujo.engine.seen import RunDesk, Seen, deeds_of
 from flujo.errors import PolicyDenied, RecordError
 from flujo.pipeline.policy import (
     GovernancePolicy,
@@ -108,6 +108,7 @@ class Guard:
             point: [judge.allowed for judge, _ in asking] for point, asking in self._asking.items()
         }
         self._keeps = any(isinstance(judge.policy, KeptPolicy) for judge in judges)
+        self._looks_back = any(judge.looks_back for judge in judges)
         self.judges_input = any("check_input" in judge.checks for judge in judges)
         self.judges_output = any("check_output" in judge.checks for judge in judges)
 
@@ -130,7 +131,11 @@ class Guard:
                 asking = self._asking[seen.kind.point]
                 if not asking:
                     return seen.data
-                judgement = await self._judged(frame, seen, digest, asking)
+                if self._looks_back:
+                    async with deeds_of(run).turn:
+                        judgement = await self._judged(frame, seen, digest, asking)
+                else:
+                    judgement = await self._judged(frame, seen, digest, asking)
                 if judgement is None:
                     return seen.data
             match judgement.verdict:
@@ -179,9 +184,7 @@ class Guard:
                 "digest": digest,
                 "by": [judge.allowed for judge, _ in asking] if self._keeps else self._allowed[kind.point],
             }
-            if seen.tool:
-                body["tool"] = seen.tool
-            run.note("verdict", seen.address, body)
+            run.note("verdict", seen.address, body | _of_tool(run, seen) if seen.tool else body)
             return None
         if judgement.data is not seen.data and (wrong := kind.wrong(judgement.data)):
             reason = f"the policy failed, which denies: it gave {wrong}"
@@ -198,8 +201,7 @@ class Guard:
             "digest": digest,
             "by": judgement.by,
         }
-        if seen.tool:
-            body["tool"] = seen.tool
+        body |= _of_tool(run, seen) if seen.tool else {}
         if judgement.policy:
             told = {"policy": judgement.policy, "rule": judgement.rule, "reason": judgement.reason}
             body |= {name: text for name, text in told.items() if text}
@@ -296,6 +298,16 @@ class Guard:
             point=seen.kind.point,
             tool=seen.tool,
         )
+
+
+def _of_tool(run: Run, seen: Seen) -> dict[str, Any]:
+    """Return what is recorded besides of a verdict about a call; without a store, its time as well."""
+    facts: dict[str, Any] = {"tool": seen.tool}
+    if seen.facts.get("labels"):
+        facts["labels"] = seen.facts["labels"]
+    if run.recorder is None:
+        facts["now"] = run.clock.now()
+    return facts
 
 
 def _answer(run: Run, address: str, digest: str) -> Mapping[str, Any] | None:

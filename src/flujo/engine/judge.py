@@ -98,6 +98,7 @@ class Judge:
         timeout: Seconds that it may take.
         checks: What it judges, by the name of its method.
         policy: The policy itself.
+        looks_back: Whether it judges by what the run did, so that it is asked about one thing at a time.
         allowed: How it is recorded that it simply allowed.
     """
 
@@ -107,6 +108,7 @@ class Judge:
     timeout: float
     checks: Mapping[str, Check]
     policy: object
+    looks_back: bool = False
     allowed: Mapping[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:

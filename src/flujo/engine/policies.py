@@ -60,6 +60,11 @@ class _Blocking(Protocol):
     blocking: Any
 
 
+@runtime_checkable
+class _LooksBack(Protocol):
+    looks_back: Any
+
+
 def judge_of(policy: object, place: str) -> Judge:
     """Return a policy as it is asked.
 
@@ -88,14 +93,10 @@ def judge_of(policy: object, place: str) -> Judge:
     if mode not in ("enforce", "observe"):
         raise ConfigError(f"{place}: mode={mode!r} of {policy!r}", fix='use "enforce" or "observe"')
     name = policy.id if isinstance(policy, _Named) else ""
-    return Judge(
-        str(name or type(policy).__qualname__),
-        _version(policy),
-        mode == "observe",
-        float(timeout),
-        checks,
-        policy,
-    )
+    looks_back = isinstance(policy, _LooksBack) and bool(policy.looks_back)
+    name = str(name or type(policy).__qualname__)
+    observes = mode == "observe"
+    return Judge(name, _version(policy), observes, float(timeout), checks, policy, looks_back)
 
 
 def _methods(policy: object) -> Iterator[tuple[str, Callable[..., Any]]]:

@@ -23,6 +23,7 @@ from flujo.plan.unrecordable import Unrecordable
 
 if TYPE_CHECKING:
     from flujo.engine.accounts import Purse
+    from flujo.engine.deeds import Deeds
     from flujo.engine.hold import Hold
     from flujo.engine.judge import Judge
     from flujo.engine.rows import Rows
@@ -111,6 +112,7 @@ class Run:
         tenant: On whose behalf it runs.
         principal: Likewise, who; None where nobody said.
         kept: The policies that it keeps, by their ids.
+        deeds: What it did so far; None where no policy looks back.
         purse: The accounts that it keeps; None before a step under a quota begins.
         holds: What attempts under way have set aside, by their steps' addresses.
         rows: The rows of nodes that may change while it runs; None before the first begins.
@@ -119,7 +121,8 @@ class Run:
     """
 
     __slots__ = (
-        "cache", "choices", "clock", "done", "earlier", "given_up", "holds", "id", "kept", "live_notes",
+        "cache", "choices", "clock", "deeds", "done", "earlier", "given_up", "holds", "id", "kept",
+        "live_notes",
         "notes", "observe", "parks", "principal", "purse", "received", "recorder", "rows", "steps", "tenant",
         "threads", "views", "waiting_inside", "yielded",
     )  # fmt: skip
@@ -151,6 +154,7 @@ class Run:
         self.tenant = tenant
         self.principal: Principal | None = None
         self.kept: dict[str, Judge] = {}
+        self.deeds: Deeds | None = None
         self.purse: Purse | None = None
         self.rows: Rows | None = None
         self.holds: dict[str, Hold] = {}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from flujo.pipeline.policy import NO_ATTRIBUTES, NOBODY, Point, Principal
+from flujo.pipeline.policy import NO_ATTRIBUTES, NOBODY, Deed, Point, Principal
 
 if TYPE_CHECKING:
-    from flujo.engine.run import Frame
+    from flujo.engine.deeds import Deeds
+    from flujo.engine.run import Frame, Run
     from flujo.pipeline.context import PipelineContext
 
 
@@ -95,3 +96,16 @@ class RunDesk:
     def view(self) -> PipelineContext:
         """Return a copy of the run's context."""
         return self._frame.context.model_copy(deep=True)
+
+    async def history(self) -> Sequence[Deed]:
+        """Return what the run did so far."""
+        return await deeds_of(self._frame.run).so_far()
+
+
+def deeds_of(run: Run) -> Deeds:
+    """Return what a run did so far, for policies that look back."""
+    if run.deeds is None:
+        from flujo.engine.deeds import Deeds
+
+        run.deeds = Deeds(run)
+    return run.deeds

@@ -6,6 +6,7 @@ What finds personal data is loaded when it is first used: its rules and packages
 from typing import TYPE_CHECKING, Any
 
 from flujo.pipeline.policy import (
+    Deed,
     GovernancePolicy,
     PolicyContext,
     PolicyDecision,
@@ -25,23 +26,34 @@ if TYPE_CHECKING:
         PresidioEngine,
         RuleEngine,
     )
+    from flujo.governance.rules import AtMost, Hours, NoEgressAfter, Regions, Requires, Rule, Tools
 
 __all__ = [
     "ENTITIES",
     "PII",
+    "AtMost",
     "CedarPolicy",
+    "Deed",
     "Finding",
     "GovernancePolicy",
+    "Hours",
     "KnownValues",
+    "NoEgressAfter",
     "PIIEngine",
     "PIIScrubbingPolicy",
     "PolicyContext",
     "PolicyDecision",
     "PresidioEngine",
     "Principal",
+    "Regions",
+    "Requires",
+    "Rule",
     "RuleEngine",
+    "Tools",
     "Verdict",
 ]
+
+_RULES = frozenset({"AtMost", "Hours", "NoEgressAfter", "Regions", "Requires", "Rule", "Tools"})
 
 
 def __getattr__(name: str) -> Any:
@@ -51,6 +63,10 @@ def __getattr__(name: str) -> Any:
         from flujo.governance import cedar
 
         value: Any = cedar.CedarPolicy
+    elif name in _RULES:
+        from flujo.governance import rules
+
+        value = vars(rules)[name]
     else:
         from flujo.governance import pii
 

@@ -6,12 +6,12 @@ users' code.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, cast, final
 
 from flujo.errors import PipelineError
 
@@ -166,6 +166,26 @@ NOBODY = Principal("")
 """The principal of a run that was given none."""
 
 
+@final
+class Deed(NamedTuple):
+    """Something that a run did, or was allowed to do, before what is judged now.
+
+    Attributes:
+        kind: ``step`` (it ended), ``tool`` (a call that was made), ``allowed`` (one that may be under way) or
+            ``answer`` (a person approved or answered).
+        name: Of the step, the tool or the node.
+        address: Where in the run.
+        at: When, in microseconds since the Unix epoch; 0 where a run without a store does not tell.
+        labels: What a tool is or touches.
+    """
+
+    kind: Literal["step", "tool", "allowed", "answer"]
+    name: str
+    address: str
+    at: int
+    labels: frozenset[str]
+
+
 class Desk(Protocol):
     """Tells a policy of the run that it judges."""
 
@@ -195,6 +215,10 @@ class Desk(Protocol):
 
     def view(self) -> PipelineContext:
         """Return a copy of the run's context."""
+        ...
+
+    async def history(self) -> Sequence[Deed]:
+        """Return what the run did so far."""
         ...
 
 
@@ -260,6 +284,14 @@ class PolicyContext:
     def context(self) -> PipelineContext:
         """A copy of the run's context as it stands: what a policy changes there is lost."""
         return self._desk.view()
+
+    async def history(self) -> Sequence[Deed]:
+        """Return what the run did so far, in order, from its journal.
+
+        A policy with ``looks_back = True`` is asked about one thing at a time in each run, so that what it
+        allows side by side is never more than it would allow one after another.
+        """
+        return await self._desk.history()
 
 
 Answer = PolicyDecision | Verdict
