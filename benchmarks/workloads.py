@@ -7,6 +7,7 @@ In memory, nothing is stored:
 
 - `chain_100`: one run of a pipeline of 100 steps, each taking the output of the one before.
 - `chain_100_quota`: the same under a quota that counts its steps: what checking it costs.
+- `chain_100_policy`: the same under one policy that allows every input and output: what the gate costs.
 - `loop_1000`: one run whose single step is repeated 1,000 times by the system's own loop.
 - `parallel_1000`: one run that fans out to 1,000 branches of one step and collects their outputs.
 - `concurrent_1000`: 1,000 runs of a 10-step pipeline at the same time on one event loop.
@@ -86,6 +87,7 @@ class System:
 WORKLOADS: dict[str, Workload] = {
     "chain_100": Workload("chain", 100, "step"),
     "chain_100_quota": Workload("chain_quota", 100, "step"),
+    "chain_100_policy": Workload("chain_policy", 100, "step"),
     "loop_1000": Workload("loop", 1000, "turn"),
     "parallel_1000": Workload("parallel", 1000, "branch"),
     "concurrent_1000": Workload("concurrent", 1000, "step"),

@@ -29,6 +29,7 @@ from flujo import (
     step,
 )
 from flujo.engine import Chunk
+from flujo.governance import GovernancePolicy, PolicyContext, PolicyDecision
 from flujo.journal import JournalStore
 
 UNSUPPORTED: dict[str, str] = {}
@@ -53,6 +54,22 @@ async def chain(meter: Meter, size: int) -> None:
 
 async def chain_quota(meter: Meter, size: int) -> None:
     runner = Flujo(chain_pipeline(size), quota=Quota(steps=size))
+    for _ in meter.rounds():
+        with meter.timed(size):
+            result = await runner.run_async(0)
+        assert result.unwrap() == size
+
+
+class Allows(GovernancePolicy):
+    def check_input(self, context: PolicyContext, input_data: Any) -> PolicyDecision:
+        return PolicyDecision.ALLOW
+
+    def check_output(self, context: PolicyContext, output: Any) -> PolicyDecision:
+        return PolicyDecision.ALLOW
+
+
+async def chain_policy(meter: Meter, size: int) -> None:
+    runner = Flujo(chain_pipeline(size), policies=[Allows()])
     for _ in meter.rounds():
         with meter.timed(size):
             result = await runner.run_async(0)

@@ -86,7 +86,8 @@ class GovernedStep:
 
     def entering(self, walk: Walk, complete: Complete) -> Walk:
         """Return the walk of the step with its input judged, and with what runs where it is denied."""
-        label, judges = self._plan.label, self._guard.judges_input and self._takes
+        label, judges, guard = self._plan.label, self._guard.judges_input and self._takes, self._guard
+        kind, hooks, admitted = self._input, self._hooks, self._admitted
 
         async def governed(frame: Frame, value: Any) -> Any:
             run, address = frame.run, frame.prefix + label
@@ -95,8 +96,12 @@ class GovernedStep:
             denial = _denied_before(run, address, label)
             if denial is None:
                 try:
-                    admitted = await self._admit(frame, address, value) if judges else value
-                    return await walk(frame, admitted)
+                    if not judges:
+                        return await walk(frame, value)
+                    passed = await guard.passed(frame, Seen(kind, address, value))
+                    if hooks:
+                        admitted[run.id, address] = passed
+                    return await walk(frame, passed)
                 except Asked as question:
                     return question.suspended
                 except PolicyDenied as denied:
@@ -107,13 +112,6 @@ class GovernedStep:
             return await self._refused(frame, address, value, denial, complete)
 
         return governed
-
-    async def _admit(self, frame: Frame, address: str, value: Any) -> Any:
-        """Return the input as it may go in."""
-        admitted = await self._guard.passed(frame, Seen(self._input, address, value))
-        if self._hooks:
-            self._admitted[frame.run.id, address] = admitted
-        return admitted
 
     async def readmit(self, frame: Frame, address: str, value: Any) -> Any:
         """Return the input as hooks left it: judged again, if it is another than was judged.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json, to_json
 
 from flujo.engine.failures import described
-from flujo.engine.judge import Asking, Judge, Judgement, digest_of, judged
+from flujo.engine.judge import NONE_YET, Allowed, Asking, Judge, Judgement, allowing, digest_of, judged
 from flujo.engine.kept import KeptPolicy, as_begun, check_names
 from flujo.engine.policies import judge_of
 from flujo.engine.requests import Asked, ask, asked
@@ -134,8 +134,15 @@ class Guard:
                 if self._looks_back:
                     async with deeds_of(run).turn:
                         judgement = await self._judged(frame, seen, digest, asking)
-                else:
+                elif self._keeps:
                     judgement = await self._judged(frame, seen, digest, asking)
+                else:
+                    context = self._context(frame, seen)
+                    allowed = allowing(asking, context, seen.data, run.threads)
+                    if allowed[0] == len(asking):
+                        self._note_allowed(run, seen, digest, self._allowed[seen.kind.point])
+                        return seen.data
+                    judgement = await self._judged(frame, seen, digest, asking, context, allowed)
                 if judgement is None:
                     return seen.data
             match judgement.verdict:
@@ -169,28 +176,39 @@ class Guard:
                 return Judgement(Verdict(body["verdict"]), data, body["by"], **told)
         return None
 
-    async def _judged(self, frame: Frame, seen: Seen, digest: str, asking: Asking) -> Judgement | None:
+    def _context(self, frame: Frame, seen: Seen) -> PolicyContext:
+        desk = RunDesk(frame, self._pipeline)
+        return PolicyContext(seen.kind.point, self.plan.label, seen.address, desk, seen.tool, seen.facts)
+
+    async def _judged(
+        self,
+        frame: Frame,
+        seen: Seen,
+        digest: str,
+        asking: Asking,
+        context: PolicyContext | None = None,
+        allowed: Allowed = NONE_YET,
+    ) -> Judgement | None:
         """Ask the policies, and record what they said; None where all simply allow."""
         run, kind = frame.run, seen.kind
-        desk = RunDesk(frame, self._pipeline)
-        context = PolicyContext(kind.point, self.plan.label, seen.address, desk, seen.tool, seen.facts)
         if self._keeps:
             asking = await as_begun(run, self._pipeline, asking, _METHODS[kind.point])
-        judgement = await judged(asking, context, seen.data, run.threads)
+        context = context or self._context(frame, seen)
+        judgement = await judged(asking, context, seen.data, run.threads, after=allowed)
         if judgement is None:
-            body = {
-                "point": kind.point,
-                "verdict": "allow",
-                "digest": digest,
-                "by": [judge.allowed for judge, _ in asking] if self._keeps else self._allowed[kind.point],
-            }
-            run.note("verdict", seen.address, body | _of_tool(run, seen) if seen.tool else body)
+            self._note_allowed(run, seen, digest, [judge.allowed for judge, _ in asking])
             return None
         if judgement.data is not seen.data and (wrong := kind.wrong(judgement.data)):
             reason = f"the policy failed, which denies: it gave {wrong}"
             judgement = judgement._replace(verdict=Verdict.DENY, reason=reason)
         self._note(run, seen, digest, judgement)
         return judgement
+
+    def _note_allowed(
+        self, run: Run, seen: Seen, digest: str, by: Sequence[Mapping[str, Any]]
+    ) -> None:
+        body = {"point": seen.kind.point, "verdict": "allow", "digest": digest, "by": by}
+        run.note("verdict", seen.address, body | _of_tool(run, seen) if seen.tool else body)
 
     def _note(self, run: Run, seen: Seen, digest: str, judgement: Judgement) -> None:
         """Record a verdict, with what takes the place of what was judged."""

@@ -30,6 +30,10 @@ TRUSTED, QUICK = 16, 1e-3
 _RANK = {Verdict.ALLOW: 0, Verdict.WARN: 1, Verdict.REDACT: 2, Verdict.ESCALATE: 3, Verdict.DENY: 4}
 
 
+class _Late(Exception):
+    """A policy's answer came too late."""
+
+
 Begun = tuple[Any, BaseException | None, Any]
 
 
@@ -67,24 +71,23 @@ class Check:
         stays: Whether it always stays in a thread, however quick it is.
     """
 
-    __slots__ = ("_call", "_is_async", "_quick", "_stays")
+    __slots__ = ("_call", "_quick", "_stays", "is_async")
 
     def __init__(self, call: Callable[[PolicyContext, Any], Any], *, is_async: bool, stays: bool) -> None:
         self._call = call
-        self._is_async = is_async
+        self.is_async = is_async
         self._stays = stays
         self._quick = 0
 
     def begin(self, context: PolicyContext, data: Any, threads: Threads) -> Begun:
         """Ask, as far as that goes without waiting: see :func:`flujo.engine.threads.begun`."""
-        if self._is_async or self._quick >= TRUSTED:
+        if self.is_async or self._quick >= TRUSTED:
             return begun(self._call, context, data)
         return begun(threads.call, self._call, context, data)
 
     def took(self, seconds: float) -> None:
         """Note how long an answer took."""
-        if not self._is_async:
-            self._quick = self._quick + 1 if seconds < QUICK and not self._stays else 0
+        self._quick = self._quick + 1 if seconds < QUICK and not self._stays else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +123,27 @@ class Judge:
         return "observe" if self.observes else "enforce"
 
     async def decide(
-        self, check: Check, context: PolicyContext, data: Any, threads: Threads
+        self, check: Check, context: PolicyContext, data: Any, threads: Threads, begun: Begun | None = None
     ) -> PolicyDecision:
-        """Return what the policy decides about a copy of the data; what is no decision is one: it denies."""
+        """Return what the policy decides about a copy of the data; what is no decision is one: it denies.
+
+        Args:
+            check: Which of its methods is asked.
+            context: What it may know.
+            data: What is judged.
+            threads: Where functions are called that may block.
+            begun: How the asking has begun, where it has.
+        """
         plain = data.__class__ in IMMUTABLE
         given = data if plain else clone(data)
         before = b"" if plain else _written(given)
         began = perf_counter()
-        answer, error, waits_for = check.begin(context, given, threads)
+        answer, error, waits_for = begun or check.begin(context, given, threads)
         if waits_for is not None:
             answer, error = await _within(self.timeout, answer, waits_for)
         took = perf_counter() - began
         check.took(took)
-        if took > self.timeout:
+        if took > self.timeout or isinstance(error, _Late):
             return _failed(f"it gave no decision within {self.timeout:g} seconds")
         if isinstance(error, asyncio.CancelledError):
             return _failed("its own work was cancelled from inside")
@@ -161,16 +172,59 @@ Asking = Sequence[tuple[Judge, Check]]
 """Whom to ask, in order."""
 
 
-async def judged(asked: Asking, context: PolicyContext, data: Any, threads: Threads) -> Judgement | None:
+Allowed = tuple[int, Begun | None]
+NONE_YET: Allowed = (0, None)
+"""How many policies have simply allowed, and how the asking of the next has begun."""
+
+
+def allowing(asked: Asking, context: PolicyContext, data: Any, threads: Threads) -> Allowed:
+    """Ask policies in order about what cannot be changed, for as long as they simply allow, at once.
+
+    Returns:
+        How many did; and, unless all did, how the asking of the next has begun.
+    """
+    if data.__class__ not in IMMUTABLE:
+        return 0, None
+    for index, (judge, check) in enumerate(asked):
+        began = perf_counter()
+        begun = check.begin(context, data, threads)
+        took = perf_counter() - began
+        if not check.is_async:
+            check.took(took)
+        answer = begun[0]
+        allows = answer is PolicyDecision.ALLOW or answer is Verdict.ALLOW
+        if not allows or took > judge.timeout:
+            return index, begun if took <= judge.timeout else (None, _Late(), None)
+    return len(asked), None
+
+
+async def judged(
+    asked: Asking,
+    context: PolicyContext,
+    data: Any,
+    threads: Threads,
+    *,
+    after: Allowed = NONE_YET,
+) -> Judgement | None:
     """Ask policies in order, each about the data as those before it redacted it; None where all simply allow.
+
+    Args:
+        asked: Whom to ask.
+        context: What they may know.
+        data: What is judged.
+        threads: Where functions are called that may block.
+        after: How many have simply allowed already, and how the asking of the next has begun.
 
     A denial ends the asking. Of the others the strictest counts: to ask a person before to redact, and that
     before to allow.
     """
     worst, decisive, whose, approvals = Verdict.ALLOW, PolicyDecision.ALLOW, "", 1
     by: list[Mapping[str, Any]] = []
-    for judge, check in asked:
-        decision = await judge.decide(check, context, data, threads)
+    passed, begun = after
+    by += [judge.allowed for judge, _ in asked[:passed]]
+    for judge, check in asked[passed:]:
+        decision = await judge.decide(check, context, data, threads, begun)
+        begun = None
         if decision is PolicyDecision.ALLOW:
             by.append(judge.allowed)
             continue

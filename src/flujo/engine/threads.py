@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Generator
 from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
+from types import CoroutineType
 from typing import Any, Literal, cast
 
 
@@ -178,10 +179,13 @@ def begun(function: Callable[..., Any], /, *args: Any) -> tuple[Any, BaseExcepti
         what that waits for; :class:`Rest` goes on with the two.
     """
     given, error = attempted(function, *args)
-    if error is not None or not isinstance(given, Awaitable):
+    if given.__class__ is CoroutineType:  # the common case, without the detour over its iterator
+        steps, (waits_for, error) = given, attempted(given.send, None)
+    elif error is not None or not isinstance(given, Awaitable):
         return given, error, None
-    steps = cast("Awaitable[Any]", given).__await__()
-    waits_for, error = attempted(next, steps)
+    else:
+        steps = cast("Awaitable[Any]", given).__await__()
+        waits_for, error = attempted(next, steps)
     if isinstance(error, StopIteration):
         return error.value, None, None
     return (None, error, None) if error is not None else (steps, None, waits_for or BARE)
