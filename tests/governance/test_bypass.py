@@ -16,10 +16,12 @@ from flujo import (
     FlujoTool,
     Loop,
     Map,
+    MayMutate,
     MemoryStore,
     Node,
     Parallel,
     PipelineContext,
+    PipelineMutation,
     Retry,
     SQLiteStore,
     Step,
@@ -160,6 +162,27 @@ async def test_without_the_policy_the_same_routes_do(route: str) -> None:
         one = result.pending[0].id
         result = await runner.resume_async(result, Decision("approve", actor="ada"), request=one)
     assert executed
+
+
+@pytest.mark.parametrize("durable", [False, True], ids=["live", "durable"])
+@pytest.mark.parametrize("place", ["runner", "step"])
+async def test_steps_that_a_mutation_brings(place: str, durable: bool) -> None:
+    policies = [DenyTools()]
+    extra = Step(direct, name="extra", policies=policies if place == "step" else [])
+
+    @step(may_mutate=MayMutate("insert", steps=1, agents=["extra"], nodes={"extra": extra}))
+    async def plan(number: int) -> int | PipelineMutation[int]:
+        return PipelineMutation(number).insert("extra")
+
+    runner = Flujo(
+        plan >> one_more,
+        state=MemoryStore() if durable else None,
+        policies=policies if place == "runner" else [],
+    )
+    result = await runner.run_async(7)
+    assert isinstance(result.error, PolicyDenied), result
+    assert result.error.address == "extra"
+    assert executed == []
 
 
 @pytest.mark.parametrize("place", ["runner", "step"])

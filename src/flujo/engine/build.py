@@ -87,6 +87,12 @@ def guards_of(plan: Plan, policies: Sequence[GovernancePolicy]) -> Guards | None
     return Guards(plan, policies)
 
 
+def guards_over(build: Build, plan: Plan) -> Guards | None:
+    """Return what policies judge of a plan that has changed while a run goes by it."""
+    guards = guards_of(plan, ()) if build.guards is None else build.guards.over(plan)
+    return guards.silent() if guards is not None and build.replays else guards
+
+
 def governed_step(plan: PlanStep, build: Build, denied: Walk | None) -> GovernedStep | None:
     """Return what policies do around a step; None where none judges it."""
     guard = None if build.guards is None else build.guards.of(plan)

@@ -76,6 +76,10 @@ class Guards:
         """Return the same for a replay: nobody is asked, and what is recorded counts."""
         return Guards(self._plan, self._policies, asks=False)
 
+    def over(self, plan: Plan) -> Guards:
+        """Return the same for a plan that has changed while a run goes by it."""
+        return Guards(plan, self._policies, asks=self._asks)
+
     def of(self, plan: PlanStep) -> Guard | None:
         """Return what guards a step; None where nothing does."""
         judges = (*self._whole, *self._own.get(plan.path, ()))

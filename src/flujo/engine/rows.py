@@ -9,7 +9,7 @@ from typing import Any, cast
 from pydantic_core import to_json
 
 from flujo.engine.accounts import Key
-from flujo.engine.build import Build, quotas_of
+from flujo.engine.build import Build, guards_over, quotas_of
 from flujo.engine.failures import Refused
 from flujo.engine.mutation import Mutated, Place, again, mutate
 from flujo.engine.result import Mutation
@@ -84,7 +84,7 @@ class Stage:
         plan, quotas = mutated.plan, self.build.quotas
         if quotas is not None or self.build.limited:
             quotas = quotas_of(plan, None if quotas is None else quotas.given, durable=self.build.durable)
-        build = replace(self.build, plan=plan, quotas=quotas)
+        build = replace(self.build, plan=plan, quotas=quotas, guards=guards_over(self.build, plan))
         stage = Stage(build, self.prefix, mutated.members, self._compiled, key[0] + 1)
         self._later[key] = stage, mutated
 
