@@ -153,11 +153,7 @@ class Guard:
                 case Verdict.DENY:
                     raise self.denial(seen, judgement)
                 case Verdict.ESCALATE:
-                    answer = _answer(run, seen.kind.asks(seen.address), digest)
-                    if answer is None:
-                        raise self._question(run, seen, judgement, digest)
-                    if answer["action"] == "deny":
-                        raise self.denial(seen, judgement, answer)
+                    answer = self._decided(run, seen, judgement, digest)
                     if answer["action"] == "approve":
                         return judgement.data
                     seen = seen._replace(data=self._edited(seen, answer))
@@ -208,9 +204,7 @@ class Guard:
         self._note(run, seen, digest, judgement)
         return judgement
 
-    def _note_allowed(
-        self, run: Run, seen: Seen, digest: str, by: Sequence[Mapping[str, Any]]
-    ) -> None:
+    def _note_allowed(self, run: Run, seen: Seen, digest: str, by: Sequence[Mapping[str, Any]]) -> None:
         body = {"point": seen.kind.point, "verdict": "allow", "digest": digest, "by": by}
         run.note("verdict", seen.address, body | _of_tool(run, seen) if seen.tool else body)
 
@@ -276,6 +270,20 @@ class Guard:
                 more={"judged": digest, "approvals": judgement.approvals},
             )
         )
+
+    def _decided(self, run: Run, seen: Seen, judgement: Judgement, digest: str) -> Mapping[str, Any]:
+        """Return what a person decided, other than to deny.
+
+        Raises:
+            PolicyDenied: They denied, or nobody can be asked.
+            Asked: They have not decided yet.
+        """
+        answer = _answer(run, seen.kind.asks(seen.address), digest)
+        if answer is None:
+            raise self._question(run, seen, judgement, digest)
+        if answer["action"] == "deny":
+            raise self.denial(seen, judgement, answer)
+        return answer
 
     def _edited(self, seen: Seen, answer: Mapping[str, Any]) -> Any:
         """Return what a person put in the place of what was judged.

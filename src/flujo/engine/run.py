@@ -122,9 +122,8 @@ class Run:
 
     __slots__ = (
         "cache", "choices", "clock", "deeds", "done", "earlier", "given_up", "holds", "id", "kept",
-        "live_notes",
-        "notes", "observe", "parks", "principal", "purse", "received", "recorder", "rows", "steps", "tenant",
-        "threads", "views", "waiting_inside", "yielded",
+        "live_notes", "notes", "observe", "parks", "principal", "purse", "received", "recorder", "rows",
+        "steps", "tenant", "threads", "views", "waiting_inside", "yielded",
     )  # fmt: skip
 
     def __init__(
