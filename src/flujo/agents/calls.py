@@ -143,7 +143,8 @@ async def call_in_run(tool: FlujoTool, arguments: Mapping[str, Any]) -> Any:
         except ToolError as error:
             return str(error)
 
-    judged = Judged(tool.name, lambda: given, lambda written: written, act_on)
+    facts = {"labels": sorted(tool.labels)} if tool.labels else {}
+    judged = Judged(tool.name, lambda: given, lambda written: written, act_on, facts=facts)
     once = tool.effects == "at_most_once"
     effect = Effect("tool", number, describe, lambda part: act_on(part, given), to_json, _same, once, judged)
     return await info.perform(effect)

@@ -55,12 +55,18 @@ class Deeds:
         run = self._run
         for step in run.all_steps():
             yield Deed("step", name_of(step.address), step.address, 0, NO_LABELS)
-        for notes in (run.notes, run.live_notes):
-            for address, known in notes.items():
-                for note in known:
-                    deed = _told(note.kind, address, note.body.get("now", 0), note.body)
-                    if deed is not None:
-                        yield deed
+        told = [
+            (address, note)
+            for notes in (run.notes, run.live_notes)
+            for address, known in notes.items()
+            for note in known
+        ]
+        tools = {address: note.body["tool"] for address, note in told if "tool" in note.body}
+        for address, note in told:
+            body = {"call": tools[address], **note.body} if address in tools else note.body
+            deed = _told(note.kind, address, body.get("now", 0), body)
+            if deed is not None:
+                yield deed
 
 
 def name_of(address: str) -> str:
@@ -79,7 +85,7 @@ def _told(kind: str, address: str, at: int, body: Mapping[str, Any]) -> Deed | N
     match kind:
         case "effect":
             name = name_of(address)
-            return Deed("tool", body["call"] if name == "tool" else name, address, at, NO_LABELS)
+            return Deed("tool", body.get("call", name) if name == "tool" else name, address, at, NO_LABELS)
         case "verdict" if body["point"] == "before_tool" and body["verdict"] not in ("deny", "escalate"):
             return Deed("allowed", body["tool"], address, at, frozenset(body.get("labels", ())))
         case "answer" if body["action"] in ("approve", "edit"):
