@@ -562,6 +562,35 @@ def test_a_reference_that_stands_for_something_else_is_refused() -> None:
     assert paused_run(store, {"check": adds("check")}).resume("one", "yes").unwrap() == "yes end"
 
 
+def test_nothing_runs_before_a_changed_reference_is_refused() -> None:
+    store, ran = MemoryStore(), list[str]()
+
+    def runner(name: str) -> Any:
+        async def end(text: str) -> str:
+            ran.append(text)
+            return text
+
+        first = HumanInput("b?", schema=str) >> Step(end)
+        other = planner(IT.insert("check"), may(nodes={"check": adds(name)})) >> HumanInput("a?", schema=str)
+        return Flujo(Parallel(b=first, a=other), state=store)
+
+    async def something_else(text: str) -> str:
+        return text
+
+    nodes = {"check": Step(something_else)}
+    runner("check").run("a", run_id="one")
+    changed = planner(IT.insert("check"), may(nodes=nodes)) >> HumanInput("a?", schema=str)
+
+    async def end(text: str) -> str:
+        ran.append(text)
+        return text
+
+    lanes = Parallel(b=HumanInput("b?", schema=str) >> Step(end), a=changed)
+    with pytest.raises(PlanChanged):
+        Flujo(lanes, state=store).resume("one", "yes", request="parallel/b/human_input")
+    assert ran == []
+
+
 def test_permission_that_is_gone_is_another_plan() -> None:
     store = MemoryStore()
     paused_run(store, NODES).run("a", run_id="one")
