@@ -66,3 +66,8 @@ async def test_reasons_count_and_quote_nothing() -> None:
     told = repr(await store.events(result.run_id))
     assert "2 email" in told
     assert result.output == "mail [EMAIL] and [EMAIL]"
+
+
+def test_other_settings_are_another_version() -> None:
+    assert PIIScrubbingPolicy().version == PIIScrubbingPolicy().version
+    assert PIIScrubbingPolicy().version != PIIScrubbingPolicy(strategy="mask").version

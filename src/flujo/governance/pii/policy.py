@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from hashlib import sha256
+from importlib.metadata import version
 from typing import Any, TypeVar
 
 from flujo.governance.pii.finding import Finding, PIIEngine
@@ -49,6 +51,9 @@ class PIIScrubbingPolicy(GovernancePolicy):
         timeout: float = 60.0,
     ) -> None:
         self.timeout = timeout
+        # What a decision is recorded with: the rules that came with this release, as they are set here.
+        told_of = f"{version('flujo')} {type(engine).__qualname__} {strategy} {keys} {depth}"
+        self.version = sha256(told_of.encode()).hexdigest()[:16]
         told = known if isinstance(known, KnownValues) else KnownValues(known)
         self._scrubber = Scrubber(
             engine or RuleEngine(), strategy=strategy, known=told, keys=keys, depth=depth
