@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from flujo.pipeline.context import PipelineContext
-from flujo.pipeline.policy import NOBODY, Deed, Principal
+from flujo.pipeline.policy import NOBODY, Principal
 
 
 class ToldContext(PipelineContext, extra="allow"):
@@ -45,7 +45,3 @@ class ToldRun:
     def view(self) -> PipelineContext:
         """Return the context."""
         return ToldContext.model_construct(None, **self.context)
-
-    async def history(self) -> Sequence[Deed]:
-        """Return nothing: Cedar does not look back."""
-        return ()
