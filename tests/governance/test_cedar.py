@@ -1,7 +1,9 @@
 """Policies in Cedar: only an explicit Allow without any error allows, and runs keep what they began with."""
 
+import asyncio
 import os
 import sqlite3
+import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -507,3 +509,28 @@ async def test_the_labels_of_a_tool() -> None:
     for labels, verdict in ((["egress", "phi"], "allow"), (["phi"], "deny"), ([], "deny")):
         context = PolicyContext("before_tool", "pay", "pay#send", ToldRun(), "send", {"labels": labels})
         assert policy.judge(context, {}).verdict.value == verdict
+
+
+async def test_decisions_of_runs_side_by_side_are_never_mixed_up() -> None:
+    async def same(number: int) -> int:
+        return number
+
+    policies = """permit (principal, action, resource) when {
+        !(context has input) || (context.input == 1) == (principal.getTag("odd") == "yes")
+    };"""
+    runner = Flujo(Step(same), policies=[CedarPolicy(policies)])
+
+    async def allowed(number: int) -> bool:
+        odd = number % 2 == (number % 3 > 0)
+        who = Principal(f"p{number % 7}", attributes={"odd": "yes" if odd else "no"})
+        return (await runner.run_async(number % 2, principal=who)).status == "completed"
+
+    found = await asyncio.gather(*(allowed(number) for number in range(1000)))
+    assert found == [(number % 2 == 1) == (number % 2 == (number % 3 > 0)) for number in range(1000)]
+
+
+def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cedarpy", None)
+    with pytest.raises(ConfigError, match=r"need the package cedarpy") as caught:
+        CedarPolicy(PERMIT)
+    assert "flujo[cedar]" in caught.value.fix

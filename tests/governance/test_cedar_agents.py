@@ -62,6 +62,8 @@ async def test_other_policies_are_tried_on_what_models_asked_for() -> None:
     for condition, denied in (
         ('context.arguments.to == "ada"', 1),
         ('context.arguments.to == "bob"', 0),
+        ('resource.labels.contains("egress")', 1),
+        ('resource.labels.contains("phi")', 0),
     ):
         found = await simulate(store, CedarPolicy(about_tools(condition)))
         assert found.changes.get("newly denied", 0) == denied, condition

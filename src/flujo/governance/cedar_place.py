@@ -38,10 +38,6 @@ class ToldRun:
         """Return the time."""
         return self.time
 
-    async def history(self) -> tuple[()]:
-        """Return what the run did before: nothing is told."""
-        return ()
-
     def view(self) -> PipelineContext:
         """Return the context."""
         return ToldContext.model_construct(None, **self.context)
