@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any
 
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
 from pydantic_core import from_json, to_json
 
-_PASSING = frozenset({"timestamp", "run_id", "conversation_id"})
+_PASSING: dict[str, Any] = {
+    "timestamp": True,
+    "run_id": True,
+    "conversation_id": True,
+    "parts": {"__all__": {"timestamp"}},
+}
 """What differs between two messages that say the same."""
 
 
 def dumped(message: ModelMessage) -> bytes:
     """Return a message as JSON."""
     return ModelMessagesTypeAdapter.dump_json([message])[1:-1]
+
+
+def lasting(message: ModelMessage) -> bytes:
+    """Return a message as JSON without what is of the moment, so that the same words are the same bytes."""
+    return ModelMessagesTypeAdapter.dump_json([message], exclude={0: _PASSING})[1:-1]
 
 
 def loaded(written: Any) -> ModelResponse:
@@ -42,18 +52,6 @@ def read_messages(written: Any) -> list[ModelMessage]:
         ValueError: It is none.
     """
     return ModelMessagesTypeAdapter.validate_json(to_json(written))
-
-
-def _lasting(value: Any) -> Any:
-    """Return a message's JSON without what is only of the moment."""
-    match value:
-        case dict():
-            members = cast("dict[str, Any]", value)
-            return {key: _lasting(member) for key, member in members.items() if key not in _PASSING}
-        case list():
-            return [_lasting(item) for item in cast("list[Any]", value)]
-        case _:
-            return value
 
 
 class Conversation:
@@ -89,9 +87,8 @@ class Conversation:
         for message in messages:
             known = self._known.get(id(message))
             if known is None:
-                body = dumped(message)
-                lasting = to_json(_lasting(from_json(body)))
-                known = self._known[id(message)] = (message, sha256(lasting).hexdigest(), body)
+                body = lasting(message)
+                known = self._known[id(message)] = (message, sha256(body).hexdigest(), body)
             digests.append(known[1])
         same = 0
         for before, now in zip(self._last, digests, strict=False):

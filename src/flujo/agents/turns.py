@@ -76,7 +76,7 @@ class Turns(AbstractCapability[Any]):
         self._conversation = Conversation()
         self._recorded: RecordedModel | None = None
         self._before = Usage()
-        self._parameters: tuple[ModelRequestParameters | None, str] = (None, "")
+        self._told: dict[str, tuple[Any, str]] = {}
 
     def get_ordering(self) -> CapabilityOrdering:
         """Stand next to the model and the tools, inside all else that wraps them."""
@@ -109,8 +109,8 @@ class Turns(AbstractCapability[Any]):
         def describe(keep: Callable[[bytes], str]) -> Mapping[str, Any]:
             arguments = {
                 "messages": told().digest,
-                "settings": digest(settings or {}),
-                "tools": self._digest_of(parameters),
+                "settings": self._digests(settings or {}, "settings"),
+                "tools": self._digests(parameters, "tools"),
             }
             return {"call": model.model_id, "arguments": arguments, "messages": told().recorded(keep)}
 
@@ -155,12 +155,12 @@ class Turns(AbstractCapability[Any]):
             self._next(call)
         return response
 
-    def _digest_of(self, parameters: ModelRequestParameters) -> str:
-        known, written = self._parameters
-        if known is None or known != parameters:
-            written = digest(parameters)
-            self._parameters = (parameters, written)
-        return written
+    def _digests(self, value: Any, name: str) -> str:
+        """Return what tells settings or tools from others; most often they are those of the last request."""
+        known = self._told.get(name)
+        if known is None or known[0] != value:
+            known = self._told[name] = (value, digest(value))
+        return known[1]
 
     # Tools
 
