@@ -17,6 +17,9 @@ from flujo.pipeline.tools import ToolError
 from flujo.pipeline.waits import PauseForHumanInput
 from flujo.plan.unrecordable import Unrecordable
 
+_PLAIN = frozenset({str, int, bool, type(None)})
+"""What is written as it is, whatever the agent layer makes of it."""
+
 Kind = Literal["value", "return", "retry", "failed", "asks"]
 
 
@@ -40,6 +43,8 @@ class Outcome(NamedTuple):
         """
         if self.kind not in ("value", "return"):
             return to_json({"kind": self.kind, "given": self.value})
+        if self.kind == "value" and type(self.value) in _PLAIN:
+            return to_json({"kind": "value", "given": self.value})
         whole = self.value if self.kind == "return" else ToolReturn(return_value=self.value)
         try:
             given = from_json(_returns().dump_json(whole))
