@@ -43,6 +43,7 @@ class Proxy:
         self.lose_requests = False
         self.away = False
         self.cuts = 0
+        self._open: set[asyncio.Task[Any]] = set()
 
     async def _between(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host, port = _address()
@@ -50,9 +51,19 @@ class Proxy:
             there = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
         else:
             there = await asyncio.open_connection(host, port)
-        async with asyncio.TaskGroup() as both:
-            both.create_task(self._pass(reader, there[1], writer, answers=False))
-            both.create_task(self._pass(there[0], writer, there[1], answers=True))
+        passing = asyncio.current_task()
+        assert passing is not None
+        self._open.add(passing)
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pass(reader, there[1], writer, answers=False))
+                both.create_task(self._pass(there[0], writer, there[1], answers=True))
+        finally:
+            for end in (there[1], writer):
+                end.close()
+                with suppress(OSError):
+                    await end.wait_closed()
+            self._open.discard(passing)
 
     async def _pass(
         self,
@@ -85,6 +96,9 @@ class Proxy:
             yield f"postgresql://{user}127.0.0.1:{port}{parts.path}?search_path={path}&sslmode=disable"
         finally:
             server.close()
+            for passing in self._open:
+                passing.cancel()
+            await asyncio.gather(*self._open, return_exceptions=True)
 
 
 def _address() -> tuple[str, int]:
