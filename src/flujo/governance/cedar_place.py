@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from flujo.pipeline.context import PipelineContext
-from flujo.pipeline.policy import NOBODY, Principal
+from flujo.pipeline.policy import NOBODY, Deed, Principal
 
 
 class ToldContext(PipelineContext, extra="allow"):
@@ -25,6 +25,7 @@ class ToldRun:
         tenant: Likewise, the tenant.
         time: The time, in microseconds since the Unix epoch.
         context: The values of its context.
+        deeds: What it did so far.
     """
 
     run_id: str = ""
@@ -33,6 +34,7 @@ class ToldRun:
     tenant: str = ""
     time: int = 0
     context: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    deeds: Sequence[Deed] = ()
 
     def now(self) -> int:
         """Return the time."""
@@ -41,3 +43,7 @@ class ToldRun:
     def view(self) -> PipelineContext:
         """Return the context."""
         return ToldContext.model_construct(None, **self.context)
+
+    async def history(self) -> Sequence[Deed]:
+        """Return what it did."""
+        return self.deeds
