@@ -1,6 +1,8 @@
 """Agents of other frameworks in steps."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,14 +15,24 @@ from langchain_core.runnables import RunnableLambda
 from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseOutputText
 from pydantic import BaseModel
 
-from agents import Agent, FunctionTool, ModelResponse, function_tool
-from flujo import Decision, Flujo, FlujoTool, MemoryStore, Step, StepInfo
-from flujo.agents.calls import schema_of
+from agents import Agent, FunctionTool, ModelResponse, ModelSettings, function_tool
+from flujo import (
+    Decision,
+    Flujo,
+    FlujoTool,
+    MemoryStore,
+    Quota,
+    Step,
+    StepInfo,
+)
+from flujo import Usage as Used
+from flujo.agents.calls import at_work, schema_of
 from flujo.agents.langchain import structured_tool_of
 from flujo.agents.openai_sdk import function_tool_of
 from flujo.agents.tools import for_model
-from flujo.errors import PipelineError
-from flujo.testing import Lives
+from flujo.errors import PipelineError, QuotaExceeded
+from flujo.governance import GovernancePolicy, PolicyContext, PolicyDecision
+from flujo.testing import Died, Lives, Mortal
 
 
 class Said(Model):
@@ -189,3 +201,173 @@ def test_a_tool_is_told_the_same_way_to_every_layer() -> None:
     assert (set(told["properties"]), told["required"]) == ({"amount", "currency"}, ["amount"])
     assert for_model(tool).function_schema.json_schema["properties"].keys() == told["properties"].keys()
     assert function_tool_of(tool).params_json_schema == told
+
+
+async def test_a_quota_holds_for_an_agent_of_the_openai_sdk_before_anything_is_sent() -> None:
+    model = Said(text("It is done."))
+    agent = Agent(name="clerk", model=model, model_settings=ModelSettings(max_tokens=100))
+    refused = await Flujo(Step(agent), quota=Quota(output_tokens=99)).run_async("go")
+    assert isinstance(refused.error, QuotaExceeded)
+    assert model.asked == []
+    allowed = await Flujo(Step(agent), quota=Quota(output_tokens=100)).run_async("go")
+    assert (allowed.unwrap(), allowed.usage.output_tokens) == ("It is done.", 5)
+
+
+async def test_what_is_sent_counts_with_the_tools_and_the_schema() -> None:
+    async def least(**more: Any) -> int:
+        agent = Agent(
+            name="clerk", model=Said(text("{}")), model_settings=ModelSettings(max_tokens=1), **more
+        )
+        refused = await Flujo(Step(agent), quota=Quota(input_tokens=1)).run_async("go")
+        assert isinstance(refused.error, QuotaExceeded)
+        assert refused.error.meter == "input_tokens"
+        return int(refused.error.asked)
+
+    bare = await least()
+    assert bare < await least(tools=[Till().tool()])
+    assert bare < await least(output_type=Bill)
+    assert bare < await least(handoffs=[Agent(name="other")])
+
+
+async def test_an_answer_of_unknown_length_is_not_asked_for_under_a_quota() -> None:
+    agent = Agent(name="clerk", model=Said(text("It is done.")))
+    refused = await Flujo(Step(agent), quota=Quota(requests=9)).run_async("go")
+    assert "how long an answer of Said may be" in str(refused.error)
+
+
+def once_of_the_sdk(tool: FlujoTool) -> Any:
+    return Agent(
+        name="clerk", model=Said(call("send", "{}"), text("It is sent.")), tools=[function_tool_of(tool)]
+    )
+
+
+def once_of_langchain(tool: FlujoTool) -> Any:
+    made = structured_tool_of(tool)
+
+    async def clerk(value: str) -> str:
+        await made.ainvoke({})
+        return "It is sent."
+
+    return RunnableLambda(clerk)
+
+
+LAYERS = pytest.mark.parametrize("layer", [once_of_the_sdk, once_of_langchain])
+
+
+@LAYERS
+async def test_a_tool_that_may_run_once_is_in_doubt_in_every_layer(
+    layer: Callable[[FlujoTool], Any],
+) -> None:
+    """The process dies in the call: a person says what became of it."""
+    inner, sent = MemoryStore(), list[int]()
+
+    async def send() -> None:
+        """Send it."""
+        sent.append(1)
+        raise Died
+
+    clerk = Step(layer(FlujoTool(send, effects="at_most_once")), name="clerk")
+    with pytest.raises(Died):
+        await Flujo(clerk, state=Mortal(inner)).run_async("go", run_id="one")
+    runner = Flujo(clerk, state=inner)
+    paused = await runner.resume_async("one", take_over=True)
+    assert [(request.kind, request.address) for request in paused.pending] == [("in_doubt", "clerk#tool")]
+    result = await runner.resume_async("one", Decision("edit", "it was sent"))
+    assert result.unwrap() == "It is sent."
+    assert sent == [1]
+
+
+@LAYERS
+def test_a_tool_that_may_run_once_runs_once_in_every_layer(layer: Callable[[FlujoTool], Any]) -> None:
+    lives = Lives()
+
+    def passage() -> None:
+        sent: list[int] = []
+
+        def send() -> str:
+            """Send it."""
+            sent.append(1)
+            return "sent"
+
+        tool = FlujoTool(send, effects="at_most_once")
+        result = lives.run(lambda: Step(layer(tool), name="clerk"), "go")
+        assert result.unwrap() == "It is sent."
+        assert len(sent) <= 1
+
+    lives.everywhere(passage)
+
+
+@LAYERS
+async def test_policies_see_the_labels_of_a_tool_in_every_layer(layer: Callable[[FlujoTool], Any]) -> None:
+    seen: list[Any] = []
+
+    class Look(GovernancePolicy):
+        def check_tool(self, tool_name: str, arguments: Any, context: PolicyContext) -> PolicyDecision:
+            seen.append((tool_name, context.facts.get("labels")))
+            return PolicyDecision.ALLOW
+
+    tool = FlujoTool(lambda: "sent", "send", "Send it.", labels=frozenset({"egress"}))
+    result = await Flujo(Step(layer(tool), name="clerk"), policies=[Look()]).run_async("go")
+    assert result.unwrap() == "It is sent."
+    assert seen == [("send", ["egress"])]
+
+
+@LAYERS
+async def test_a_slow_tool_is_given_up_in_every_layer(
+    layer: Callable[[FlujoTool], Any],
+) -> None:
+    ended: list[str] = []
+
+    async def send() -> None:
+        """Send it."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("given up")
+
+    result = await Flujo(Step(layer(FlujoTool(send, timeout=0.01)), name="clerk")).run_async("go")
+    assert result.unwrap() == "It is sent."
+    assert ended == ["given up"]
+
+
+@LAYERS
+async def test_a_quota_counts_calls_in_every_layer(layer: Callable[[FlujoTool], Any]) -> None:
+    sent: list[int] = []
+    tool = FlujoTool(lambda: sent.append(1), "send", "Send it.", bound=Used(cost=Decimal(2)))
+    result = await Flujo(Step(layer(tool), name="clerk"), quota=Quota(usd=1)).run_async("go")
+    assert result.status == "failed"
+    assert sent == []
+
+
+async def test_outside_of_a_run_nobody_agrees_to_a_call() -> None:
+    paid: list[int] = []
+    pay = FlujoTool(paid.append, "pay", needs_approval=True, parameters={"type": "object"})
+    tool = structured_tool_of(pay)
+    with pytest.raises(PipelineError, match="outside of a run nobody is asked"):
+        await tool.ainvoke({})
+    assert paid == []
+
+
+async def test_after_an_agent_its_step_is_not_at_work_any_more() -> None:
+    agent = Agent(name="clerk", model=Said(text("It is done.")))
+
+    async def later(value: str) -> bool:
+        return at_work.get() is None
+
+    assert (await Flujo(Step(agent) >> Step(later)).run_async("go")).unwrap() is True
+
+
+async def test_requests_inside_a_runnable_are_counted_one_by_one() -> None:
+    said = AIMessage(
+        "Paris",
+        usage_metadata={"input_tokens": 7, "output_tokens": 2, "total_tokens": 9},
+        response_metadata={"model_name": "gpt-4o"},
+    )
+    model = GenericFakeChatModel(messages=iter([said, said]))
+
+    async def twice(value: str) -> str:
+        await model.ainvoke(value)
+        return str((await model.ainvoke(value)).text)
+
+    usage = (await Flujo(Step(RunnableLambda(twice), name="twice")).run_async("go")).usage
+    assert (usage.requests, usage.input_tokens, usage.output_tokens) == (2, 14, 4)

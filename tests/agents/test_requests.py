@@ -54,6 +54,7 @@ def test_what_tells_nothing_of_a_provider_counts_for_nothing() -> None:
     breaker = Breaker(after=1)
     breaker.admit("acme")
     breaker.ended(None)  # cancelled, say
+    assert breaker.failures == 0
     breaker.admit("acme")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import typing
+from asyncio import timeout
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from contextvars import ContextVar
 from functools import lru_cache, partial
 from typing import Any
@@ -26,7 +28,8 @@ GIVEN = (StepInfo, PipelineContext)
 at_work: ContextVar[Place | None] = ContextVar("at_work", default=None)
 """Where the agent that calls is at work; None outside of runs."""
 
-threads = Threads()
+ONE_CALL = Usage(tool_calls=1)
+_threads = Threads()
 _CALLS = "tool"
 """Under which name an attempt counts the calls of tools."""
 
@@ -88,7 +91,7 @@ async def call_with(tool: FlujoTool, arguments: Mapping[str, Any], place: Place 
     """Call a tool's function with what a model gave, checked, and what the run gives.
 
     Raises:
-        ToolError: The arguments do not fit.
+        ToolError: The arguments do not fit, or it took longer than it may.
     """
     if wrong := misfit(tool, dict(arguments)):
         raise ToolError(f"the arguments do not fit: {wrong}")
@@ -100,9 +103,21 @@ async def call_with(tool: FlujoTool, arguments: Mapping[str, Any], place: Place 
     if given and place is None:
         raise PipelineError(f"tool {tool.name!r} asks for what only a run has", fix="call it from a step")
     more = {} if place is None else {name: of_the_run(kind, place) for name, kind in given.items()}
-    if inspect.iscoroutinefunction(tool.function):
-        return await tool.function(**told, **more)
-    return await settled(await threads.call(tool.function, **told, **more))
+    limit = timeout(tool.timeout)
+    try:
+        async with limit:
+            return await invoked(tool.function, {**told, **more})
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise ToolError(f"it gave nothing within {tool.timeout:g} seconds") from None
+
+
+async def invoked(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """Call a function of a tool: one that is not ``async`` in a worker thread."""
+    if inspect.iscoroutinefunction(function):
+        return await function(**arguments)
+    return await settled(await _threads.call(function, **arguments))
 
 
 def of_the_run(kind: type, place: Place) -> Any:
@@ -115,13 +130,22 @@ async def call_in_run(tool: FlujoTool, arguments: Mapping[str, Any]) -> Any:
 
     A person decides first, where the tool needs that. What the model is to be told of a call that came to
     nothing is returned as a text.
+
+    Raises:
+        PipelineError: A person must agree to it, and there is no run to ask one.
+        QuotaExceeded: There is not so much left for it.
     """
-    place = at_work.get()
-    if place is None:
-        return await call_with(tool, arguments, None)
-    info, given = place.info, dict(arguments)
+    place, given = at_work.get(), dict(arguments)
     if wrong := misfit(tool, given):
         return f"the arguments do not fit: {wrong}"
+    if place is None:
+        if tool.asks(given):
+            raise PipelineError(
+                f"a person must agree to this call of {tool.name!r}, and outside of a run nobody is asked",
+                fix="let the agent work in a step",
+            )
+        return await call_with(tool, given, None)
+    info = place.info
     number = info.counts[_CALLS] = info.counts.get(_CALLS, 0) + 1
     if tool.asks(given):
         subject = {"tool": tool.name, "arguments": given}
@@ -137,11 +161,13 @@ async def call_in_run(tool: FlujoTool, arguments: Mapping[str, Any]) -> Any:
         return {"call": tool.name, "arguments": {name: digest(value) for name, value in given.items()}}
 
     async def act_on(part: StepInfo, arguments: Any) -> Any:
-        part.report(Usage(tool_calls=1))
-        try:
-            return await call_with(tool, arguments, place._replace(info=part))
-        except ToolError as error:
-            return str(error)
+        bound = ONE_CALL if tool.bound is None else ONE_CALL + tool.bound
+        async with part.reserve(bound) if part.limits else nullcontext():
+            part.report(ONE_CALL)
+            try:
+                return await call_with(tool, arguments, place._replace(info=part))
+            except ToolError as error:
+                return str(error)
 
     facts = {"labels": sorted(tool.labels)} if tool.labels else {}
     judged = Judged(tool.name, lambda: given, lambda written: written, act_on, facts=facts)
@@ -159,9 +185,14 @@ def misfit(tool: FlujoTool, arguments: Any) -> str:
     try:
         arguments_of(tool).model_validate(arguments)
     except ValidationError as error:
-        parts = error.errors(include_url=False, include_context=False, include_input=False)
-        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in parts)
+        return told_of(error)
     return ""
+
+
+def told_of(error: ValidationError) -> str:
+    """Return what does not fit, and where, without the values."""
+    parts = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in parts)
 
 
 def _same(written: Any) -> Any:

@@ -8,12 +8,8 @@ from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
 
-from flujo.engine.prices import price
-from flujo.errors import ConfigError
+from flujo.agents.bounds import upper_bound
 from flujo.pipeline.info import FINEST, Usage
-
-OVERHEAD = 256
-"""Tokens that a provider may add to what is sent: roles, separators, its own words about tools."""
 
 
 def usage_of(response: ModelResponse) -> Usage:
@@ -48,10 +44,4 @@ def bound_of(model: Model, settings: ModelSettings | None, sent: int, *, money: 
         ConfigError: Nothing says how long the answer may be, or the model has no known price.
     """
     most = (settings or {}).get("max_tokens") or (model.settings or {}).get("max_tokens")
-    if not most:
-        raise ConfigError(
-            f"a quota holds, and nothing says how long an answer of {model.model_id} may be",
-            fix='give the agent settings={"max_tokens": 2000}',
-        )
-    bound = Usage(1, sent + OVERHEAD, most)
-    return bound + Usage(cost=price(model.model_id, bound)) if money else bound
+    return upper_bound(model.model_id, most, sent, money=money)

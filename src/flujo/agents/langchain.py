@@ -8,13 +8,13 @@ from typing import Any, cast
 
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import BaseMessage
+from langchain_core.outputs import LLMResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import StructuredTool
 
 from flujo.agents.calls import at_work, call_in_run, schema_of
 from flujo.agents.place import Place
-from flujo.engine.prices import price
-from flujo.errors import ConfigError
+from flujo.engine.prices import priced
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.info import StepInfo, Usage
 from flujo.pipeline.tools import FlujoTool
@@ -47,17 +47,31 @@ class LangChainAgent:
         """What a step calls, annotated with what the runnable gives."""
 
         async def run(input: Any, info: StepInfo, context: PipelineContext) -> Any:
-            counter, token = UsageMetadataCallbackHandler(), at_work.set(Place(info, context))
+            counter, token = _Counter(), at_work.set(Place(info, context))
             try:
                 given = await self.runnable.ainvoke(input, {"callbacks": [counter]})
             finally:
                 at_work.reset(token)
+                info.report(Usage(counter.requests))
                 for model, spent in counter.usage_metadata.items():
-                    info.report(_priced(model, Usage(1, spent["input_tokens"], spent["output_tokens"])))
+                    info.report(priced(model, Usage(0, spent["input_tokens"], spent["output_tokens"])))
             return str(given.text) if isinstance(given, BaseMessage) else given
 
         run.__annotations__["return"] = _given(self.runnable)
         return run
+
+
+class _Counter(UsageMetadataCallbackHandler):
+    """Counts the requests besides what models report."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests = 0
+
+    def on_llm_end(self, response: LLMResult, **more: Any) -> None:
+        """Count a request that was answered."""
+        self.requests += 1
+        super().on_llm_end(response, **more)
 
 
 def structured_tool_of(tool: FlujoTool) -> StructuredTool:
@@ -83,10 +97,3 @@ def _given(runnable: Runnable[Any, Any]) -> Any:
     if kind is str or "Message" in str(kind):
         return str
     return kind if inspect.isclass(kind) else Any
-
-
-def _priced(model: str, used: Usage) -> Usage:
-    try:
-        return used + Usage(cost=price(model, used))
-    except ConfigError:  # no known price
-        return used

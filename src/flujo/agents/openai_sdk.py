@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any, cast
 
-from agents.models.interface import Model, ModelProvider
+from agents.models.interface import Model, ModelProvider, ModelTracing
 from agents.models.multi_provider import MultiProvider
 from agents.tool_context import ToolContext
 from pydantic import TypeAdapter
@@ -17,18 +17,22 @@ from agents import (
     AgentOutputSchema,
     AgentOutputSchemaBase,
     FunctionTool,
+    Handoff,
     ModelResponse,
+    ModelSettings,
     RunConfig,
     Runner,
+    Tool,
 )
-from flujo.agents.calls import at_work, call_with, schema_of
+from flujo.agents.bounds import upper_bound
+from flujo.agents.calls import at_work, call_in_run, schema_of
 from flujo.agents.digests import digest
-from flujo.agents.place import Place, denied
-from flujo.engine.prices import price
-from flujo.errors import ConfigError, PipelineError
+from flujo.agents.place import Place
+from flujo.engine.prices import priced
+from flujo.errors import PipelineError
 from flujo.pipeline.context import PipelineContext
-from flujo.pipeline.info import Effect, Judged, Question, StepInfo, Usage
-from flujo.pipeline.tools import FlujoTool, ToolError
+from flujo.pipeline.info import NO_USAGE, Effect, Judged, StepInfo, Usage
+from flujo.pipeline.tools import FlujoTool
 
 _responses: TypeAdapter[ModelResponse] = TypeAdapter(ModelResponse)
 
@@ -84,33 +88,32 @@ class OpenAIAgent:
         config = RunConfig(model_provider=_Provider(info), tracing_disabled=True)
         told = value if isinstance(value, str) else to_json(value, indent=2).decode()
         recorded = _recorded(self.agent, info, {})
-        at_work.set(Place(info, context))
-        result = await Runner.run(recorded, told, context=context, run_config=config)
-        for said in info.feedback:
-            more: list[Any] = [*result.to_input_list(), {"role": "user", "content": said}]
-            result = await Runner.run(recorded, more, context=context, run_config=config)
-        return result.final_output
+        token = at_work.set(Place(info, context))
+        try:
+            result = await Runner.run(recorded, told, context=context, run_config=config)
+            for said in info.feedback:
+                more: list[Any] = [*result.to_input_list(), {"role": "user", "content": said}]
+                result = await Runner.run(recorded, more, context=context, run_config=config)
+            return result.final_output
+        finally:
+            at_work.reset(token)
+
+
+class OurTool(FunctionTool):
+    """A tool of Flujo's for agents of the SDK: its calls are effects already."""
 
 
 def function_tool_of(tool: FlujoTool) -> FunctionTool:
-    """Return a tool as agents of the SDK take it.
+    """Return a tool as agents of the SDK take it; in a step, its calls are effects.
 
     Raises:
         PipelineError: Nothing tells a model what to give it.
     """
 
     async def invoke(context: ToolContext[Any], arguments: str) -> Any:
-        try:
-            return await call_with(tool, from_json(arguments or "{}"), at_work.get())
-        except ToolError as error:
-            return str(error)
+        return await call_in_run(tool, from_json(arguments or "{}"))
 
-    async def asks(context: Any, arguments: dict[str, Any], call_id: str) -> bool:
-        return tool.asks(arguments)
-
-    return FunctionTool(
-        tool.name, tool.description, schema_of(tool), invoke, strict_json_schema=False, needs_approval=asks
-    )
+    return OurTool(tool.name, tool.description, schema_of(tool), invoke, strict_json_schema=False)
 
 
 class _Recorded(Model):
@@ -122,31 +125,48 @@ class _Recorded(Model):
         self._info = info
 
     async def get_response(
-        self, system_instructions: Any, input: Any, *rest: Any, **more: Any
+        self,
+        system_instructions: str | None,
+        input: str | list[Any],
+        model_settings: ModelSettings,
+        tools: list[Tool],
+        output_schema: AgentOutputSchemaBase | None,
+        handoffs: list[Handoff[Any, Any]],
+        tracing: ModelTracing,
+        **more: Any,
     ) -> ModelResponse:
         """Send a request, or return what it gave when it was sent."""
-        name = self._name
+        name, asked = self._name, [system_instructions, input]
+        offered = [*_offered(tools), *_offered(handoffs), _schema(output_schema)]
 
         def describe(keep: Callable[[bytes], str]) -> Mapping[str, Any]:
-            return {"call": name, "arguments": {"messages": digest([system_instructions, input])}}
+            settings = model_settings.to_json_dict()
+            told = {"messages": asked, "settings": settings, "tools": offered}
+            return {"call": name, "arguments": {what: digest(value) for what, value in told.items()}}
 
         async def act_on(part: StepInfo, given: Any) -> ModelResponse:
-            response = await self._model.get_response(given[0], given[1], *rest, **more)
-            part.report(_usage_of(response, name))
-            return response
+            bound = NO_USAGE
+            if limits := part.limits:
+                size = len(to_json([given, offered]))  # no token is shorter than a byte
+                bound = upper_bound(name, model_settings.max_tokens, size, money="usd" in limits)
+            async with part.reserve(bound) as spending:
+                response = await self._model.get_response(
+                    given[0], given[1], model_settings, tools, output_schema, handoffs, tracing, **more
+                )
+                spending.report(_usage_of(response, name))
+                return response
 
         judged = Judged(
             "",
-            lambda: from_json(to_json([system_instructions, input])),
+            lambda: from_json(to_json(asked)),
             lambda written: written,
             act_on,
             lambda response: from_json(_dumped(response)),
             lambda _, given: _loaded(given),
             {"model": name},
         )
-        whole = [system_instructions, input]
         effect = Effect(
-            "model", 0, describe, lambda part: act_on(part, whole), _dumped, _loaded, judged=judged
+            "model", 0, describe, lambda part: act_on(part, asked), _dumped, _loaded, judged=judged
         )
         return await self._info.perform(effect)
 
@@ -184,7 +204,7 @@ def _recorded(agent: Agent[Any], info: StepInfo, known: dict[int, Agent[Any]]) -
     if id(agent) in known:
         return known[id(agent)]
     copy = known[id(agent)] = agent.clone(
-        tools=[_tool(tool, info) if isinstance(tool, FunctionTool) else tool for tool in agent.tools]
+        tools=[_tool(tool) if isinstance(tool, FunctionTool) else tool for tool in agent.tools]
     )
     if isinstance(agent.model, Model):
         copy.model = _Recorded(agent.model, type(agent.model).__name__, info)
@@ -192,58 +212,47 @@ def _recorded(agent: Agent[Any], info: StepInfo, known: dict[int, Agent[Any]]) -
     return copy
 
 
-def _tool(tool: FunctionTool, info: StepInfo) -> FunctionTool:
+def _tool(tool: FunctionTool) -> FunctionTool:
     """Return a copy of a tool whose calls are effects of a run."""
+    if isinstance(tool, OurTool):
+        return tool
 
     async def invoke(context: ToolContext[Any], arguments: str) -> Any:
         given: dict[str, Any] = from_json(arguments or "{}")
-        number = info.counts[_CALLS] = info.counts.get(_CALLS, 0) + 1
-        if await _needs_approval(tool, context, given):
-            decision = await info.decide(
-                Question(
-                    "approval",
-                    number,
-                    f"the agent wants to call {tool.name!r}",
-                    {"tool": tool.name, "arguments": given},
-                    tool.params_json_schema,
-                    lambda value: "" if isinstance(value, dict) else "the arguments of a call are an object",
-                )
-            )
-            if decision.action == "deny":
-                return denied(decision)
-            if decision.action == "edit":
-                given = decision.value
 
-        def describe(keep: Callable[[bytes], str]) -> Mapping[str, Any]:
-            return {"call": tool.name, "arguments": {name: digest(value) for name, value in given.items()}}
+        async def call(**told: Any) -> Any:
+            return await tool.on_invoke_tool(context, to_json(told).decode())
 
-        async def act_on(part: StepInfo, arguments: Any) -> Any:
-            part.report(Usage(tool_calls=1))
-            return await tool.on_invoke_tool(context, to_json(arguments).decode())
-
-        judged = Judged(tool.name, lambda: given, lambda written: written, act_on)
-        effect = Effect(
-            "tool",
-            number,
-            describe,
-            lambda part: act_on(part, given),
-            to_json,
-            lambda written: written,
-            judged=judged,
-        )
-        return await info.perform(effect)
+        asks = await _needs_approval(tool, context, given)
+        schema = tool.params_json_schema or {"type": "object"}
+        described = FlujoTool(call, tool.name, tool.description, needs_approval=asks, parameters=schema)
+        return await call_in_run(described, given)
 
     return dataclasses.replace(tool, on_invoke_tool=invoke, needs_approval=False)
-
-
-_CALLS = "tool"
-"""Under which name an attempt counts the calls of tools."""
 
 
 async def _needs_approval(tool: FunctionTool, context: ToolContext[Any], given: dict[str, Any]) -> bool:
     if isinstance(tool.needs_approval, bool):
         return tool.needs_approval
     return await tool.needs_approval(context, given, context.tool_call_id)
+
+
+def _offered(tools: Sequence[Tool | Handoff[Any, Any]]) -> list[Any]:
+    """Return what is sent of tools and handoffs, as JSON values."""
+    offered: list[Any] = []
+    for tool in tools:
+        match tool:
+            case FunctionTool():
+                offered.append([tool.name, tool.description, tool.params_json_schema])
+            case Handoff():
+                offered.append([tool.tool_name, tool.tool_description, tool.input_json_schema])
+            case _:  # one of the provider's own
+                offered.append([tool.name])
+    return offered
+
+
+def _schema(output: AgentOutputSchemaBase | None) -> Any:
+    return None if output is None or output.is_plain_text() else output.json_schema()
 
 
 def _given(output: Any) -> Any:
@@ -254,11 +263,7 @@ def _given(output: Any) -> Any:
 
 def _usage_of(response: ModelResponse, model: str) -> Usage:
     spent = response.usage
-    used = Usage(spent.requests or 1, spent.input_tokens, spent.output_tokens)
-    try:
-        return used + Usage(cost=price(model, used))
-    except ConfigError:  # no known price
-        return used
+    return priced(model, Usage(spent.requests or 1, spent.input_tokens, spent.output_tokens))
 
 
 def _dumped(response: ModelResponse) -> bytes:

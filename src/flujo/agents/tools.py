@@ -9,10 +9,9 @@ from typing import Any, cast
 
 from pydantic_ai import RunContext, Tool
 
-from flujo.agents.calls import of_the_run, parameters_of, threads
+from flujo.agents.calls import invoked, of_the_run, parameters_of
 from flujo.agents.place import Place
 from flujo.agents.requests import part
-from flujo.engine.threads import settled
 from flujo.errors import PipelineError
 from flujo.pipeline.tools import FlujoTool
 
@@ -113,11 +112,8 @@ def _called(tool: FlujoTool, given: Mapping[str, type]) -> Callable[..., Any]:
 
     async def call(ctx: RunContext[Any], /, **arguments: Any) -> Any:
         place = cast("Place", ctx.deps)
-        function = tool.function
         here = place._replace(info=part.get() or place.info)
         more = {name: of_the_run(kind, here) for name, kind in given.items()}
-        if inspect.iscoroutinefunction(function):
-            return await function(**arguments, **more)
-        return await settled(await threads.call(function, **arguments, **more))
+        return await invoked(tool.function, {**arguments, **more})
 
     return cast("Callable[..., Any]", call)

@@ -38,6 +38,7 @@ from pydantic_ai.tools import (
 )
 from pydantic_core import from_json
 
+from flujo.agents.calls import ONE_CALL, told_of
 from flujo.agents.costs import bound_of, usage_of
 from flujo.agents.digests import digest
 from flujo.agents.messages import Conversation, dumped, loaded, read_messages, shown_messages
@@ -50,8 +51,6 @@ from flujo.engine.run import Suspended
 from flujo.pipeline.info import NO_USAGE, Effect, Judged, Question, StepInfo, Usage
 from flujo.pipeline.tools import FlujoTool
 from flujo.pipeline.waits import Approval
-
-ONE_CALL = Usage(tool_calls=1)
 
 
 @dataclass(init=False)
@@ -279,8 +278,7 @@ class Turns(AbstractCapability[Any]):
             try:
                 tool.args_validator.validate_python(arguments_of(edited))
             except ValidationError as error:
-                parts = error.errors(include_url=False, include_context=False, include_input=False)
-                return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in parts)
+                return told_of(error)
             return ""
 
         decision = await self.place.info.decide(

@@ -38,3 +38,11 @@ def price(model: str, usage: Usage) -> Decimal:
             fix="check its name, as provider:model; or pass its cost yourself: Usage(…, cost=Decimal(…))",
         ) from error
     return found.total_price.quantize(Decimal(1).scaleb(-FINEST), rounding=ROUND_CEILING)
+
+
+def priced(model: str, usage: Usage) -> Usage:
+    """Return a usage with what it costs; as it is, where no price of the model is known."""
+    try:
+        return usage + Usage(cost=price(model, usage))
+    except ConfigError:
+        return usage

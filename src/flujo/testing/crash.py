@@ -122,7 +122,8 @@ class Lives:
             pipeline: The pipeline, or what makes it: called anew for each life, as by a new process.
             input: What the run begins with.
             answers: What people and events answer, by the address of the request.
-            in_doubt: What a person decides about at-most-once steps whose end is unknown, by address.
+            in_doubt: What a person decides about at-most-once steps and effects whose end is unknown, by
+                address.
                 When left out: that it runs, where it never began; else that it gave what the
                 undisturbed one gave.
             context: The context that the run begins with.
@@ -173,6 +174,7 @@ class _Run:
         self._in_doubt = in_doubt
         self._asked: set[str] = set()
         self._approved = Counter[str]()
+        self._told = False
         self._begun = Counter[tuple[str, int]]()
         self._left: Sequence[Event] = ()
         self._outputs: dict[str, Any] = {}
@@ -220,6 +222,7 @@ class _Run:
         decision = self._in_doubt.get(request.address) or self._looked(request.address)
         if decision is not None and decision.action == "approve":
             self._approved[request.address] += 1
+        self._told |= decision is not None and decision.action == "edit"
         return decision
 
     def _looked(self, address: str) -> Decision | None:
@@ -245,8 +248,12 @@ class _Run:
 
     def _note_begun(self, acknowledged: Sequence[Event]) -> None:
         for event in acknowledged:
-            if event.kind == "step.started":
+            if event.kind in ("step.started", "effect.started"):
                 self._begun[event.address, from_json(event.body)["attempt"]] += 1
+            elif event.kind == "effect":
+                facts = from_json(event.body)
+                if "output" in facts:  # a large one stands apart
+                    self._outputs[event.address] = facts["output"]
 
     def _check_answers(self) -> None:
         unasked = sorted(set(self._answers) - self._asked)
@@ -264,6 +271,8 @@ class _Run:
         ]
         if twice:
             raise CrashError(f"the at-most-once step {twice[0]!r} was begun again without a person's word")
+        if self._told:  # a person says what was given, and nobody what it had used
+            outcome = outcome._replace(usage=whole.usage)
         if outcome != whole:
             lines = [
                 f"  {name}: undisturbed {left!r}, after the crash {right!r}"
