@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from flujo.cli.config import Config
+from flujo.cli.declared import declared
 from flujo.cli.outcome import command, outcome_code, tell
 from flujo.cli.output import DONE, Fault, colored, emit, emit_json, note, report, traced, user_code
 from flujo.cli.targets import Target, load_target
@@ -134,20 +135,23 @@ def run_target(begun: Begun, config: Config, show: Show) -> int:
 def runner_of(target: Target, config: Config) -> Flujo[Any, Any]:
     """Return the runner that carries a target's runs: its own, or one with the settings' store.
 
+    The policies of the settings judge its runs in either case.
+
     Raises:
         PlanError: The pipeline does not fit together.
+        ConfigError: A policy of the settings cannot be had: nothing runs without it.
         ConfigError: The target is a runner with a store of its own, and another was asked for.
     """
-    found = target.found
+    found, policies = target.found, declared(config)
     if isinstance(found, Node):
         durability = cast("Literal['sync', 'async']", config.text("durability"))
-        return Flujo(found, state=config.store, durability=durability)
+        return Flujo(found, state=config.store, durability=durability, policies=policies)
     if config.values["store"].source == "--store" and own_store(found) != _place(config.store):
         raise ConfigError(
             f"{target.name} is a runner, which chooses its store itself",
             fix="leave --store out, or name the pipeline",
         )
-    return found
+    return found.under(policies) if policies else found
 
 
 def own_store(runner: Flujo[Any, Any]) -> str | None:

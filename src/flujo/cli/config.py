@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from flujo.agents.providers import configure_provider
 from flujo.errors import ConfigError
@@ -79,12 +79,14 @@ class Config:
     Attributes:
         values: The settings by name.
         targets: Names for targets, from the file's `targets` table.
+        policies: What the file says of policies, by their names.
         file: The settings file; None where there is none.
         folder: What paths in settings are relative to: the file's folder, or the current one.
     """
 
     values: Mapping[str, Value]
     targets: Mapping[str, str]
+    policies: Mapping[str, Mapping[str, Any]]
     file: Path | None
     folder: Path
 
@@ -135,6 +137,7 @@ def load_config(
     found = find_file(start)
     table = {} if found is None else _checked(read_table(found), found)
     targets = cast("dict[str, str]", table.pop("targets", {}))
+    policies = cast("dict[str, dict[str, Any]]", table.pop("policies", {}))
     for name, provider in cast("dict[str, dict[str, str]]", table.pop("providers", {})).items():
         configure_provider(name, **provider)
     values: dict[str, Value] = {}
@@ -148,7 +151,7 @@ def load_config(
             values[setting.name] = _value(setting, cast("str | bool", table[setting.name]), str(found))
         else:
             values[setting.name] = Value(setting.default, "default")
-    return Config(values, targets, found, start if found is None else found.parent)
+    return Config(values, targets, policies, found, start if found is None else found.parent)
 
 
 def find_file(start: Path) -> Path | None:
@@ -219,7 +222,7 @@ def _toml(path: Path) -> dict[str, object]:
 
 def _checked(table: dict[str, object], path: Path) -> dict[str, object]:
     """Return a table without a key that nobody knows, and with targets that are texts."""
-    known = [*_BY_NAME, "targets", "providers"]
+    known = [*_BY_NAME, "targets", "providers", "policies"]
     for key, value in table.items():
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
@@ -232,6 +235,10 @@ def _checked(table: dict[str, object], path: Path) -> dict[str, object]:
             )
         if key == "providers":
             _check_providers(value, path)
+        if key == "policies":
+            from flujo.governance.declared import check_tables
+
+            check_tables(value, path)
     return table
 
 

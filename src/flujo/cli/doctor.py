@@ -69,6 +69,7 @@ def _findings(store: str | None) -> Iterator[Finding]:
         yield Finding("settings", "bad", error.message, error.fix)
     else:
         yield _settings(config)
+        yield from _policies(config)
         yield from _store(config.store)
     yield from _extras()
     yield from _variables()
@@ -92,6 +93,21 @@ def _settings(config: Config) -> Finding:
     said = f"from {config.file}" if config.file else "no flujo.toml; all defaults"
     set_by = sorted({value.source for value in config.values.values()} - {"default", str(config.file)})
     return Finding("settings", "ok", said + (f", and {', '.join(set_by)}" if set_by else ""))
+
+
+def _policies(config: Config) -> Iterator[Finding]:
+    """Make the policies of the settings file, as whatever runs does."""
+    from flujo.cli.declared import declared
+    from flujo.engine.policies import judge_of
+
+    try:
+        judges = [judge_of(policy, str(config.file)) for policy in declared(config)]
+    except FlujoError as error:
+        yield Finding("policies", "bad", error.message, error.fix)
+        return
+    if judges:
+        said = ", ".join(judge.id + (" (observing)" if judge.observes else "") for judge in judges)
+        yield Finding("policies", "ok", said)
 
 
 def _store(path: Path | str) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The words of `flujo policy`: check, test, simulate, explain."""
+"""The words of `flujo policy`: list, check, test, simulate, explain."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +19,25 @@ Policies = Annotated[
     Path,
     typer.Option("--policy", metavar="PATH", help="A folder with .cedar files, or one.", show_default=False),
 ]
+
+
+@policy.command("list")
+def policy_list(
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="TARGET", help="A pipeline: its own policies as well.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+    trace: Trace = False,
+) -> int:
+    """List the policies of the settings file, in the order in which they are asked.
+
+    They judge all that the command runs. With a target, those of its runner and its steps follow.
+    """
+    from flujo.cli.config import load_config
+    from flujo.cli.declared import list_policies
+
+    return list_policies(load_config(), target, as_json=as_json)
 
 
 @policy.command("check")

@@ -15,10 +15,15 @@ def show_settings(config: Config, *, as_json: bool) -> int:
     shown = {name: (_masked(value.value), value.source) for name, value in config.values.items()}
     if as_json:
         settings = {name: {"value": value, "source": source} for name, (value, source) in shown.items()}
-        emit_json({"file": config.file, "settings": settings, "targets": dict(config.targets)})
+        told = {"settings": settings, "targets": dict(config.targets), "policies": list(config.policies)}
+        emit_json({"file": config.file, **told})
     else:
         rows = [(s.name, str(shown[s.name][0]), shown[s.name][1], s.help) for s in SETTINGS]
         rows += [(f"targets.{name}", target, str(config.file), "") for name, target in config.targets.items()]
+        rows += [
+            (f"policies.{name}", str(one.get("use", "")), str(config.file), "")
+            for name, one in config.policies.items()
+        ]
         emit(table(("SETTING", "VALUE", "SOURCE", "WHAT FOR"), rows))
     for name, meant in unknown_variables(os.environ).items():
         note(f"warning: {name} is no setting" + (f"; did you mean {meant}?" if meant else ""))

@@ -6,7 +6,8 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -101,6 +102,16 @@ def load_function(text: str, folder: Path) -> Callable[..., Any]:
     return named
 
 
+def load_object(text: str, folder: Path) -> object:
+    """Import what is named as a target is, seen from a folder.
+
+    Raises:
+        TargetError: The file, the module or the object does not exist.
+        TargetBroken: The code around it raised.
+    """
+    return _loaded(text, {text: text}, folder)[2]
+
+
 def _loaded(text: str, names: Mapping[str, str], folder: Path) -> tuple[str, str, object]:
     """Return what a target names: its file or module, the path in it, and the object."""
     given = names.get(text, text)
@@ -132,12 +143,8 @@ def _import_file(file: Path, given: str) -> ModuleType:
         raise TargetError(f"{file} is no Python file", fix=FORMS)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    try:
+    with code_of(given):
         spec.loader.exec_module(module)
-    except FlujoError:
-        raise
-    except (Exception, SystemExit) as error:  # the user's code
-        raise _broken(error, given) from error
     return module
 
 
@@ -147,18 +154,30 @@ def _import_module(name: str, path: str, folder: Path, names: Mapping[str, str])
             sys.path.insert(0, entry)
     if not all(part.isidentifier() for part in name.split(".")):
         raise TargetError(f"{name!r} is no module's name", fix=_near_names(name, path, folder, names))
-    try:
-        return importlib.import_module(name)
-    except FlujoError:
-        raise
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+    with code_of(name):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
+                raise
             raise TargetError(
                 f"there is no module {error.name!r}", fix=_near_names(name, path, folder, names)
             ) from None
-        raise _broken(error, name) from error
-    except (Exception, SystemExit) as error:  # the user's code
-        raise _broken(error, name) from error
+
+
+@contextmanager
+def code_of(given: str) -> Generator[None]:
+    """Let code of the user's run that is loaded, or makes something.
+
+    Raises:
+        TargetBroken: It raised; an error of ours stays as it is.
+    """
+    try:
+        yield
+    except FlujoError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise _broken(error, given) from error
 
 
 def _broken(error: Exception | SystemExit, given: str) -> TargetBroken:
@@ -231,12 +250,8 @@ def _pipeline(found: object, given: str) -> Any:
             f"{given} is a function that takes {', '.join(needed)}",
             fix="put @step above it, or name the pipeline it stands in",
         )
-    try:
+    with code_of(given):
         made = found()
-    except FlujoError:
-        raise
-    except (Exception, SystemExit) as error:  # the user's code
-        raise _broken(error, given) from error
     if not is_pipeline(made):
         raise TargetError(
             f"{given} returned {_a(made)}, not a pipeline", fix="return a node or a Flujo runner from it"

@@ -72,6 +72,11 @@ class Guards:
                     self._own[inside.path] = (*self._own.get(inside.path, ()), *own)
         check_names([*self._whole, *(judge for own in self._own.values() for judge in own)])
 
+    @property
+    def whole(self) -> Sequence[GovernancePolicy]:
+        """What holds everywhere."""
+        return self._policies
+
     def silent(self) -> Guards:
         """Return the same for a replay: nobody is asked, and what is recorded counts."""
         return Guards(self._plan, self._policies, asks=False)

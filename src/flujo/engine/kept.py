@@ -79,7 +79,8 @@ async def _kept(run: Run, pipeline: str, judge: Judge, policy: KeptPolicy) -> Ju
             content = last["live"]
         else:
             content = await run.recorder.store.payload(bytes.fromhex(last["bundle_ref"]))
-        kept = judge_of(policy.as_recorded(content), f"run {run.id}, the policy {judge.id!r} that it keeps")
+        place = f"run {run.id}, the policy {judge.id!r} that it keeps"
+        kept = replace(judge_of(policy.as_recorded(content), place), id=judge.id, observes=judge.observes)
     if judge.id in run.kept:  # another branch of the run came first
         return run.kept[judge.id]
     if last["mode"] != judge.mode:

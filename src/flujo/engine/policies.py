@@ -4,20 +4,36 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import is_dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from hashlib import sha256
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, final, runtime_checkable
 
 from flujo.engine.judge import Check, Judge
 from flujo.errors import ConfigError
 from flujo.pipeline.checks import is_amount
-from flujo.pipeline.policy import GovernancePolicy, PolicyContext
+from flujo.pipeline.policy import GovernancePolicy, Mode, PolicyContext
 
 TIMEOUT = 5.0
 """Seconds within which a policy decides, where it does not say otherwise."""
 
 _CHECKS = ("check_input", "check_tool", "check_output")
 Called = Callable[[PolicyContext, Any], Any]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A policy with a name, and perhaps a mode, that others give it: a settings file does.
+
+    Attributes:
+        policy: The policy.
+        id: Its name in the journal, whatever it calls itself.
+        mode: Its mode, whatever it says itself; None: as it says.
+    """
+
+    policy: object
+    id: str
+    mode: Mode | None = None
 
 
 @runtime_checkable
@@ -75,6 +91,10 @@ def judge_of(policy: object, place: str) -> Judge:
     Raises:
         ConfigError: It is no policy, or one of its settings cannot work.
     """
+    if isinstance(policy, Named):
+        judge = judge_of(policy.policy, place)
+        observes = judge.observes if policy.mode is None else policy.mode == "observe"
+        return replace(judge, id=policy.id, observes=observes)
     if isinstance(policy, type):
         raise ConfigError(
             f"{place}: {policy.__qualname__} is a class", fix=f"pass an object: {policy.__qualname__}()"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
@@ -18,11 +20,7 @@ from flujo.engine.opened import Opener
 from flujo.engine.recorded import Out, RecordedRuns, Value
 from flujo.engine.result import Context, Observer, PipelineResult, RunEvent
 from flujo.engine.supervise import blocking, streamed
-from flujo.errors import (
-    ConfigError,
-    InputError,
-    RunTaken,
-)
+from flujo.errors import ConfigError, InputError, RunTaken
 from flujo.journal.store import JournalStore
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.node import Node
@@ -257,6 +255,18 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         async with aclosing(carried) as events:
             async for event in events:
                 yield event
+
+    @property
+    def policies(self) -> Sequence[GovernancePolicy]:
+        """What judges all steps of its runs."""
+        return () if self._build.guards is None else self._build.guards.whole
+
+    def under(self, policies: Sequence[GovernancePolicy]) -> Self:
+        """Return a runner like this one, on the same store; these policies judge its runs before its own."""
+        runner = copy(self)
+        runner._build = replace(self._build, guards=guards_of(self.plan, [*policies, *self.policies]))
+        runner._carrier = Carrier(runner._build, self._opener)
+        return runner
 
     # Going on
 

@@ -16,6 +16,7 @@ from flujo.pipeline.policy import (
 
 if TYPE_CHECKING:
     from flujo.governance.cedar import CedarPolicy
+    from flujo.governance.declared import policies_from
     from flujo.governance.pii import (
         ENTITIES,
         PII,
@@ -51,6 +52,7 @@ __all__ = [
     "RuleEngine",
     "Tools",
     "Verdict",
+    "policies_from",
 ]
 
 _RULES = frozenset({"AtMost", "Hours", "NoEgressAfter", "Regions", "Requires", "Rule", "Tools"})
@@ -63,6 +65,10 @@ def __getattr__(name: str) -> Any:
         from flujo.governance import cedar
 
         value: Any = cedar.CedarPolicy
+    elif name == "policies_from":
+        from flujo.governance import declared
+
+        value = declared.policies_from
     elif name in _RULES:
         from flujo.governance import rules
 

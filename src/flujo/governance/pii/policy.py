@@ -11,7 +11,7 @@ from flujo.governance.pii.known import KnownValues
 from flujo.governance.pii.rules import RuleEngine
 from flujo.governance.pii.scrub import Scrubber, Strategy
 from flujo.governance.pii.stream import HOLD, StreamScrubber, scrub_chunks, scrub_chunks_async
-from flujo.pipeline.policy import GovernancePolicy, PolicyContext, PolicyDecision
+from flujo.pipeline.policy import GovernancePolicy, Mode, PolicyContext, PolicyDecision
 
 T = TypeVar("T")
 
@@ -30,6 +30,7 @@ class PIIScrubbingPolicy(GovernancePolicy):
         keys: Whether telling keys and names of fields count.
         depth: How deep values may be nested, JSON in strings included.
         timeout: How many seconds one judgement may take before it denies; a megabyte takes about two.
+        mode: ``"observe"``: what it finds is recorded, by its kind, and goes on.
 
     Raises:
         ConfigError: The engine of rules is used and the extra `pii` is not installed.
@@ -49,8 +50,10 @@ class PIIScrubbingPolicy(GovernancePolicy):
         keys: bool = True,
         depth: int = 100,
         timeout: float = 60.0,
+        mode: Mode = "enforce",
     ) -> None:
         self.timeout = timeout
+        self.mode: Mode = mode
         # What a decision is recorded with: the rules that came with this release, as they are set here.
         told_of = f"{version('flujo')} {type(engine).__qualname__} {strategy} {keys} {depth}"
         self.version = sha256(told_of.encode()).hexdigest()[:16]
