@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Never
@@ -10,42 +10,25 @@ from zlib import crc32
 
 from flujo.errors import PlanError, Problem
 from flujo.pipeline.context import PipelineContext
-from flujo.pipeline.flow import Branch, Loop, SubPipeline, case_label
-from flujo.pipeline.lanes import Failure, Map, Parallel
 from flujo.pipeline.node import Chunked, Node, Pipeline, Within, bare
 from flujo.pipeline.step import Step
-from flujo.pipeline.waits import HumanInput, Sleep, WaitForEvent
+from flujo.pipeline.waits import Sleep
 from flujo.plan.nodes import (
     DEFAULT_LABELS,
     Members,
-    PlanBranch,
-    PlanEvent,
-    PlanHuman,
-    PlanLoop,
-    PlanMap,
     PlanNode,
-    PlanParallel,
     PlanScope,
     PlanSequence,
     PlanSleep,
     PlanStep,
     PlanStream,
-    PlanSub,
     labeled,
     same_names,
 )
 from flujo.plan.scope import Scope, Source, unknown_source
-from flujo.plan.shapes import (
-    asked_of,
-    case_problems,
-    either,
-    item_type,
-    may_iterate,
-    record_type,
-    without_changes,
-)
+from flujo.plan.shapes import not_permitted, unreachable, without_changes
 from flujo.plan.signature import Signature, SignatureProblem, read_signature
-from flujo.plan.types import Type, assignable, is_never, type_name, union
+from flujo.plan.types import Type, assignable, is_never, type_name
 
 if TYPE_CHECKING:
     from flujo.pipeline.quota import Quota
@@ -99,7 +82,7 @@ class Placement:
         """Place a whole pipeline that takes values of a type; Any where its first node is to tell."""
         told = input_type is not Any
         given = input_type if told else self._input_type(pipeline)
-        root = self._place(pipeline, "", "", given, Scope(), first=not told)
+        root = self.place(pipeline, "", "", given, Scope(), first=not told)
         for path, name in self._unresolved:
             self.problems.append(unknown_source(path, name, self._placed))
         return replace(root, input_type=given) if told else root
@@ -117,10 +100,10 @@ class Placement:
         first = next(iter(pipeline)) if isinstance(pipeline, Pipeline) else pipeline
         if isinstance(bare(first), Step):
             return Any
-        asked = Placement()._place(first, "", "", Any, Scope(), first=True).input_type
+        asked = Placement().place(first, "", "", Any, Scope(), first=True).input_type
         return Any if asked is object else asked
 
-    def _place(
+    def place(
         self, node: AnyNode, prefix: str, label: str, given: Type, scope: Scope, *, first: bool = False
     ) -> PlanNode:
         """Place one node that is given a value of a type; ``first`` where it takes the pipeline's input.
@@ -165,7 +148,7 @@ class Placement:
         known_as = label or node.name or DEFAULT_LABELS.get(type(bare(node)), "")
         part = self._scope(node.scope, prefix, known_as, node.quotas)
         self._within = (*outside, part)
-        placed = self._place(node.node, prefix, label, given, scope, first=first)
+        placed = self.place(node.node, prefix, label, given, scope, first=first)
         self._within = outside
         return placed
 
@@ -183,33 +166,12 @@ class Placement:
                 return self._place_step(node, path, label, given, scope)
             case Chunked():
                 return self._place_stream(node, path, label, given, scope)
-            case Parallel():
-                return self._place_parallel(node, path, label, given, scope)
-            case Map():
-                return self._place_map(node, path, label, given, scope)
-            case Branch():
-                return self._place_branch(node, path, label, given, scope)
-            case Loop():
-                return self._place_loop(node, path, label, given, scope)
-            case SubPipeline():
-                return self._place_sub(node, path, label, given, scope)
-            case HumanInput():
-                return self._place_human(node, path, label, given, scope)
-            case WaitForEvent():
-                late = self._aside(node.on_timeout, path, given, scope, "runs only when the event is late")
-                self._check_gives(late, node.schema, path)
-                return PlanEvent(
-                    path=path,
-                    label=label,
-                    input_type=given,
-                    output_type=node.schema,
-                    node=node,
-                    on_timeout=late,
-                )
             case Sleep():
                 return PlanSleep(path=path, label=label, input_type=given, output_type=given, node=node)
             case _:
-                raise TypeError(f"{type(node).__name__} is no kind of node that a plan knows")
+                from flujo.plan.containers import place_container
+
+                return place_container(self, node, path, label, given, scope)
 
     def _place_sequence(
         self, pipeline: Pipeline[Any, Any], prefix: str, given: Type, scope: Scope, *, first: bool
@@ -231,9 +193,9 @@ class Placement:
         value, never = given, False
         for at, (label, node) in enumerate(members):
             self._joins = joined[at], at + 1 < len(joined) and joined[at + 1]
-            placed = self._place(node, prefix, label, value, scope, first=first and not nodes)
+            placed = self.place(node, prefix, label, value, scope, first=first and not nodes)
             if nodes and is_never(value):
-                self.problems.append(_unreachable(placed.path, nodes[-1].path))
+                self.problems.append(unreachable(placed.path, nodes[-1].path))
             nodes.append(placed)
             value = placed.output_type
             if isinstance(placed, PlanStream):
@@ -275,7 +237,7 @@ class Placement:
         assert isinstance(node, StreamingStep)
         joins, self._joins = self._joins, _ALONE
         step = self._place_step(node.step, path, label, given, scope, streams=True)
-        return as_stream(step, node, given, joins, self._judge, self.problems)
+        return as_stream(step, node, given, joins, self.judge, self.problems)
 
     def _place_step(
         self, step: Step[Any, Any], path: str, label: str, given: Type, scope: Scope, *, streams: bool = False
@@ -311,18 +273,18 @@ class Placement:
                         "change one of the two annotations, or put a step between that converts",
                     )
                 )
-        fallback = self._aside(step.fallback, path, given, scope, f"is only the fallback of {label!r}")
+        fallback = self.aside(step.fallback, path, given, scope, f"is only the fallback of {label!r}")
         given_on, changes = without_changes(signature.output_type)
         if step.may_mutate is not None:
             self._changing.add(path.removesuffix(label))
         elif changes:
-            self.problems.append(_not_permitted(path))
+            self.problems.append(not_permitted(path))
         output = given_on
         if fallback is not None and is_never(output):
             output = fallback.output_type
-        self._check_gives(fallback, output, path)
-        denied = self._aside(step.on_denied, path, given, scope, f"runs only when {label!r} is denied")
-        self._check_gives(denied, output, path)
+        self.check_gives(fallback, output, path)
+        denied = self.aside(step.on_denied, path, given, scope, f"runs only when {label!r} is denied")
+        self.check_gives(denied, output, path)
         return PlanStep(
             path=path,
             label=label,
@@ -331,170 +293,25 @@ class Placement:
             node=step,
             signature=signature,
             sources=sources,
-            validators=tuple(self._judge(one, path, given_on, "a validator") for one in step.validators),
-            undo=None if step.undo is None else self._judge(step.undo, path, given_on, "undo"),
+            validators=tuple(self.judge(one, path, given_on, "a validator") for one in step.validators),
+            undo=None if step.undo is None else self.judge(step.undo, path, given_on, "undo"),
             fallback=fallback,
             denied=denied,
         )
 
-    def _place_parallel(
-        self, node: Parallel[Any, Any], path: str, label: str, given: Type, scope: Scope
-    ) -> PlanParallel:
-        branches: dict[str, PlanNode] = {}
-        scopes: list[Scope] = []
-        for name, branch in node.branches.items():
-            inner = scope.inside()
-            branches[name] = self._place(branch, f"{path}/{name}/", "", given, inner)
-            scopes.append(inner)
-        collects = node.on_failure == "collect"
-        scope.join(scopes, f"its branch of {path!r} may fail, and is then collected" if collects else "")
-        outputs: dict[str, Any] = {
-            name: union(branch.output_type, Failure) if collects else branch.output_type
-            for name, branch in branches.items()
-        }
-        output: Any = record_type(label, outputs) if not node.is_tuple else tuple[tuple(outputs.values())]
-        if any(map(is_never, outputs.values())):  # that branch fails, and the parallel with it
-            output = Never
-        return PlanParallel(
-            path=path,
-            label=label,
-            input_type=asked_of(given, branches.values()),
-            output_type=output,
-            node=node,
-            branches=branches,
-        )
-
-    def _place_map(self, node: Map[Any, Any], path: str, label: str, given: Type, scope: Scope) -> PlanMap:
-        over = None if node.over is None else self._judge(node.over, path, given, "over")
-        items = given if over is None else over.output_type
-        inner = scope.inside()
-        body = self._place(node.body, f"{path}[]/", "", item_type(items), inner)
-        if not may_iterate(items):
-            self.problems.append(
-                Problem(
-                    path,
-                    f"it maps over {type_name(items)}, which has no items",
-                    "give it a list, or pass over=",
-                )
-            )
-        scope.take(inner, f"it runs once for each item of {path!r}: name the map's own output instead")
-        each: Any = Any if is_never(body.output_type) else body.output_type  # no item: an empty list
-        if node.on_failure == "collect":
-            each = union(body.output_type, Failure)
-        asked = over.input_type if over is not None else Iterable[body.input_type]
-        return PlanMap(
-            path=path,
-            label=label,
-            input_type=asked if given is Any else given,
-            output_type=list[each],
-            node=node,
-            over=over,
-            body=body,
-        )
-
-    def _place_branch(
-        self, node: Branch[Any, Any], path: str, label: str, given: Type, scope: Scope
-    ) -> PlanBranch:
-        on = self._judge(node.on, path, given, "on")
-        cases: dict[str, PlanNode] = {}
-        nodes: dict[str, AnyNode] = {case_label(key): case for key, case in node.cases.items()}
-        if node.default is not None:
-            nodes["default"] = node.default
-        for name, case in nodes.items():
-            inner = scope.inside()
-            cases[name] = self._place(case, f"{path}/{name}/", "", given, inner)
-            scope.take(inner, f"it runs only in case {name!r} of {path!r}")
-        self.problems += case_problems(node, on.output_type, path)
-        output = cases[next(iter(cases))].output_type
-        for case in list(cases.values())[1:]:
-            output = either(output, case.output_type)
-        return PlanBranch(
-            path=path,
-            label=label,
-            input_type=asked_of(given, cases.values()),
-            output_type=output,
-            node=node,
-            on=on,
-            cases=cases,
-        )
-
-    def _place_loop(self, node: Loop[Any, Any], path: str, label: str, given: Type, scope: Scope) -> PlanLoop:
-        inner = scope.inside()
-        body = self._place(node.body, f"{path}[]/", "", given, inner)
-        until = self._judge(node.until, path, body.output_type, "until")
-        if not assignable(body.output_type, body.input_type):
-            self.problems.append(
-                Problem(
-                    path,
-                    f"its body gives {type_name(body.output_type)}, but the next turn takes "
-                    f"{type_name(body.input_type)}",
-                    "let the body give what it takes",
-                )
-            )
-        scope.take(inner)
-        return PlanLoop(
-            path=path,
-            label=label,
-            input_type=body.input_type,
-            output_type=body.output_type,
-            node=node,
-            until=until,
-            body=body,
-        )
-
-    def _place_sub(
-        self, node: SubPipeline[Any, Any], path: str, label: str, given: Type, scope: Scope
-    ) -> PlanSub:
-        inner = scope.inside()
-        into = None if node.input is None else self._judge(node.input, path, given, "input")
-        body = self._place(node.pipeline, f"{path}/", "", given if into is None else into.output_type, inner)
-        scope.take(inner)
-        outof = None if node.result is None else self._judge(node.result, path, body.output_type, "output")
-        asked = body.input_type if into is None else into.input_type
-        return PlanSub(
-            path=path,
-            label=label,
-            input_type=asked if given is Any else given,
-            output_type=body.output_type
-            if outof is None or is_never(body.output_type)
-            else outof.output_type,
-            node=node,
-            into=into,
-            outof=outof,
-            body=body,
-        )
-
-    def _place_human(
-        self, node: HumanInput[Any, Any], path: str, label: str, given: Type, scope: Scope
-    ) -> PlanHuman:
-        denied = self._aside(node.on_deny, path, given, scope, "runs only when the person denies")
-        self._check_gives(denied, node.schema, path)
-        late = self._aside(node.on_timeout, path, given, scope, "runs only when the answer is late")
-        self._check_gives(late, node.schema, path)
-        return PlanHuman(
-            path=path,
-            label=label,
-            input_type=given,
-            output_type=node.schema,
-            node=node,
-            prompt=self._judge(node.prompt, path, given, "prompt") if callable(node.prompt) else None,
-            subject=None if node.subject is None else self._judge(node.subject, path, given, "subject"),
-            on_deny=denied,
-            on_timeout=late,
-        )
-
-    def _aside(
+    def aside(
         self, node: AnyNode | None, path: str, given: Type, scope: Scope, doubt: str
     ) -> PlanNode | None:
         """Place a node that runs only when something else did not."""
         if node is None:
             return None
         inner = scope.inside()
-        placed = self._place(node, f"{path}/", "", given, inner)
+        placed = self.place(node, f"{path}/", "", given, inner)
         scope.take(inner, f"it {doubt}")
         return placed
 
-    def _check_gives(self, aside: PlanNode | None, wanted: Type, path: str) -> None:
+    def check_gives(self, aside: PlanNode | None, wanted: Type, path: str) -> None:
+        """Note where what a node aside gives cannot stand in for what the node at a path gives."""
         if aside is not None and not assignable(aside.output_type, wanted):
             self.problems.append(
                 Problem(
@@ -514,7 +331,7 @@ class Placement:
             self.problems.append(Problem(path, str(problem), problem.fix))
             return _NOTHING
 
-    def _judge(self, function: Any, path: str, given: Type, role: str) -> Signature:
+    def judge(self, function: Any, path: str, given: Type, role: str) -> Signature:
         """Read a function that stands beside a node: a condition, a validator and the like."""
         signature = self._signature(function, path, {})
         if signature.context:
@@ -562,22 +379,6 @@ def _mend(node: AnyNode, placed: PlanNode, given: Type) -> str:
     from flujo.plan.streams import feeding
 
     return feeding(placed, given) or otherwise
-
-
-def _not_permitted(path: str) -> Problem:
-    return Problem(
-        path,
-        "it may give a PipelineMutation, and nothing permits it to change the pipeline",
-        "say what it may change: Step(…, may_mutate=MayMutate(…))",
-    )
-
-
-def _unreachable(path: str, before: str) -> Problem:
-    return Problem(
-        path,
-        f"unreachable: {before!r} before it is declared to give NoReturn, so nothing runs after it",
-        f"remove it, or annotate what {before!r} returns",
-    )
 
 
 def _too_deep(path: str) -> Problem:

@@ -116,3 +116,21 @@ def record_type(label: str, members: Mapping[str, Type]) -> Type:
     name = "".join(part for part in label.title() if part.isalnum()) or "Parallel"
     make = cast("Callable[[str, dict[str, Type]], Type]", TypedDict)
     return make(name, dict(members))
+
+
+def not_permitted(path: str) -> Problem:
+    """Return what is wrong where a step may change the pipeline and nothing lets it."""
+    return Problem(
+        path,
+        "it may give a PipelineMutation, and nothing permits it to change the pipeline",
+        "say what it may change: Step(…, may_mutate=MayMutate(…))",
+    )
+
+
+def unreachable(path: str, before: str) -> Problem:
+    """Return what is wrong with a node that stands behind one that never gives anything."""
+    return Problem(
+        path,
+        f"unreachable: {before!r} before it is declared to give NoReturn, so nothing runs after it",
+        f"remove it, or annotate what {before!r} returns",
+    )
