@@ -61,8 +61,8 @@ bench: $(if $(filter-out flujo raw,$(if $(ONLY),$(subst $(comma), ,$(ONLY)),all)
 soak: $(READY) ## the long runs that `make test` leaves out
 	$(BIN)/python -m pytest -m soak --timeout 1800 $(ARGS)
 
-wheel: $(READY) ## build the wheel and the source archive into dist/
-	$(UV) build --quiet
+wheel: $(READY) ## build the wheels and the source archives into dist/
+	$(UV) build --quiet --all-packages
 
 clean: ## remove the environment and everything built
 	rm -rf .venv .bootstrap build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

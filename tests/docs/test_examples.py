@@ -7,7 +7,13 @@ import pytest
 from tests.docs.blocks import Block, blocks_of, run
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+DOCUMENTS = sorted(
+    [
+        path
+        for place in ("*.md", "docs/**/*.md", "examples/**/*.md", "packages/*/*.md")
+        for path in ROOT.glob(place)
+    ]
+)
 BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document, ROOT)]
 
 

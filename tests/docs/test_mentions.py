@@ -24,7 +24,7 @@ GUIDE = "".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "gui
 
 CORE = ("errors", "pipeline", "plan", "journal", "engine")
 ROOMS = (*CORE, "testing", "worker", "server", "skills", "governance", "agents")
-PUBLIC = {"flujo", *(f"flujo.{room}" for room in ROOMS)}
+PUBLIC = {"flujo", "flujo_deidentifier", *(f"flujo.{room}" for room in ROOMS)}
 
 
 def page(name: str) -> str:

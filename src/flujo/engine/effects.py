@@ -26,6 +26,7 @@ from flujo.plan.signature import SignatureProblem, returned_type
 
 if TYPE_CHECKING:
     from flujo.engine.calls import EffectGuard
+    from flujo.pipeline.policy import Principal
 
 _NO_LIMITS = frozenset[str]()
 _NUMBERED = re.compile(r"-\d+$")
@@ -270,6 +271,14 @@ class StepEffects:
         from flujo.engine.hold import Part
 
         return Part(hold, spending)
+
+    @property
+    def principal(self) -> Principal:
+        """On whose behalf the run goes; see :attr:`StepInfo.principal`."""
+        from flujo.pipeline.policy import NOBODY, Principal
+
+        # One that names only a tenant is enough for what belongs to tenants.
+        return self._run.principal or (Principal("", tenant=self._run.tenant) if self._run.tenant else NOBODY)
 
     @property
     def watched(self) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, final
 from flujo.errors import PipelineError
 
 if TYPE_CHECKING:
+    from flujo.pipeline.policy import Principal
     from flujo.pipeline.waits import Decision
 
 P = ParamSpec("P")
@@ -60,21 +61,11 @@ class Usage:
         return self + less + more
 
     def __bool__(self) -> bool:
-        return bool(
-            self.requests
-            or self.input_tokens
-            or self.output_tokens
-            or self.cost
-            or self.tool_calls
-            or self.steps
-            or self.microseconds
-        )
+        return self != NO_USAGE
 
     def __repr__(self) -> str:
-        shown = (
-            f"requests={self.requests}, input_tokens={self.input_tokens}, "
-            f"output_tokens={self.output_tokens}, cost={self.cost!r}"
-        )
+        tokens = f"input_tokens={self.input_tokens}, output_tokens={self.output_tokens}"
+        shown = f"requests={self.requests}, {tokens}, cost={self.cost!r}"
         more = {"tool_calls": self.tool_calls, "steps": self.steps, "microseconds": self.microseconds}
         return f"Usage({', '.join([shown, *(f'{name}={count}' for name, count in more.items() if count)])})"
 
@@ -194,6 +185,11 @@ class Performer(Protocol):
         ...
 
     @property
+    def principal(self) -> Principal:
+        """See :attr:`StepInfo.principal`."""
+        ...
+
+    @property
     def watched(self) -> bool:
         """See :attr:`StepInfo.watched`."""
         ...
@@ -273,6 +269,11 @@ class StepInfo:
     def limits(self) -> frozenset[str]:
         """What quotas limit here (``usd``, ``requests``, …): what uses it must :meth:`reserve` it first."""
         return self._performer.limits(self)
+
+    @property
+    def principal(self) -> Principal:
+        """On whose behalf the run goes; one without an id where nobody was named."""
+        return self._performer.principal
 
     @property
     def idempotency_key(self) -> str:

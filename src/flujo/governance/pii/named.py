@@ -1,7 +1,7 @@
 """The values that typed fields, and the keys of mappings, name as personal."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date
 from operator import attrgetter
@@ -9,16 +9,23 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flujo.governance.pii.fields import PII, marks_of, of_key
+from flujo.governance.pii.fields import PII, marks_of
+
+Key = Callable[[str], str | None]
+"""Tells what a key of a mapping, or the name of a field, says of its value."""
 
 
-def named(value: Any, entity: str | None, keys: bool, depth: int) -> Iterator[tuple[str, str]]:
+def untold(_: str) -> None:
+    """Return what a key says where keys do not count: nothing."""
+
+
+def named(value: Any, entity: str | None, key: Key, depth: int) -> Iterator[tuple[str, str]]:
     """Yield entity and text of each value that a marked field or a telling key names.
 
     Args:
         value: Where to look.
         entity: What is said of the value as a whole.
-        keys: Whether keys and names of fields tell.
+        key: Returns what a key, or the name of a field, says of its value.
         depth: How deep to look.
     """
     judged: object = value
@@ -28,25 +35,25 @@ def named(value: Any, entity: str | None, keys: bool, depth: int) -> Iterator[tu
                 yield entity, judged.isoformat()[:10] if isinstance(judged, date) else str(judged)
         case list() | tuple() | set() | frozenset() | deque():
             for inner in value if depth > 0 else ():
-                yield from named(inner, entity, keys, depth - 1)
+                yield from named(inner, entity, key, depth - 1)
         case _:
-            for told, inner in _inside(value, keys) if depth > 0 else ():
-                yield from named(inner, told or entity, keys, depth - 1)
+            for told, inner in _inside(value, key) if depth > 0 else ():
+                yield from named(inner, told or entity, key, depth - 1)
 
 
-def _inside(value: Any, keys: bool) -> Iterator[tuple[str | None, Any]]:
+def _inside(value: Any, key: Key) -> Iterator[tuple[str | None, Any]]:
     """Yield what a mapping, a model or a dataclass holds, with what is said of each."""
     judged: object = value
     if isinstance(judged, Mapping):
-        for key, inner in value.items():
-            yield of_key(key) if keys and isinstance(key, str) else None, inner
+        for name, inner in value.items():
+            yield key(name) if isinstance(name, str) else None, inner
     elif isinstance(judged, BaseModel) or (is_dataclass(judged) and not isinstance(judged, type)):
-        for name, mark in told_fields(value, keys):
+        for name, mark in told_fields(value, key):
             if mark is None or mark.entity:
                 yield mark.entity if mark else None, field_of(value, name)
 
 
-def told_fields(value: Any, keys: bool) -> Iterator[tuple[str, PII | None]]:
+def told_fields(value: Any, key: Key) -> Iterator[tuple[str, PII | None]]:
     """Yield the fields of a model or a dataclass, with what is said of each."""
     judged: object = value
     marked = marks_of(type(judged))
@@ -56,7 +63,7 @@ def told_fields(value: Any, keys: bool) -> Iterator[tuple[str, PII | None]]:
         listed = [field.name for field in fields(value)]
     for name in listed:
         mark = marked.get(name)
-        told = of_key(name) if mark is None and keys else None
+        told = key(name) if mark is None else None
         yield name, mark or (PII(told) if told else None)
 
 

@@ -1,12 +1,13 @@
 """Scrubbing: personal data replaced in whatever value, which comes back with the same types."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeVar
 
+from flujo.governance.pii.fields import of_key
 from flujo.governance.pii.finding import Finding, PIIEngine, settle
 from flujo.governance.pii.known import KnownValues
-from flujo.governance.pii.named import named
-from flujo.governance.pii.walk import Walk, replaced
+from flujo.governance.pii.named import named, untold
+from flujo.governance.pii.walk import Date, Number, replaced, rewritten
 
 T = TypeVar("T")
 Strategy = Literal["label", "mask"]
@@ -54,21 +55,18 @@ class Scrubber:
             ScrubError: It is nested too deep, or holds an object that cannot be looked into.
         """
         told = self.known | (known or KnownValues()) | self.names_in(value)
-        walk = Walk(lambda text: self._found(text, told), self.instead, keys=self.keys, depth=self.depth)
-        return walk.whole(value), walk.findings
+        return rewritten(value, _Scrubbing(self, told), depth=self.depth)
 
     def find(self, text: str, *, known: KnownValues | None = None) -> list[Finding]:
         """Return what the engine and the known values find in a text."""
-        return self._found(text, self.known | known if known else self.known)
-
-    def _found(self, text: str, known: KnownValues) -> list[Finding]:
+        told = self.known | known if known else self.known
         # An engine may be anybody's: what it finds may overlap, and stand in any order.
-        return settle([*self.engine.find(text), *known.find(text)])
+        return settle([*self.engine.find(text), *told.find(text)])
 
     def names_in(self, value: Any) -> KnownValues:
         """Return the values that marked fields and telling keys of a value name as personal."""
         values: dict[str, list[str]] = {}
-        for entity, text in named(value, None, self.keys, self.depth):
+        for entity, text in named(value, None, of_key if self.keys else untold, self.depth):
             values.setdefault(entity, []).append(text)
         return KnownValues(values)
 
@@ -79,3 +77,35 @@ class Scrubber:
     def replace(self, text: str, findings: Iterable[Finding]) -> str:
         """Return the text with each finding replaced; findings in order of place."""
         return replaced(text, findings, self.instead)
+
+
+class _Scrubbing:
+    """What one walk of a scrubber asks."""
+
+    json = True
+
+    def __init__(self, scrubber: Scrubber, known: KnownValues) -> None:
+        self._scrubber = scrubber
+        self._known = known
+
+    def key(self, name: str) -> str | None:
+        return of_key(name) if self._scrubber.keys else None
+
+    def find(self, text: str) -> list[Finding]:
+        return self._scrubber.find(text, known=self._known)
+
+    def text(self, text: str, found: Sequence[Finding]) -> str:
+        return self._scrubber.replace(text, found)
+
+    def whole(self, text: str, entity: str) -> str:
+        return self._scrubber.instead(entity)
+
+    def number(self, value: Number, entity: str, path: str) -> Number:
+        return type(value)(0)
+
+    def date(self, value: Date, entity: str | None, path: str) -> Date:
+        # A date of no marked field is data, not text.
+        return value.replace(year=1, month=1, day=1) if entity else value
+
+    def binary(self, value: bytes, entity: str | None) -> bytes:
+        return b"" if entity else value

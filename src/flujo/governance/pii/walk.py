@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import is_dataclass
 from dataclasses import replace as changed
@@ -11,13 +11,12 @@ from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, Protocol, TypeVar, cast
 from uuid import UUID
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 from flujo.errors import ScrubError
-from flujo.governance.pii.fields import of_key
 from flujo.governance.pii.finding import Finding
 from flujo.governance.pii.named import field_of, told_fields
 from flujo.governance.pii.words import words
@@ -39,6 +38,9 @@ _PLAIN = (
 _OF_MESSAGES = frozenset(word.replace(" ", "_") for word in words("messages", "kept"))
 """What ties the messages of a conversation together, and would break it where it is replaced."""
 _LONG_NUMBER = 10**7
+T = TypeVar("T")
+Number = TypeVar("Number", int, float, Decimal)
+Date = TypeVar("Date", bound=date)
 
 
 def replaced(text: str, findings: Iterable[Finding], instead: Callable[[str], str]) -> str:
@@ -51,15 +53,64 @@ def replaced(text: str, findings: Iterable[Finding], instead: Callable[[str], st
     return "".join((*parts, text[at:])) if parts else text
 
 
+class Rewriter(Protocol):
+    """What a walk asks: what is personal in a text, and what takes its place.
+
+    Attributes:
+        json: Whether JSON in strings is looked into; where anything in it is replaced, it is written anew.
+    """
+
+    json: bool
+
+    def key(self, name: str) -> str | None:
+        """Return what a key, or the name of a field, says of its value; None for most."""
+        ...
+
+    def find(self, text: str) -> Sequence[Finding]:
+        """Return what is personal in a text of which nothing is known, in order of place."""
+        ...
+
+    def text(self, text: str, found: Sequence[Finding]) -> str:
+        """Return a text without what was found in it; also asked where nothing was."""
+        ...
+
+    def whole(self, text: str, entity: str) -> str:
+        """Return what stands for a text that is personal as a whole."""
+        ...
+
+    def number(self, value: Number, entity: str, path: str) -> Number:
+        """Return what stands for a number, as a number of its type: a text would not fit where it stands."""
+        ...
+
+    def date(self, value: Date, entity: str | None, path: str) -> Date:
+        """Return what stands for a date, as a date; of one that nothing marks as personal, often itself."""
+        ...
+
+    def binary(self, value: bytes, entity: str | None) -> bytes:
+        """Return what stands for bytes that are no text, of which an entity is told or not."""
+        ...
+
+
+def rewritten(value: T, rewriter: Rewriter, *, depth: int = 100) -> tuple[T, list[Finding]]:
+    """Return a value of the same types as a rewriter leaves it, and what was found in it.
+
+    Args:
+        value: A string, bytes, a number, a date, a model, a dataclass, a mapping or a sequence of such.
+        rewriter: What is asked.
+        depth: How deep values may be nested.
+
+    Raises:
+        ScrubError: It is nested too deep, or holds an object that cannot be looked into.
+    """
+    walk = Walk(rewriter, depth=depth)
+    return walk.whole(value), walk.findings
+
+
 class Walk:
     """One walk: what it finds is told by path."""
 
-    def __init__(
-        self, find: Callable[[str], list[Finding]], instead: Callable[[str], str], *, keys: bool, depth: int
-    ) -> None:
-        self._find = find
-        self._instead = instead
-        self._keys = keys
+    def __init__(self, by: Rewriter, *, depth: int) -> None:
+        self._by = by
         self._depth = depth
         self.findings: list[Finding] = []
 
@@ -104,49 +155,46 @@ class Walk:
     def _text(self, text: str, path: str, entity: str | None, depth: int) -> str:
         if entity:
             return self._all_of(text, path, entity) if text.strip() else text
-        if text[:1] in "{[ \n\t" and text.lstrip()[:1] in ("{", "["):
+        if self._by.json and text[:1] in "{[ \n\t" and text.lstrip()[:1] in ("{", "["):
             inner = _parsed(text)
             if inner is not None:
                 before = len(self.findings)
                 clean = self._value(inner, path, None, depth + 1)
                 return text if len(self.findings) == before else json.dumps(clean, ensure_ascii=False)
-        found = self._find(text)
-        if not found:
-            return text
+        found = self._by.find(text)
         self.findings += [changed(finding, path=path) for finding in found] if path else found
-        return replaced(text, found, self._instead)
+        return self._by.text(text, found)
 
     def _all_of(self, text: str, path: str, entity: str) -> str:
         self.findings.append(Finding(0, len(text), entity, 1.0, "field", path))
-        return self._instead(entity)
+        return self._by.whole(text, entity)
 
     def _number(self, value: Any, path: str, entity: str | None) -> Any:
-        """Replace a number that is personal by zero of its type: a text would not fit where it stands."""
         if not entity and not (isinstance(value, int) and abs(value) >= _LONG_NUMBER):
             return value
-        found = [Finding(0, len(str(value)), entity, 1.0, "field")] if entity else self._find(str(value))
+        found = [Finding(0, len(str(value)), entity, 1.0, "field")] if entity else self._by.find(str(value))
         self.findings += [changed(finding, path=path) for finding in found]
-        return type(value)(0) if found else value
+        return self._by.number(value, found[0].entity, path) if found else value
 
     def _date(self, value: Any, path: str, entity: str | None) -> Any:
-        """Replace a personal date by the first of all; a date of no marked field is data, not text."""
-        if not entity:
-            return value
-        self.findings.append(Finding(0, len(str(value)), entity, 1.0, "field", path))
-        return value.replace(year=1, month=1, day=1)
+        clean = self._by.date(value, entity, path)
+        if entity or clean != value:
+            self.findings.append(Finding(0, len(str(value)), entity or "date", 1.0, "field", path))
+        return value if clean == value else clean
 
     def _bytes(self, value: Any, path: str, entity: str | None, depth: int) -> Any:
         try:
             text = value.decode()
         except UnicodeDecodeError:  # pictures and the like: their insides are not text
-            return type(value)(b"") if entity else value
-        clean = self._text(text, path, entity, depth)
-        return value if clean is text else type(value)(clean.encode())
+            clean = self._by.binary(bytes(value), entity)
+            return value if clean == value else type(value)(clean)
+        fresh = self._text(text, path, entity, depth)
+        return value if fresh is text else type(value)(fresh.encode())
 
     def _model(self, value: BaseModel, path: str, entity: str | None, depth: int) -> BaseModel:
         update: dict[str, Any] = {}
         held = {**vars(value), **(value.model_extra or {})}
-        for name, mark in told_fields(value, self._keys):
+        for name, mark in told_fields(value, self._by.key):
             if mark and mark.entity is None:
                 continue
             place = path if name == "root" else _joined(path, name)
@@ -165,7 +213,7 @@ class Walk:
             fresh, count = named, 2
             while fresh in clean:
                 fresh, count = f"{named} {count}", count + 1
-            told = of_key(key) if self._keys and isinstance(key, str) else None
+            told = self._by.key(key) if isinstance(key, str) else None
             place = _joined(path, fresh if isinstance(fresh, str) else type(key).__name__)
             clean[fresh] = self._value(inner, place, entity or told, depth + 1)
             same = same and fresh is key and clean[fresh] is inner
@@ -187,7 +235,7 @@ class Walk:
     def _dataclass(self, value: Any, path: str, entity: str | None, depth: int) -> Any:
         skipped = _OF_MESSAGES if type(value).__module__.startswith("pydantic_ai.") else frozenset[str]()
         update: dict[str, Any] = {}
-        for name, mark in told_fields(value, self._keys):
+        for name, mark in told_fields(value, self._by.key):
             if name in skipped or (mark and mark.entity is None):
                 continue
             held = field_of(value, name)
