@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
-from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
+from pydantic import TypeAdapter
+from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse, ModelResponsePart
 from pydantic_core import from_json, to_json
 
 _PASSING: dict[str, Any] = {
@@ -16,6 +17,11 @@ _PASSING: dict[str, Any] = {
     "parts": {"__all__": {"timestamp"}},
 }
 """What differs between two messages that say the same."""
+
+_SHORT = 2000
+"""Bytes of a new message that stand in the request's own record; a longer one is kept apart, by content."""
+
+_said: TypeAdapter[list[ModelResponsePart]] = TypeAdapter(list[ModelResponsePart])
 
 
 def dumped(message: ModelMessage) -> bytes:
@@ -58,7 +64,8 @@ class Conversation:
     """What an agent's requests have said so far, message by message.
 
     A request's messages are recorded as how many of the last request's they begin with, and those that are
-    new, each kept once by content. So the journal grows with what is new, however long the conversation.
+    new: an answer by the address where it is recorded, another message itself, and a long one by its digest,
+    kept once by content. So the journal grows with what is new, however long the conversation.
     """
 
     def __init__(self) -> None:
@@ -87,7 +94,7 @@ class Conversation:
         for message in messages:
             known = self._known.get(id(message))
             if known is None:
-                body = lasting(message)
+                body = self._identity(message)
                 known = self._known[id(message)] = (message, sha256(body).hexdigest(), body)
             digests.append(known[1])
         same = 0
@@ -99,6 +106,12 @@ class Conversation:
         new = [self._answers.get(id(message), (message, ""))[1] for message in messages[same:]]
         bodies = [self._known[id(message)][2] for message in messages[same:]]
         return Described(sha256("".join(digests).encode()).hexdigest()[:16], same, new, bodies)
+
+    def _identity(self, message: ModelMessage) -> bytes:
+        """Return what tells a message from others: of an answer that is recorded, what it says is enough."""
+        if isinstance(message, ModelResponse) and id(message) in self._answers:
+            return _said.dump_json(list(message.parts), exclude=_PASSING["parts"])
+        return lasting(message)
 
 
 class Described:
@@ -119,5 +132,8 @@ class Described:
 
     def recorded(self, keep: Callable[[bytes], str]) -> dict[str, Any]:
         """Return how the messages are told in the journal."""
-        new = [address or keep(body) for address, body in zip(self._new, self._bodies, strict=True)]
+        new = [
+            address or (from_json(body) if len(body) <= _SHORT else keep(body))
+            for address, body in zip(self._new, self._bodies, strict=True)
+        ]
         return {"same": self.same, "new": new}
