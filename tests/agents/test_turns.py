@@ -385,6 +385,23 @@ async def test_what_a_request_may_cost_is_set_aside_before_it_is_sent() -> None:
     assert "max_tokens" in str(error)
 
 
+async def test_what_the_dearest_of_several_models_may_cost_is_set_aside() -> None:
+    cheap = ScriptedModel("one", name="gpt-4o-mini", provider="openai")
+    dear = ScriptedModel("two", name="gpt-4o", provider="openai")
+
+    async def asked(*models: ScriptedModel) -> Any:
+        first, *others = models
+        agent = ModelAgent(first, fallbacks=others, name="clerk", settings={"max_tokens": 1000})
+        error = (await Flujo(Step(agent), quota=Quota(usd="0.000001")).run_async("go")).error
+        assert isinstance(error, QuotaExceeded)
+        return error.asked
+
+    alone = [await asked(model) for model in (cheap, dear)]
+    assert alone[0] < alone[1]
+    assert await asked(cheap, dear) == alone[1]
+    assert await asked(dear, cheap) == alone[1]
+
+
 async def test_cached_tokens_are_priced_as_such() -> None:
     plain = ScriptedModel(Reply("x", input_tokens=10_000, output_tokens=10), name="gpt-4o", provider="openai")
     cached = ScriptedModel(

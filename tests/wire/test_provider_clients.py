@@ -6,9 +6,12 @@ from typing import Any
 
 import httpx2
 import pytest
+from pydantic_ai import Agent
+from pydantic_ai.models.fallback import FallbackModel
 
+from flujo import Flujo, Step
 from flujo.errors import StepFailed
-from flujo.testing import UseTool
+from flujo.testing import UseTool, VirtualClock
 from tests.wire.protocols import CACHED, READ, WRITTEN, Spoken
 from tests.wire.runs import Desk, Invoice, add
 from tests.wire.server import Fails, Garbled, Provider, says
@@ -184,6 +187,16 @@ async def test_another_model_takes_over(spoken: Spoken, desk: Desk) -> None:
     first, second = Provider(spoken, *[Fails(500)] * 4), Provider(spoken, says("from the second"))
     result = await desk.run(first.model(), fallbacks=[second.model()])
     assert result.unwrap() == "from the second"
+    assert (len(first.requests), len(second.requests)) == (4, 1)
+
+
+async def test_fallbacks_of_the_users_own_making_are_asked_as_often_as_the_policy_says(
+    spoken: Spoken, desk: Desk
+) -> None:
+    first, second = Provider(spoken, *[Fails(503)] * 9), Provider(spoken, says("done"))
+    agent = Agent(FallbackModel(first.model(), second.model()), name="clerk")
+    result = await Flujo(Step(agent), clock=VirtualClock()).run_async("go")
+    assert result.unwrap() == "done"
     assert (len(first.requests), len(second.requests)) == (4, 1)
 
 

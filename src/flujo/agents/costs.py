@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
 
 from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import Model
+from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.settings import ModelSettings
 
 from flujo.agents.bounds import upper_bound
@@ -32,7 +34,7 @@ def _cost(response: ModelResponse) -> Decimal:
 
 
 def bound_of(model: Model, settings: ModelSettings | None, sent: int, *, money: bool) -> Usage:
-    """Return the most that a request may cost.
+    """Return the most that a request may cost; of a model with fallbacks, whichever of them answers.
 
     Args:
         model: Whom it is sent to.
@@ -43,5 +45,9 @@ def bound_of(model: Model, settings: ModelSettings | None, sent: int, *, money: 
     Raises:
         ConfigError: Nothing says how long the answer may be, or the model has no known price.
     """
-    most = (settings or {}).get("max_tokens") or (model.settings or {}).get("max_tokens")
-    return upper_bound(model.model_id, most, sent, money=money)
+    if isinstance(model, FallbackModel):
+        bounds = [bound_of(one, settings, sent, money=money) for one in model.models]
+        most = max(bound.output_tokens for bound in bounds)
+        return replace(bounds[0], output_tokens=most, cost=max(bound.cost for bound in bounds))
+    longest = (settings or {}).get("max_tokens") or (model.settings or {}).get("max_tokens")
+    return upper_bound(model.model_id, longest, sent, money=money)

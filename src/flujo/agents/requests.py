@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from pydantic_ai.exceptions import (
 )
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
@@ -194,6 +196,21 @@ class Patient(WrapperModel):
         if "max_retries" not in self.wrapped.unsupported_settings:
             alone["max_retries"] = 0
         return cast("ModelSettings", alone)
+
+
+def patient(model: Model) -> Model:
+    """Return a model whose requests are sent again as a :class:`Patient` does, each fallback's by itself."""
+    match model:
+        case Patient():
+            return model
+        case FallbackModel() if not all(isinstance(one, Patient) for one in model.models):
+            chain = copy(model)
+            chain.models = [patient(one) for one in model.models]
+            return chain
+        case FallbackModel():
+            return model
+        case _:
+            return Patient(model)
 
 
 async def _rest(seconds: float) -> None:

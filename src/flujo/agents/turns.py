@@ -26,7 +26,6 @@ from pydantic_ai.models import (
     ModelRequestParameters,
     StreamedResponse,
 )
-from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import (
@@ -43,7 +42,7 @@ from flujo.agents.costs import bound_of, usage_of
 from flujo.agents.digests import digest
 from flujo.agents.messages import Conversation, dumped, loaded, read_messages, shown_messages
 from flujo.agents.place import Place, denied
-from flujo.agents.requests import Patient, part
+from flujo.agents.requests import part, patient
 from flujo.agents.results import Outcome, outcome_of
 from flujo.agents.speech import Say, sent
 from flujo.engine.requests import Asked
@@ -103,7 +102,7 @@ class Turns(AbstractCapability[Any]):
         """Send a request once in the life of the run."""
         self.requests += 1
         told = self._conversation.later(messages)
-        sender = model if isinstance(model, Patient | FallbackModel) else Patient(model)
+        sender = patient(model)
 
         def describe(keep: Callable[[bytes], str]) -> Mapping[str, Any]:
             arguments = {
