@@ -188,6 +188,14 @@ def test_the_prompt_is_part_of_the_plan() -> None:
     assert fingerprint() != compile_plan(Step(other)).fingerprint
 
 
+def test_the_prompt_of_a_role_that_streams_is_part_of_the_plan() -> None:
+    def fingerprint(**settings: Any) -> str:
+        return compile_plan(StreamingStep(TranslatorAgent("French", model="test", **settings))).fingerprint
+
+    assert fingerprint() == fingerprint()
+    assert fingerprint() != fingerprint(instructions="Be strict.")
+
+
 async def test_a_run_with_another_prompt_is_not_carried_on_unnoticed() -> None:
     store = MemoryStore()
 

@@ -155,9 +155,10 @@ class StreamingStep(Chunked[In, Out]):
         PipelineError: A setting cannot work, or makes no sense for what streams.
     """
 
-    __slots__ = ("_name", "buffer", "collect", "items", "step")
+    __slots__ = ("_name", "agent", "buffer", "collect", "items", "step")
 
     _name: str
+    agent: object
     step: Step[Any, Any]
     collect: Callable[..., Any] | Fold[Any, Any] | None
     items: bool
@@ -243,10 +244,11 @@ class StreamingStep(Chunked[In, Out]):
         if not isinstance(cast("object", items), bool):
             raise PipelineError(f"streaming step {step.name!r}, items={items!r}", fix="pass True or False")
         check_count(buffer, f"streaming step {step.name!r}, buffer")
-        self._set(step, collect, items, buffer)
+        self._set(agent, step, collect, items, buffer)
 
-    def _set(self, step: Step[Any, Any], collect: Any, items: bool, buffer: int) -> None:
-        given = {"_name": step.name, "step": step, "collect": collect, "items": items, "buffer": buffer}
+    def _set(self, agent: object, step: Step[Any, Any], collect: Any, items: bool, buffer: int) -> None:
+        given = {"_name": step.name, "agent": agent, "step": step}
+        given |= {"collect": collect, "items": items, "buffer": buffer}
         for key, value in given.items():
             object.__setattr__(self, key, value)
 
@@ -254,7 +256,7 @@ class StreamingStep(Chunked[In, Out]):
         """Return the same step under another name."""
         copy = cast("StreamingStep[In, Out]", object.__new__(StreamingStep))
         step = self.step.named(check_name(name)) if name else self.step
-        copy._set(step, self.collect, self.items, self.buffer)
+        copy._set(self.agent, step, self.collect, self.items, self.buffer)
         return copy
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -127,8 +127,9 @@ def _facts(node: PlanNode) -> str:
     match node:
         case PlanStep():
             facts += [node.node.effects, json.dumps(dict(node.sources))]
-            if isinstance(node.node.agent, Versioned):
-                facts.append(node.node.agent.part_of_plan)
+            agent = node.stream.agent if isinstance(node, PlanStream) else node.node.agent
+            if isinstance(agent, Versioned):
+                facts.append(agent.part_of_plan)
             if isinstance(node, PlanStream):
                 facts += [type_text(node.gives), "joined" if node.joined else "", str(node.stream.items)]
             facts += ["may mutate"] if node.node.may_mutate is not None else []
