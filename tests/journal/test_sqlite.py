@@ -84,6 +84,13 @@ def as_nobody() -> Generator[None]:
         os.seteuid(0)
 
 
+def let_others_pass(folder: Path) -> None:
+    """Let everyone look into a folder of ours, however deep it lies."""
+    for above in (folder, *folder.parents):
+        if above.stat().st_mode & 0o055 != 0o055 and above.owner() == folder.owner():
+            above.chmod(above.stat().st_mode | 0o055)
+
+
 class TestFile:
     async def test_nothing_is_made_before_the_first_use(self, path: Path) -> None:
         store = SQLiteStore(path)
@@ -520,8 +527,7 @@ class TestTrouble:
 
     async def test_a_read_only_file_and_directory(self, path: Path) -> None:
         scribe = await begun(path)
-        for folder in (path.parent, *path.parent.parents[:2]):
-            folder.chmod(0o755)
+        let_others_pass(path.parent)
         path.chmod(0o444)
         path.parent.chmod(0o555)
         try:
@@ -535,6 +541,17 @@ class TestTrouble:
         finally:
             path.parent.chmod(0o755)
             path.chmod(0o600)
+
+    async def test_a_folder_that_may_not_be_entered(self, path: Path) -> None:
+        let_others_pass(path.parent)
+        closed = path.parent / "closed"
+        closed.mkdir(mode=0o700 if os.geteuid() == 0 else 0)
+        with as_nobody():
+            error = await failure(SQLiteStore(closed / "flujo_ops.db"), Scribe())
+        closed.chmod(0o700)
+        assert isinstance(error, StoreUnavailable)
+        assert "cannot be reached: Permission denied" in str(error)
+        assert f"check who may enter {closed}" in str(error)
 
     async def test_a_full_disk(self, path: Path) -> None:
         store, scribe, other = SQLiteStore(path), Scribe(), Scribe("run-2")

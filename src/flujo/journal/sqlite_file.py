@@ -75,9 +75,15 @@ def _configure(connection: sqlite3.Connection, synchronous: Synchronous) -> None
 
 
 def _make_private(path: Path, create: bool) -> None:
-    if path.is_dir():
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except OSError as error:
+        raise StoreUnavailable(
+            f"{path} cannot be reached: {error.strerror}", fix=f"check who may enter {path.parent}"
+        ) from error
+    if is_folder:
         raise StoreUnavailable(f"{path} is a directory", fix=f"name a file, such as {path / 'flujo_ops.db'}")
-    if path.exists():
+    if is_there:
         return
     if not create:
         raise StoreUnavailable(f"there is no store at {path}", fix="check the path, or run a pipeline first")
