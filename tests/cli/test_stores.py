@@ -17,6 +17,13 @@ READERS = [
     ["runs", "resume", "a"],
 ]
 
+HURRIED = """
+from flujo import Flujo, SQLiteStore
+from shop import shouted
+
+runner = Flujo(shouted, state=SQLiteStore("flujo_ops.db", busy_timeout=0.3))
+"""
+
 
 @pytest.fixture
 def kept(flujo: Shell) -> Shell:
@@ -63,10 +70,11 @@ def test_a_store_that_is_read_only(kept: Shell) -> None:
 
 
 def test_a_store_that_is_locked(kept: Shell) -> None:
+    Path("hurried.py").write_text(HURRIED)
     connection = sqlite3.connect(STORE)
     connection.execute("BEGIN EXCLUSIVE")
     try:
-        told = kept.real("run", "shop.py:shouted", "--input", "x", "--run-id", "c", "--json")
+        told = kept.real("run", "hurried.py:runner", "--input", "x", "--run-id", "c", "--json")
     finally:
         connection.rollback()
         connection.close()

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
-import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flujo.journal.events import EventKind
@@ -15,12 +15,23 @@ from tests.journal.scribe import Scribe
 MakeStore = Callable[[Path], JournalStore]
 
 
-async def record_live(store: JournalStore, *events: tuple[EventKind, str]) -> list[tuple[str, str]]:
+async def record_live(
+    store: JournalStore, *events: tuple[EventKind, str], run_id: str = "run-1"
+) -> list[tuple[str, str]]:
     """Store a run of these kinds and addresses and return those of its live events."""
-    scribe = Scribe()
+    scribe = Scribe(run_id)
     await store.submit(scribe.begin())
     await store.submit(scribe.batch(*(scribe.event(kind, address) for kind, address in events)))
-    return [(event.kind, event.address) for event in (await store.live_events("run-1"))[1:]]
+    return [(event.kind, event.address) for event in (await store.live_events(run_id))[1:]]
+
+
+def is_covered(events: list[tuple[EventKind, str]], place: int) -> bool:
+    """Say whether a composite that is recorded later covers an event."""
+    address = events[place][1]
+    return any(
+        kind in ("node.completed", "turn") and address.startswith((above + "/", above + "[", above + "#"))
+        for kind, above in events[place + 1 :]
+    )
 
 
 class TestLiveEvents:
@@ -124,37 +135,28 @@ class TestLiveEvents:
     async def test_an_unknown_run_has_no_events(self, store: JournalStore) -> None:
         assert await store.live_events("nobody") == []
 
-    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(
-        st.lists(
-            st.tuples(
-                st.sampled_from(["step.completed", "node.completed", "turn", "effect"]),
-                st.lists(
-                    st.sampled_from(["a", "b", "/a", "/b", "[1]", "[12]", "#a", "ab"]), min_size=1, max_size=4
-                ).map("".join),
-            ),
-            max_size=30,
-        )
-    )
-    def test_as_defined(
-        self,
-        make_store: MakeStore,
-        tmp_path_factory: pytest.TempPathFactory,
-        events: list[tuple[EventKind, str]],
-    ) -> None:
-        def is_covered(place: int) -> bool:
-            address = events[place][1]
-            return any(
-                kind in ("node.completed", "turn")
-                and address.startswith((above + "/", above + "[", above + "#"))
-                for kind, above in events[place + 1 :]
+    def test_as_defined(self, make_store: MakeStore, tmp_path: Path) -> None:
+        store, numbers = make_store(tmp_path), count(1)
+
+        @settings(max_examples=60)
+        @given(
+            st.lists(
+                st.tuples(
+                    st.sampled_from(["step.completed", "node.completed", "turn", "effect"]),
+                    st.lists(
+                        st.sampled_from(["a", "b", "/a", "/b", "[1]", "[12]", "#a", "ab"]),
+                        min_size=1,
+                        max_size=4,
+                    ).map("".join),
+                ),
+                max_size=30,
             )
-
-        async def check() -> None:
-            store = make_store(tmp_path_factory.mktemp("store"))
+        )
+        def check(events: list[tuple[EventKind, str]]) -> None:
             if events:
-                live = await record_live(store, *events)
-                assert live == [event for place, event in enumerate(events) if not is_covered(place)]
-            await store.close()
+                live = loop.run(record_live(store, *events, run_id=f"run-{next(numbers)}"))
+                assert live == [event for place, event in enumerate(events) if not is_covered(events, place)]
 
-        asyncio.run(check())
+        with asyncio.Runner() as loop:
+            check()
+            loop.run(store.close())

@@ -1,21 +1,17 @@
 """A clock that is set an hour back or forward again and again while runs go on."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 from random import Random
 from typing import Any
 
-import pytest
 from typing_extensions import override
 
-from flujo import Flujo, HumanInput, Map, PostgresStore, Retry, Sleep, SQLiteStore, StepInfo, step
+from flujo import Flujo, HumanInput, Map, Retry, Sleep, StepInfo, step
 from flujo.journal.store import JournalStore, RunQuery
 from flujo.journal.verify import verify
 from flujo.testing import Mortal, VirtualClock, died
-from tests.postgres import schema
 
 HOUR = 3_600_000_000
 WAIT = 5.0
@@ -43,19 +39,6 @@ class SetClock(VirtualClock):
     @override
     def now(self) -> int:
         return super().now() + self.minutes_off * 60_000_000
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[JournalStore]:
-    if request.param == "sqlite":
-        store = SQLiteStore(tmp_path / "flujo_ops.db")
-        yield store
-        await store.close()
-    else:
-        with schema() as url:
-            store = PostgresStore(url)
-            yield store
-            await store.close()
 
 
 @step(retry=Retry(3, backoff=WAIT, factor=1.0, jitter=0.0))

@@ -4,14 +4,12 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 from flujo.journal.store import JournalStore
 from tests.crash.spending import PROCESSES, journal_sum, run_ids, store_at
-from tests.postgres import schema
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,15 +21,6 @@ pytestmark = [
 
 class Overspent(AssertionError):
     """An account was seen with more spent and reserved than its limit."""
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str]:
-    if request.param == "sqlite":
-        yield str(tmp_path / "flujo_ops.db")
-    else:
-        with schema() as url:
-            yield url
 
 
 async def watch(store: JournalStore, seen: list[int]) -> None:

@@ -4,31 +4,17 @@ import asyncio
 import gc
 import tracemalloc
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from time import perf_counter, process_time
 
 import pytest
 
-from flujo import Flujo, HumanInput, Loop, Node, PostgresStore, SQLiteStore, StepInfo, step
+from flujo import Flujo, HumanInput, Loop, Node, SQLiteStore, StepInfo, step
 from flujo.journal.store import JournalStore, RunQuery
 from flujo.journal.verify import verify, verify_all
-from tests.postgres import schema
 
 AT_ONCE = 200
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[JournalStore]:
-    if request.param == "sqlite":
-        store = SQLiteStore(tmp_path / "flujo_ops.db")
-        yield store
-        await store.close()
-    else:
-        with schema() as url:
-            store = PostgresStore(url)
-            yield store
-            await store.close()
 
 
 async def all_of(work: Callable[[str], Awaitable[None]], runs: Iterable[str]) -> None:

@@ -59,6 +59,22 @@ async def begun(held: Held) -> None:
             await asyncio.sleep(0.001)
 
 
+async def held_and_queued(
+    threads: Threads, held: Held, ran: list[str]
+) -> tuple[asyncio.Task[str], asyncio.Task[str]]:
+    """Make two calls: one that is held, and one behind it that would say that it ran."""
+
+    async def queued() -> str:
+        await threads.call(ran.append, "cancelled")
+        return "made"
+
+    first = asyncio.create_task(threads.call(held))
+    await begun(held)
+    second = asyncio.create_task(queued())
+    await asyncio.sleep(0)
+    return first, second
+
+
 async def gone(task: asyncio.Task[str]) -> asyncio.CancelledError:
     """Cancel a task and return what it raised."""
     task.cancel()
@@ -70,15 +86,7 @@ async def gone(task: asyncio.Task[str]) -> asyncio.CancelledError:
 class TestQueued:
     async def test_a_call_that_was_cancelled_is_not_made(self, held: Held) -> None:
         threads, ran = Threads(limit=1), list[str]()
-
-        async def queued() -> str:
-            await threads.call(ran.append, "cancelled")
-            return "made"
-
-        first = asyncio.create_task(threads.call(held))
-        await begun(held)
-        second = asyncio.create_task(queued())
-        await asyncio.sleep(0)
+        first, second = await held_and_queued(threads, held, ran)
         error = await gone(second)
         held.go.set()
         assert await first == "held"
@@ -89,15 +97,7 @@ class TestQueued:
     async def test_a_call_that_was_cancelled_a_moment_ago_is_not_made(self, held: Held) -> None:
         """The thread is free before the task that awaits the call has seen its cancellation."""
         threads, ran = Threads(limit=1), list[str]()
-
-        async def queued() -> str:
-            await threads.call(ran.append, "cancelled")
-            return "made"
-
-        first = asyncio.create_task(threads.call(held))
-        await begun(held)
-        second = asyncio.create_task(queued())
-        await asyncio.sleep(0)
+        first, second = await held_and_queued(threads, held, ran)
         second.cancel()
         held.go.set()
         time.sleep(0.02)  # the loop is held up on purpose
@@ -148,7 +148,7 @@ class TestSideBySide:
         threads = Threads()
         await threads.call(int)
         await asyncio.sleep(10 * SlowLock.DELAY)
-        both = threading.Barrier(2, timeout=1.0)
+        both = threading.Barrier(2, timeout=ENOUGH)
         one = asyncio.create_task(threads.call(both.wait))
         await asyncio.sleep(SlowLock.DELAY / 2)
         assert {await threads.call(both.wait), await one} == {0, 1}

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,6 @@ from flujo import Flujo, step
 from flujo.errors import RunConflict, StoreUnavailable, StoreVersionError
 from flujo.journal import postgres_server, sqlite_file
 from flujo.journal.events import Event
-from flujo.journal.postgres import PostgresStore
 from flujo.journal.postgres_upkeep import PostgresUpkeep
 from flujo.journal.scripts import migrations
 from flujo.journal.sqlite import SQLiteStore
@@ -28,28 +27,12 @@ from flujo.journal.upkeep import EndedRun, Retention, Upkeep
 from flujo.journal.verify import verify, verify_all, verify_tombstones
 from flujo.testing.mortal import Mortal
 from tests.journal.scribe import START, Scribe, payload
-from tests.postgres import execute, schema
+from tests.postgres import execute
 
 LATER = START + 10_000_000
 NOW = START + 20_000_000
 ADDITIVE = "-- flujo: additive\nCREATE TABLE of_tomorrow (name TEXT);"
 BREAKING = "CREATE TABLE of_tomorrow (name TEXT);"
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str]:
-    if request.param == "sqlite":
-        yield str(tmp_path / "flujo_ops.db")
-        return
-    with schema() as url:
-        yield url
-
-
-@pytest.fixture
-async def store(place: str) -> AsyncGenerator[JournalStore]:
-    store = PostgresStore(place) if "://" in place else SQLiteStore(place)
-    yield store
-    await store.close()
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_stdout_carries_the_protocol_and_nothing_else(tmp_path: Path) -> None:
     process.stdin.write("this is no JSON\n")
     process.stdin.flush()
     seen = [json.loads(process.stdout.readline()) for _ in range(2)]
-    rest, said = process.communicate(timeout=20)
+    rest, said = process.communicate(timeout=30)
     assert sorted(one["id"] for one in seen) == [1, 2]
     assert rest == ""
     assert process.returncode == 0
@@ -101,14 +101,19 @@ def test_stdout_carries_the_protocol_and_nothing_else(tmp_path: Path) -> None:
         assert text in said
 
 
+async def cancelled(client: Client, folder: Path) -> None:
+    """Cancel a call whose step has begun, and wait until its run has ended so."""
+    mark = folder / "mark"
+    call = asyncio.create_task(client.call_tool("slow", {"input": str(mark)}))
+    await begun(mark)
+    call.cancel()
+    async with asyncio.timeout(30):
+        await ends_as(folder, "cancelled")
+
+
 async def test_a_client_that_cancels_its_call_cancels_the_run(mode: str, tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
     async with Client(command(tmp_path, *shop("slow")), mode=mode) as client:
-        call = asyncio.create_task(client.call_tool("slow", {"input": str(mark)}))
-        await begun(mark)
-        call.cancel()
-        async with asyncio.timeout(10):
-            await ends_as(tmp_path, "cancelled")
+        await cancelled(client, tmp_path)
 
 
 async def test_a_client_that_goes_leaves_its_run_to_be_resumed(mode: str, tmp_path: Path) -> None:
@@ -120,7 +125,7 @@ async def test_a_client_that_goes_leaves_its_run_to_be_resumed(mode: str, tmp_pa
     process.stdin.write(_opening(mode, mark))
     await begun(mark)
     process.stdin.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await process.wait() == 0
     assert [record.status for record in await runs(tmp_path)] == ["running"]
 
@@ -178,7 +183,7 @@ async def over_http(folder: Path, *words: str) -> AsyncGenerator[str]:
         yield said.partition(" at ")[2].partition(";")[0]
     finally:
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await process.wait() == 0
 
 
@@ -217,13 +222,8 @@ async def test_who_does_not_present_the_token_is_not_let_in(tmp_path: Path) -> N
 
 
 async def test_a_call_that_is_cancelled_over_http_cancels_the_run(mode: str, tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
     async with over_http(tmp_path, *shop("slow")) as address, connected(address, mode) as client:
-        call = asyncio.create_task(client.call_tool("slow", {"input": str(mark)}))
-        await begun(mark)
-        call.cancel()
-        async with asyncio.timeout(10):
-            await ends_as(tmp_path, "cancelled")
+        await cancelled(client, tmp_path)
 
 
 async def test_a_server_that_stops_leaves_its_runs_to_be_resumed(mode: str, tmp_path: Path) -> None:

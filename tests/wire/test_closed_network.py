@@ -37,7 +37,8 @@ async def test_a_client_without_a_transport_of_ours_reaches_nobody(spoken: Spoke
 def test_they_pass_where_there_is_no_network_at_all() -> None:
     if shutil.which("unshare") is None or subprocess.run([*APART, "true"], check=False).returncode != 0:
         pytest.skip("this machine makes no network apart")
-    tests = f"tests/wire tests/agents tests/testing/test_model.py --ignore {Path(__file__).relative_to(ROOT)}"
+    asking = "tests/agents/test_providers.py tests/agents/test_turns.py tests/testing/test_model.py"
+    tests = f"tests/wire {asking} --ignore {Path(__file__).relative_to(ROOT)}"
     chosen = f"{sys.executable} -m pytest -q -p no:cacheprovider -k 'text or tools' {tests}"
     command = f'ip link set lo up; ! {sys.executable} -c "{PROBE}" 2>/dev/null && {chosen}'
     done = subprocess.run([*APART, command], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,26 +1,14 @@
 """Workers on each store that they can reach."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flujo import Flujo, Node
 from flujo.worker import Worker
-from tests.postgres import schema
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str]:
-    """The place of a store: a file, or the URL of a schema of its own."""
-    if request.param == "sqlite":
-        yield str(tmp_path / "flujo_ops.db")
-        return
-    with schema() as url:
-        yield url
 
 
 @pytest.fixture

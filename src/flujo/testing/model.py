@@ -126,12 +126,7 @@ class ScriptedModel(FunctionModel):
         Raises:
             ScriptError: It was asked less or more often.
         """
-        asked = self._order.next
-        if asked != len(self._turns):
-            last = f"; last with {self.asked[-1].said!r}" if self.asked else ""
-            raise ScriptError(
-                f"a scripted model has {len(self._turns)} turns and was asked {asked} times{last}"
-            )
+        self._order.check("model", "turns", len(self._turns), *(asked.said for asked in self.asked[-1:]))
 
     @asynccontextmanager
     @override

@@ -71,6 +71,24 @@ class Order:
         self.next += 1
         return self.next - 1
 
+    def check(self, whose: str, what: str, written: int, *last: object) -> None:
+        """Check that all was given that is written, and nothing was asked for besides.
+
+        Args:
+            whose: Whose script it is.
+            what: What it is made of.
+            written: How many there are.
+            last: What came with the last question; nothing where none was asked.
+
+        Raises:
+            ScriptError: It was asked less or more often.
+        """
+        if self.next != written:
+            ended = f"; last with {last[-1]!r}" if last else ""
+            raise ScriptError(
+                f"a scripted {whose} has {written} {what} and was asked {self.next} times{ended}"
+            )
+
 
 class Scripted(Generic[Out]):
     """An agent that answers from a list, in order, and remembers what it was asked.
@@ -133,12 +151,7 @@ class Scripted(Generic[Out]):
         Raises:
             ScriptError: It was asked less or more often.
         """
-        asked = self._order.next
-        if asked != len(self._answers):
-            last = f"; last with {self.calls[-1].input!r}" if self.calls else ""
-            raise ScriptError(
-                f"a scripted agent has {len(self._answers)} answers and was asked {asked} times{last}"
-            )
+        self._order.check("agent", "answers", len(self._answers), *self.inputs[-1:])
 
     async def _answer(self, call: Call, place: int) -> Out:
         self.calls.append(call)
