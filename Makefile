@@ -17,6 +17,8 @@ export PIP_USER := 0
 export PIP_REQUIRE_VIRTUALENV := 0
 
 BIN := .venv/bin
+# Each processor runs tests of its own, and takes over what another has not come to. -n 0 runs them in turn.
+SHARED := -n auto --maxprocesses 4 --dist worksteal --inline-snapshot disable
 UV := .bootstrap/bin/uv
 SYNC := $(UV) sync --frozen --quiet --all-extras
 READY := .venv/.ready
@@ -37,7 +39,7 @@ demo: $(READY) ## run the invoice intake on the sample documents (FILES="a.pdf b
 	@$(BIN)/flujo demo $(ARGS) $(FILES)
 
 test: $(READY) ## run the tests (ARGS="-k journal" narrows them)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(SHARED) $(ARGS)
 
 check: $(READY) ## format, lint, types and import directions; changes nothing
 	$(BIN)/ruff format --check .
@@ -52,7 +54,7 @@ fmt: $(READY) ## format the code and mend what the linter can
 docs: $(READY) ## run every code block of the docs and refresh the reference pages
 	$(BIN)/python docs/reference.py
 	$(BIN)/python docs/cli.py
-	$(BIN)/python -m pytest tests/docs $(ARGS)
+	$(BIN)/python -m pytest $(SHARED) tests/docs $(ARGS)
 
 # Only a comparison with other systems needs them installed: ONLY=flujo,raw is quick from a fresh clone.
 bench: $(if $(filter-out flujo raw,$(if $(ONLY),$(subst $(comma), ,$(ONLY)),all)),$(PEERS),$(READY)) ## measure beside other systems (ONLY=flujo,raw is quick)

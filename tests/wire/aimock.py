@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -53,12 +53,14 @@ def installed() -> Path:
     folder = CACHE / sha256(lock.read_bytes()).hexdigest()[:16]
     if not (folder / PROGRAM).exists():
         CACHE.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE) as made:
+        with tempfile.TemporaryDirectory(dir=CACHE) as aside:
+            made = Path(aside, "made")
+            made.mkdir()
             for name in ("package.json", "package-lock.json"):
                 shutil.copy(HERE / name, made)
-            _install(Path(made))
-            folder.mkdir(exist_ok=True)
-            shutil.copytree(made, folder, dirs_exist_ok=True)
+            _install(made)
+            with suppress(OSError):  # another process of the tests was first
+                made.rename(folder)
     return folder / PROGRAM
 
 
