@@ -52,7 +52,7 @@ def add(
     with user_code():
         found = load_target(target, names=config.targets, folder=config.folder)
         runner = runner_of(found, config)
-        value = read_input(runner.plan, Given(text=given))
+        value = asyncio.run(runner.screened(read_input(runner.plan, Given(text=given)), tenant=tenant))
     schedule = Schedule(
         name or runner.plan.name,
         runner.plan.name,

@@ -21,6 +21,7 @@ from flujo.plan.signature import Signature
 from flujo.plan.types import Type, members, plain
 
 if TYPE_CHECKING:
+    from flujo.engine.door import Door
     from flujo.engine.governed import GovernedStep
     from flujo.engine.guard import Guards
     from flujo.engine.quota import Quotas
@@ -101,6 +102,17 @@ def governed_step(plan: PlanStep, build: Build, denied: Walk | None) -> Governed
     from flujo.engine.governed import GovernedStep
 
     return GovernedStep(plan, guard, build, denied)
+
+
+def door_for(build: Build) -> Door | None:
+    """Return what judges where runs begin and end; None where no policy holds for whole runs."""
+    judges = () if build.guards is None else build.guards.judges
+    at_the_door = tuple(judge for judge in judges if judge.points & {"agent_start", "agent_end"})
+    if build.guards is None or not at_the_door:
+        return None
+    from flujo.engine.door import Door
+
+    return Door(build, at_the_door, asks=build.guards.asks)
 
 
 async def refuse(quotas: Quotas | None, run: Run, asked: str | None) -> None:

@@ -92,7 +92,7 @@ class EffectGuard:
 
     def check(self, info: StepInfo, address: str) -> None:
         """Raise the denial of what an effect gave, if that was denied."""
-        denial = _denied(self._frame.run, address, self._guard.plan.label, info.attempt)
+        denial = _denied(self._frame.run, address, self._guard.label, info.attempt)
         if denial is not None:
             raise denial
 

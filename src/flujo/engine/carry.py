@@ -11,17 +11,17 @@ from typing import Any, NamedTuple, cast
 
 from pydantic_core import to_json
 
-from flujo.engine.build import Build
+from flujo.engine.build import Build, door_for
 from flujo.engine.failures import denial_of, quota_of
 from flujo.engine.history import reopened, reread, restored
 from flujo.engine.hooks import shown
 from flujo.engine.identity import begins, ends, owner_of
-from flujo.engine.opened import Live, Opened, Opener, Stored, record_start
+from flujo.engine.opened import Opened, Opener, Stored, record_start
 from flujo.engine.record import Recorder
-from flujo.engine.requests import moment
+from flujo.engine.requests import Asked, moment
 from flujo.engine.result import Paused, PipelineResult, RunStarted, Status, StepHistory
 from flujo.engine.run import Suspended, Walk, microseconds
-from flujo.engine.supervise import Supervised
+from flujo.engine.supervise import Live, Supervised
 from flujo.engine.undo import Undo
 from flujo.engine.walk import compile_walk
 from flujo.errors import (
@@ -59,12 +59,17 @@ class Carrier:
     def __init__(self, build: Build, opener: Opener) -> None:
         self._build = build
         self._opener = opener
-        self._walk = compile_walk(build.plan.root, build)
+        self.door = door_for(build)
+        self._walk = self._whole(compile_walk(build.plan.root, build))
         self._undo = Undo(build)
         self._codec = build.codec(build.plan.root.output_type)
         self._active: dict[str, Supervised] = {}
         self._cancelled: dict[str, list[Future[PipelineResult[Any, Any] | None]]] = {}
         self._lock = Lock()  # a run may be cancelled from another thread than the one that carries it
+
+    def _whole(self, walk: Walk) -> Walk:
+        """Return the walk of whole runs, with what they give judged where policies hold for whole runs."""
+        return walk if self.door is None else self.door.around(walk)
 
     def carries(self, run_id: str) -> bool:
         """Say whether this runner carries a run on at this moment."""
@@ -157,17 +162,12 @@ class Carrier:
 
     async def _start(self, opened: Opened) -> Ending | None:
         """Record that the run begins or goes on; return how it ended where it does not go on."""
-        run, frame = opened.run, opened.frame
-        ending = None
+        run, ending = opened.run, None
         if not opened.resumed:
-            value = opened.value
-            try:
-                value = await shown(self._build.hooks.on_start, opened.value, context=frame.context)
-            except StopPipeline as stop:
-                ending = Ending("stopped", reason=stop.reason)
-            except HookFailed as error:
-                ending = Ending("failed", error=error)
-            record_start(opened, value)
+            ending = await self._let_in(opened, opened.value) or await self._shown(opened)
+            record_start(opened, opened.value)
+            if self.door is not None:
+                self.door.write(opened)
         elif run.recorder is not None:
             if not run.recorder.pending:
                 run.note("run.resumed", "", {"owner": owner_of(run.recorder.token)})
@@ -175,6 +175,30 @@ class Carrier:
         if run.observe is not None:
             run.observe(RunStarted(run.id, opened.resumed))
         return ending or self._undoing(opened)
+
+    async def _let_in(self, opened: Opened, value: Any) -> Ending | None:
+        """Have policies judge what a run begins with, before anything of it is told or written."""
+        if self.door is None:
+            opened.value = value
+            return None
+        try:
+            await self.door.enter(opened, value)
+        except Asked as question:
+            requests, due = question.suspended.requests, question.suspended.due
+            return Ending("paused", pending=requests, due=due)
+        except RunError as error:
+            return Ending("failed", error=error)
+        return None
+
+    async def _shown(self, opened: Opened) -> Ending | None:
+        """Show hooks what a run begins with; what one puts in its place is judged as it was."""
+        try:
+            value = await shown(self._build.hooks.on_start, opened.value, context=opened.frame.context)
+        except StopPipeline as stop:
+            return Ending("stopped", reason=stop.reason)
+        except HookFailed as error:
+            return Ending("failed", error=error)
+        return None if value is opened.value else await self._let_in(opened, value)
 
     def _undoing(self, opened: Opened) -> Ending | None:
         """Return how a run had ended that is found in the middle of undoing its steps."""
@@ -203,7 +227,7 @@ class Carrier:
             return self._walk
         from flujo.engine.fork import for_fork
 
-        return compile_walk(self._build.plan.root, for_fork(self._build))
+        return self._whole(compile_walk(self._build.plan.root, for_fork(self._build)))
 
     async def _end(self, opened: Opened, ending: Ending) -> PipelineResult[Any, Any]:
         """Undo what must be undone, show the result to hooks, record it, and return it."""
@@ -247,7 +271,9 @@ class Carrier:
         )
         try:
             result = _whole(await shown(self._build.hooks.on_end, result, context=frame.context))
-        except (HookFailed, StopPipeline) as raised:
+            if self.door is not None and result.output is not ending.output:
+                result = replace(result, output=await self.door.leave(frame, result.output))
+        except (HookFailed, StopPipeline, PolicyDenied) as raised:
             result = _spoiled(result, raised)
             if result.status == "failed" and ending.status not in ("failed", "cancelled"):
                 await self._undone(opened, Ending("failed", error=result.error))
@@ -345,8 +371,10 @@ def _whole(shown_as: object) -> PipelineResult[Any, Any]:
     return cast("PipelineResult[Any, Any]", shown_as)
 
 
-def _spoiled(result: PipelineResult[Any, Any], raised: HookFailed | StopPipeline) -> PipelineResult[Any, Any]:
-    """Return the result of a run whose last hook raised."""
+def _spoiled(
+    result: PipelineResult[Any, Any], raised: HookFailed | StopPipeline | PolicyDenied
+) -> PipelineResult[Any, Any]:
+    """Return the result of a run whose last hook raised, or gave what policies deny."""
     if isinstance(raised, StopPipeline):
         return replace(result, status="stopped", output=None, pending=(), wakes_at=None, reason=raised.reason)
     return replace(result, status="failed", output=None, pending=(), wakes_at=None, error=raised)

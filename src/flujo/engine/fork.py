@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
@@ -29,6 +29,9 @@ from flujo.plan.fields import field_codecs
 from flujo.plan.nodes import PlanMap, PlanNode, PlanParallel, PlanStep
 from flujo.plan.plan import NUMBER, Plan, segment_of
 from flujo.plan.types import recorded_input
+
+if TYPE_CHECKING:
+    from flujo.engine.door import Written
 
 UNCHANGED: Mapping[str, Any] = MappingProxyType({})
 _OF_THE_RUN = frozenset(
@@ -57,12 +60,34 @@ class Revision:
         return self.input is not ... or bool(self.context)
 
 
-async def fork(build: Build, opener: Opener, origin: str, revision: Revision, *, run_id: str | None) -> str:
-    """Record a fork of a run, ready to be carried on, and return its id; see :meth:`flujo.Flujo.fork`."""
+async def fork(
+    build: Build,
+    opener: Opener,
+    origin: str,
+    revision: Revision,
+    *,
+    run_id: str | None,
+    said: Sequence[Written] = (),
+) -> str:
+    """Record a fork of a run, ready to be carried on, and return its id; see :meth:`flujo.Flujo.fork`.
+
+    Args:
+        build: What the runner's walks are compiled with.
+        opener: Finds the run.
+        origin: The run.
+        revision: Where it is forked, and what is changed there.
+        run_id: The fork's name.
+        said: What policies said of the changes.
+    """
     await opener.check(await opener.find(origin), take_over=True)
     store = opener.store
     assert store is not None  # or the run would not have been found
     past = await Past.of(store, origin)
+    if past.facts.get("withheld"):
+        raise ResumeError(
+            f"run {origin} cannot be forked: policies let nothing of what it was given in",
+            fix="begin a new run",
+        )
     nodes = _nodes_of(build.plan, past)
     cut = _cut(nodes, past, revision.at)
     kept = list(_kept(nodes, past.events, cut, revision.at))
@@ -80,6 +105,8 @@ async def fork(build: Build, opener: Opener, origin: str, revision: Revision, *,
     recorder.append("run.started", "", started)
     for event in kept:
         recorder.append(event.kind, event.address, _copied(event))
+    for kind, address, body in said:
+        recorder.append(kind, address, to_json(body))
     if revised is not None:
         recorder.append("revised", revision.at, _body(recorder, revised))
     recorder.change(StatusChange("queued", "", past.record.pipeline, past.made_by["fingerprint"]))
@@ -265,7 +292,9 @@ def _started(past: Past, shared: Event, revision: Revision) -> bytes:
         "hash": shared.hash.hex(),
         "address": revision.at,
     }
-    facts = {name: value for name, value in past.facts.items() if name not in ("forked_from", "revised")}
+    facts = {
+        name: value for name, value in past.facts.items() if name not in ("forked_from", "revised", "entered")
+    }
     more = {name: past.made_by[name] for name in ("fingerprint", "plan_ref")}
     more |= {"forked_from": origin, **({"revised": True} if revision.changes else {})}
     return to_json({**facts, **more}, inf_nan_mode="constants")

@@ -16,10 +16,11 @@ from flujo.engine.failures import described
 from flujo.engine.judge import NONE_YET, Allowed, Asking, Judge, Judgement, allowing, digest_of, judged
 from flujo.engine.kept import KeptPolicy, as_begun, check_names
 from flujo.engine.policies import judge_of
-from flujo.engine.requests import Asked, ask, asked
+from flujo.engine.requests import Asked, answer_about, approved_at, ask, asked
 from flujo.engine.seen import RunDesk, Seen, deeds_of
 from flujo.errors import PolicyDenied, RecordError
 from flujo.pipeline.policy import (
+    WITHIN,
     GovernancePolicy,
     Point,
     PolicyContext,
@@ -42,6 +43,8 @@ _METHODS: Mapping[Point, str] = {
     "output": "check_output",
     "agent_end": "check_output",
 }
+# What a run is given goes into a step, and what a step gives is what the run gives.
+_OTHER_END: Mapping[Point, Point] = {"input": "agent_start", "agent_end": "output"}
 _TOLD = ("policy", "rule", "reason", "approvals")
 
 
@@ -73,6 +76,16 @@ class Guards:
         check_names([*self._whole, *(judge for own in self._own.values() for judge in own)])
 
     @property
+    def judges(self) -> tuple[Judge, ...]:
+        """What holds everywhere, ready to be asked."""
+        return self._whole
+
+    @property
+    def asks(self) -> bool:
+        """Whether anybody is asked."""
+        return self._asks
+
+    @property
     def whole(self) -> Sequence[GovernancePolicy]:
         """What holds everywhere."""
         return self._policies
@@ -90,7 +103,7 @@ class Guards:
         judges = (*self._whole, *self._own.get(plan.path, ()))
         if not judges and plan.denied is None:
             return None
-        return Guard(plan, self._plan.name, judges, asks=self._asks)
+        return Guard(plan.label, self._plan.name, judges, asks=self._asks)
 
 
 def _covered(node: PlanStep) -> Sequence[PlanNode]:
@@ -99,27 +112,43 @@ def _covered(node: PlanStep) -> Sequence[PlanNode]:
 
 
 class Guard:
-    """What guards one step.
+    """What guards one step, or where whole runs begin and end.
+
+    Args:
+        label: The step, or the pipeline.
+        pipeline: The pipeline.
+        judges: The policies.
+        asks: Whether they are asked; otherwise only what is recorded counts.
+        step: What policies are told of the step, where that is something else.
 
     Attributes:
+        label: The step, or the pipeline.
+        keeps: Whether runs keep any of the policies.
         judges_input: Whether anything judges what goes in.
         judges_output: Whether anything judges what comes out.
     """
 
-    def __init__(self, plan: PlanStep, pipeline: str, judges: Sequence[Judge], *, asks: bool) -> None:
-        self.plan = plan
+    def __init__(
+        self, label: str, pipeline: str, judges: Sequence[Judge], *, asks: bool, step: str | None = None
+    ) -> None:
+        self.label = label
+        self._step = label if step is None else step
         self._pipeline = pipeline
         self._asking: dict[Point, Asking] = {
-            point: [(judge, judge.checks[name]) for judge in judges if name in judge.checks] if asks else []
+            point: [
+                (judge, judge.checks[name])
+                for judge in judges
+                if asks and name in judge.checks and point in judge.points
+            ]
             for point, name in _METHODS.items()
         }
         self._allowed = {
             point: [judge.allowed for judge, _ in asking] for point, asking in self._asking.items()
         }
-        self._keeps = any(isinstance(judge.policy, KeptPolicy) for judge in judges)
+        self.keeps = any(isinstance(judge.policy, KeptPolicy) for judge in judges)
         self._looks_back = any(judge.looks_back for judge in judges)
-        self.judges_input = any("check_input" in judge.checks for judge in judges)
-        self.judges_output = any("check_output" in judge.checks for judge in judges)
+        self.judges_input = _judges(judges, "check_input")
+        self.judges_output = _judges(judges, "check_output")
 
     def judges(self, point: Point, run: Run, address: str) -> bool:
         """Say whether anything judges at a point, or did so here before."""
@@ -143,7 +172,7 @@ class Guard:
                 if self._looks_back:
                     async with deeds_of(run).turn:
                         judgement = await self._judged(frame, seen, digest, asking)
-                elif self._keeps:
+                elif self.keeps:
                     judgement = await self._judged(frame, seen, digest, asking)
                 else:
                     context = self._context(frame, seen)
@@ -183,7 +212,7 @@ class Guard:
 
     def _context(self, frame: Frame, seen: Seen) -> PolicyContext:
         desk = RunDesk(frame, self._pipeline)
-        return PolicyContext(seen.kind.point, self.plan.label, seen.address, desk, seen.tool, seen.facts)
+        return PolicyContext(seen.kind.point, self._step, seen.address, desk, seen.tool, seen.facts)
 
     async def _judged(
         self,
@@ -196,7 +225,7 @@ class Guard:
     ) -> Judgement | None:
         """Ask the policies, and record what they said; None where all simply allow."""
         run, kind = frame.run, seen.kind
-        if self._keeps:
+        if self.keeps:
             asking = await as_begun(run, self._pipeline, asking, _METHODS[kind.point])
         context = context or self._context(frame, seen)
         judgement = await judged(asking, context, seen.data, run.threads, after=allowed)
@@ -235,7 +264,7 @@ class Guard:
         written = to_json(body)
         if replaced:
             written = written[:-1] + b"," + run.recorder.written(self._dumped(seen, judgement.data)) + b"}"
-        elif self._keeps and point == "before_tool" and verdict is not Verdict.DENY:
+        elif self.keeps and point == "before_tool" and verdict is not Verdict.DENY:
             # What was called is in the journal as a digest only; other policies may be tried on it later.
             member = run.recorder.written(self._dumped(seen, seen.data)).replace(b'"output', b'"judged', 1)
             written = written[:-1] + b"," + member + b"}"
@@ -247,7 +276,7 @@ class Guard:
         except Unrecordable as error:
             raise RecordError(
                 f"what takes the place of {seen.kind.what(seen.address)} cannot be recorded: {error.message}",
-                step=self.plan.label,
+                step=self.label,
                 address=seen.address,
                 attempt=seen.attempt,
                 fix=error.fix,
@@ -272,7 +301,7 @@ class Guard:
                 f"{judgement.policy} asks for approval of {seen.kind.what(seen.address)}{why}",
                 subject=from_json(self._dumped(seen, judgement.data)),
                 schema=seen.kind.schema(),
-                more={"judged": digest, "approvals": judgement.approvals},
+                more={"judged": digest, "approvals": judgement.approvals, "policy": judgement.policy},
             )
         )
 
@@ -283,7 +312,9 @@ class Guard:
             PolicyDenied: They denied, or nobody can be asked.
             Asked: They have not decided yet.
         """
-        answer = _answer(run, seen.kind.asks(seen.address), digest)
+        answer = answer_about(run, seen.kind.asks(seen.address), digest)
+        if answer is None and (other := _OTHER_END.get(seen.kind.point)) is not None:
+            answer = approved_at(run, f"#gate/{other}", digest, judgement.policy, judgement.approvals)
         if answer is None:
             raise self._question(run, seen, judgement, digest)
         if answer["action"] == "deny":
@@ -305,7 +336,7 @@ class Guard:
         if wrong:
             raise RecordError(
                 f"the edited value for {seen.kind.what(seen.address)} does not fit: {wrong}",
-                step=self.plan.label,
+                step=self.label,
                 address=seen.address,
                 attempt=seen.attempt,
             )
@@ -315,7 +346,7 @@ class Guard:
         self, seen: Seen, judgement: Judgement, answer: Mapping[str, Any] | None = None
     ) -> PolicyDenied:
         """Return the error that says who denied what, by which rule and why."""
-        address = seen.address.partition("#")[0]
+        address = seen.address.partition("#")[0] or self.label
         by = f"the policy {judgement.policy!r}" + (f", rule {judgement.rule!r}" if judgement.rule else "")
         reason = judgement.reason
         if answer is not None:
@@ -324,7 +355,7 @@ class Guard:
             by = f"{by}, since nobody can be asked here"
         return PolicyDenied(
             f"{seen.kind.what(seen.address)} was denied by {by}" + (f": {reason}" if reason else ""),
-            step=self.plan.label,
+            step=self.label,
             address=address,
             attempt=seen.attempt,
             policy=judgement.policy,
@@ -335,6 +366,12 @@ class Guard:
         )
 
 
+def _judges(judges: Sequence[Judge], method: str) -> bool:
+    """Say whether any policy judges within a run by a method."""
+    points = {point for point, name in _METHODS.items() if name == method and point in WITHIN}
+    return any(method in judge.checks and judge.points & points for judge in judges)
+
+
 def _of_tool(run: Run, seen: Seen) -> dict[str, Any]:
     """Return what is recorded besides of a verdict about a call; without a store, its time as well."""
     facts: dict[str, Any] = {"tool": seen.tool}
@@ -343,17 +380,6 @@ def _of_tool(run: Run, seen: Seen) -> dict[str, Any]:
     if run.recorder is None:
         facts["now"] = run.clock.now()
     return facts
-
-
-def _answer(run: Run, address: str, digest: str) -> Mapping[str, Any] | None:
-    """Return the answer to the request that showed what has this digest; None where there is none."""
-    answer, shown = None, False
-    for note in run.noted(address):
-        if note.kind == "request":
-            shown = note.body.get("judged") == digest
-        elif note.kind == "answer" and shown:
-            answer = note.body
-    return answer
 
 
 async def parsed(run: Run, body: Mapping[str, Any]) -> Any:

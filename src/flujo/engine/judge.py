@@ -17,8 +17,10 @@ from flujo.pipeline.checks import is_count
 from flujo.pipeline.context import IMMUTABLE, clone
 from flujo.pipeline.policy import (
     OBLIGATIONS,
+    WITHIN,
     Mode,
     Nothing,
+    Point,
     PolicyContext,
     PolicyDecision,
     Verdict,
@@ -102,6 +104,7 @@ class Judge:
         checks: What it judges, by the name of its method.
         policy: The policy itself.
         looks_back: Whether it judges by what the run did, so that it is asked about one thing at a time.
+        points: Where it judges.
         allowed: How it is recorded that it simply allowed.
     """
 
@@ -112,6 +115,7 @@ class Judge:
     checks: Mapping[str, Check]
     policy: object
     looks_back: bool = False
+    points: frozenset[Point] = WITHIN
     allowed: Mapping[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, get_origin
@@ -14,20 +14,21 @@ from pydantic_core import from_json, to_json
 from flujo.engine.clock import Clock
 from flujo.engine.identity import checked_id, is_alive, new_run_id, new_token, owner_of, principal_of
 from flujo.engine.patch import Tracker, restore, snapshot
-from flujo.engine.record import Memo, Recall, Recorder
-from flujo.engine.result import Observer, StepResult
+from flujo.engine.record import Recall, Recorder
+from flujo.engine.result import Observer
 from flujo.engine.run import Frame, Run, node_at
 from flujo.engine.threads import Threads
 from flujo.errors import ChainBroken, InputError, PlanChanged, RunBusy, RunConflict, UnknownRun
 from flujo.journal.events import Event
 from flujo.journal.store import Job, JournalStore, RunRecord, StatusChange
-from flujo.pipeline.context import PipelineContext, clone
+from flujo.pipeline.context import PipelineContext
 from flujo.plan.codec import Unrecordable, codec_for
 from flujo.plan.plan import Plan, differing_paths
 from flujo.plan.types import recorded_input
 
 if TYPE_CHECKING:
-    from flujo.engine.accounts import Purse
+    from flujo.engine.door import Written
+    from flujo.engine.supervise import Live
     from flujo.pipeline.policy import Principal
 
 Observe = Observer | None
@@ -43,6 +44,8 @@ class Opened:
         value: Its input.
         resumed: Whether it goes on rather than begins.
         job: What workers are asked, should it have to go on later.
+        withheld: Whether nothing of what it begins with may be written: policies did not let it in.
+        said: What policies said of what it begins with, to be recorded after its beginning.
     """
 
     run: Run
@@ -50,7 +53,9 @@ class Opened:
     value: Any
     resumed: bool
     job: Job
-    started: Callable[[Recorder, Any, PipelineContext], bytes] | None = None
+    started: Callable[[Recorder, Any, PipelineContext, bool], bytes] | None = None
+    withheld: bool = False
+    said: list[Written] = field(default_factory=list["Written"])
 
     @property
     def token(self) -> str:
@@ -73,7 +78,7 @@ class Opened:
         run, frame = self.run.heir(), self.frame
         ended = Frame(run, "", frame.context, frame.tracker, frame.slots)
         ended.usage = frame.usage
-        return Opened(run, ended, self.value, self.resumed, self.job, self.started)
+        return Opened(run, ended, self.value, self.resumed, self.job, self.started, self.withheld, self.said)
 
 
 def record_start(opened: Opened, value: Any) -> None:
@@ -82,33 +87,9 @@ def record_start(opened: Opened, value: Any) -> None:
     opened.value = value
     if run.recorder is None or opened.started is None:
         return
-    run.recorder.append("run.started", "", opened.started(run.recorder, value, frame.context))
+    begun = opened.started(run.recorder, value, frame.context, opened.withheld)
+    run.recorder.append("run.started", "", begun)
     frame.tracker = Tracker(frame.context)
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """What a paused run without a store goes on from: kept in its result, by reference."""
-
-    recall: Recall
-    context: PipelineContext
-    views: Mapping[str, PipelineContext]
-    value: Any
-    steps: Sequence[StepResult]
-    purse: Purse | None = None
-    principal: Principal | None = None
-
-    def again(self) -> Live:
-        """Return the same state to go on from, so that a result can be resumed more than once."""
-        notes = {address: list(known) for address, known in self.recall.notes.items()}
-        views = {prefix: view.model_copy(deep=True) for prefix, view in self.views.items()}
-        done: dict[str, Memo | bytes] = {
-            address: memo._replace(output=clone(memo.output)) if isinstance(memo, Memo) else memo
-            for address, memo in self.recall.done.items()
-        }
-        context, value = self.context.model_copy(deep=True), clone(self.value)
-        purse = self.purse and self.purse.again()
-        return Live(Recall(done, notes), context, views, value, self.steps, purse, self.principal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +121,11 @@ class Stored:
 def queue_of(pipeline: str, fingerprint: str) -> str:
     """Return the queue of a plan's runs: only workers that have the plan can carry them on."""
     return f"{pipeline[:100]}@{fingerprint[:12]}"
+
+
+def blank(model: type[PipelineContext]) -> PipelineContext:
+    """Return a context that holds nothing, where what it held cannot be read or may not be shown."""
+    return model.model_construct()
 
 
 class Opener:
@@ -226,6 +212,10 @@ class Opener:
         recorder = self.writer(known)
         run = self._run(known.record.run_id, known.recall, recorder, observe, known.job.tenant)
         run.principal = principal_of(known.facts)
+        if known.facts.get("withheld"):
+            return Opened(
+                run, Frame(run, "", blank(self._plan.context_model), None, {}), None, True, known.job
+            )
         context = restore(self._plan.context_model, known.facts["context"])
         value = await self._value(recorder, known.facts)
         return Opened(run, Frame(run, "", context, Tracker(context), {}), value, True, known.job)
@@ -233,8 +223,7 @@ class Opener:
     def blind(self, known: Stored) -> Opened:
         """Open a run whose input and context this plan cannot read, only for it to be ended."""
         run = self._run(known.record.run_id, known.recall, self.writer(known), None)
-        context = self._plan.context_model.model_construct()
-        return Opened(run, Frame(run, "", context, None, {}), None, True, known.job)
+        return Opened(run, Frame(run, "", blank(self._plan.context_model), None, {}), None, True, known.job)
 
     async def find(self, run_id: str) -> Stored:
         """Return a run of the store.
@@ -285,7 +274,9 @@ class Opener:
             RunConflict: It is given another.
         """
         facts, dumped = known.facts, self._dumped(self.given(value))
-        if "given" in facts:
+        if "entered" in facts:
+            same = facts["entered"] == _digest_in(known.record.run_id, dumped)
+        elif "given" in facts:
             same = facts["given"] == sha256(dumped).hexdigest()
         elif "output" in facts:
             same = facts["output"] == from_json(dumped)
@@ -351,9 +342,10 @@ class Opener:
         recorder: Recorder,
         value: Any,
         context: PipelineContext,
+        withheld: bool,
     ) -> bytes:
         try:
-            known_as = snapshot(context)
+            known_as = b"{}" if withheld else snapshot(context)
         except Unrecordable as error:
             raise InputError(f"the context cannot be recorded: {error.message}", fix=error.fix) from error
         body = to_json({"pipeline": self._plan.name, "fingerprint": self._fingerprint})[
@@ -362,11 +354,13 @@ class Opener:
             known_as,
             recorder.keep(self._digests).encode(),
         )
-        if given is not value:
-            body += b'"given":"%b",' % sha256(self._dumped(given)).hexdigest().encode()
+        if given is not value:  # it may be personal: what stands for it tells nothing outside this run
+            body += b'"entered":"%b",' % _digest_in(job.run_id, self._dumped(given)).encode()
         more: dict[str, Any] = {"labels": dict(labels), "tenant": job.tenant, "priority": job.priority}
         more |= {} if principal is None else {"principal": principal.facts()}
         body += b"".join(b'"%b":%b,' % (name.encode(), to_json(fact)) for name, fact in more.items() if fact)
+        if withheld:
+            return body + b'"output":null,"withheld":true}'
         return body + recorder.written(self._dumped(value)) + b"}"
 
     def _dumped(self, value: Any) -> bytes:
@@ -397,3 +391,7 @@ class Opener:
             addresses=differing,
             fix="resume it with the code that it began with, ask `flujo runs upgrade --check`, or cancel it",
         )
+
+
+def _digest_in(run_id: str, written: bytes) -> str:
+    return sha256(b"%b\n%b" % (run_id.encode(), written)).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, is_dataclass, replace
@@ -11,12 +12,12 @@ from typing import Any, Protocol, final, runtime_checkable
 from flujo.engine.judge import Check, Judge
 from flujo.errors import ConfigError
 from flujo.pipeline.checks import is_amount
-from flujo.pipeline.policy import GovernancePolicy, Mode, PolicyContext
+from flujo.pipeline.policy import EVERYWHERE, WITHIN, GovernancePolicy, Mode, Point, PolicyContext
 
 TIMEOUT = 5.0
 """Seconds within which a policy decides, where it does not say otherwise."""
 
-_CHECKS = ("check_input", "check_tool", "check_output")
+_CHECKS = ("check_input", "check_tool", "check_output", "check_entry")
 Called = Callable[[PolicyContext, Any], Any]
 
 
@@ -52,6 +53,11 @@ class _Output(Protocol):
 
 
 @runtime_checkable
+class _Entry(Protocol):
+    check_entry: Callable[..., Any]
+
+
+@runtime_checkable
 class _Named(Protocol):
     id: Any
 
@@ -69,6 +75,11 @@ class _Timed(Protocol):
 @runtime_checkable
 class _Moded(Protocol):
     mode: Any
+
+
+@runtime_checkable
+class _Pointed(Protocol):
+    points: Any
 
 
 @runtime_checkable
@@ -116,7 +127,25 @@ def judge_of(policy: object, place: str) -> Judge:
     looks_back = isinstance(policy, _LooksBack) and bool(policy.looks_back)
     name = str(name or type(policy).__qualname__)
     observes = mode == "observe"
-    return Judge(name, _version(policy), observes, float(timeout), checks, policy, looks_back)
+    points = _points(policy, place)
+    return Judge(name, _version(policy), observes, float(timeout), checks, policy, looks_back, points)
+
+
+def _points(policy: object, place: str) -> frozenset[Point]:
+    """Return where a policy judges.
+
+    Raises:
+        ConfigError: It names a point that there is not.
+    """
+    if not isinstance(policy, _Pointed):
+        return WITHIN
+    given: Any = [policy.points] if isinstance(policy.points, str) else policy.points
+    for point in given:
+        if point not in EVERYWHERE:
+            close = difflib.get_close_matches(str(point), EVERYWHERE, n=1)
+            fix = f"did you mean {close[0]!r}?" if close else f"use some of {', '.join(sorted(EVERYWHERE))}"
+            raise ConfigError(f"{place}: points of {policy!r} holds {point!r}", fix=fix)
+    return frozenset(given)
 
 
 def _methods(policy: object) -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -128,14 +157,16 @@ def _methods(policy: object) -> Iterator[tuple[str, Callable[..., Any]]]:
         found["check_tool"] = policy.check_tool
     if isinstance(policy, _Output):
         found["check_output"] = policy.check_output
+    if isinstance(policy, _Entry):
+        found["check_entry"] = policy.check_entry
     for name, method in found.items():
-        if callable(method) and not _inherits(policy, name):
+        if callable(method) and not _inherits(method, name):
             yield name, method
 
 
-def _inherits(policy: object, name: str) -> bool:
-    own = next((vars(kind)[name] for kind in type(policy).__mro__ if name in vars(kind)), None)
-    return own is not None and own is vars(GovernancePolicy)[name]
+def _inherits(method: Callable[..., Any], name: str) -> bool:
+    """Say whether a method is the one of GovernancePolicy, which allows everything."""
+    return inspect.ismethod(method) and method.__func__ is vars(GovernancePolicy)[name]
 
 
 def _check(method: Callable[..., Any], name: str, place: str, *, stays: bool) -> Check:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from flujo.engine.answers import decision_of, note_answer
+from flujo.engine.answers import choose, decision_of, note_answer
 from flujo.engine.build import Build
 from flujo.engine.carry import Carrier
 from flujo.engine.clock import Clock
 from flujo.engine.dispatch import Woken, deliver, due_of
-from flujo.engine.history import stored_result
-from flujo.engine.opened import Opener, Stored
+from flujo.engine.history import read_into, stored_result
+from flujo.engine.opened import Opened, Opener, Stored
 from flujo.engine.requests import pending as pending_requests
 from flujo.engine.result import Context, Observer, PipelineResult
+from flujo.engine.run import Frame
 from flujo.engine.supervise import live_of
 from flujo.errors import PlanChanged, ResumeError, RunBusy, UnknownRequest
 from flujo.journal.rules import refuse_pruned
@@ -24,6 +25,7 @@ from flujo.plan.plan import Plan
 
 if TYPE_CHECKING:
     from flujo.engine.differences import ReplayReport
+    from flujo.engine.door import Written
     from flujo.engine.upgrade import UpgradeReport
 
 Out = TypeVar("Out", covariant=True)
@@ -58,12 +60,25 @@ class RecordedRuns(Generic[Out, Context]):
         known = await self._opener.find(run_id)
         await self._opener.check(known)
         opened = await self._opener.stored(known, None)
+        decision = await self._answered(opened, known, decision, request)
         asked = note_answer(self.plan, opened.run, known.recall, decision, request)
         assert opened.run.recorder is not None
         opened.run.recorder.change(StatusChange("queued"))
         opened.run.recorder.ask_for(opened.job)
         await opened.run.recorder.commit(sure=True)
         return asked
+
+    async def screened(self, value: Value, *, tenant: str = "") -> Value:
+        """Return an input as policies let it be kept for runs to come, as that of a schedule; nothing runs.
+
+        Raises:
+            InputError: They do not let it in, or it does not fit the pipeline.
+        """
+        door = self._carrier.door
+        if door is None:
+            return value
+        opened = self._opener.new(value, None, None, {}, None, tenant=tenant)
+        return await door.screened(opened.run, opened.frame.context, opened.value)
 
     async def signal(self, run_id: str, event: str, payload: Value = None) -> None:
         """Deliver an event to a run; it is kept until the run comes to where it waits for it.
@@ -79,6 +94,11 @@ class RecordedRuns(Generic[Out, Context]):
         """
         known = await self._opener.find(run_id)
         assert self.store is not None
+        door = self._carrier.door
+        if door is not None and door.judges_entries:
+            await self._opener.check(known, take_over=True)
+            frame = await self._standing(await self._opener.stored(known, None), known)
+            payload = await door.brought(frame, event, payload)
         await deliver(self.store, self.plan, known, event, payload, clock=self._clock)
 
     async def carry_on(self, run_id: str, *, take_over: bool = False) -> Woken:
@@ -189,7 +209,14 @@ class RecordedRuns(Generic[Out, Context]):
         """Record a fork, and return its id: whoever resumes it carries it on. See :meth:`fork`."""
         from flujo.engine.fork import Revision, fork
 
-        return await fork(self._build, self._opener, origin, Revision(at, input, context), run_id=run_id)
+        revision, door = Revision(at, input, context), self._carrier.door
+        said: Sequence[Written] = ()
+        if door is not None and door.judges_entries and revision.changes:
+            known = await self._opener.find(origin)
+            await self._opener.check(known, take_over=True)
+            frame = await self._standing(await self._opener.stored(known, None), known)
+            revision, said = await door.revised(frame, revision)
+        return await fork(self._build, self._opener, origin, revision, run_id=run_id, said=said)
 
     # Ending
 
@@ -255,8 +282,29 @@ class RecordedRuns(Generic[Out, Context]):
             return await stored_result(self.plan, self._opener, known)
         opened = await self._opener.stored(known, observe)
         if human_input is not ...:
-            note_answer(self.plan, opened.run, known.recall, decision_of(human_input), request)
+            decision = await self._answered(opened, known, decision_of(human_input), request)
+            note_answer(self.plan, opened.run, known.recall, decision, request)
         return await self._carrier.carry(opened)
+
+    async def _answered(
+        self, opened: Opened, known: Stored, decision: Decision, request: str | None
+    ) -> Decision:
+        """Return a decision as policies let it be written.
+
+        Raises:
+            AnswerRejected: They do not.
+        """
+        door = self._carrier.door
+        if door is None or not door.judges_entries:
+            return decision
+        asked = choose(known.recall, opened.run.id, request)
+        return await door.answered(await self._standing(opened, known), asked, decision)
+
+    async def _standing(self, opened: Opened, known: Stored) -> Frame:
+        """Return where a run stands, for policies to look at."""
+        seen = await self._opener.stored(known, None)
+        await read_into(self.plan, seen, known.events)
+        return Frame(opened.run, "", seen.frame.context, None, {})
 
     async def _go_on_live(
         self,
@@ -268,5 +316,9 @@ class RecordedRuns(Generic[Out, Context]):
         run_id, live = live_of(run)
         opened = self._opener.live(run_id, live.again(), observe)
         if human_input is not ...:
-            note_answer(self.plan, opened.run, live.recall, decision_of(human_input), request)
+            decision = decision_of(human_input)
+            door = self._carrier.door
+            if door is not None:
+                decision = await door.answered(opened.frame, choose(live.recall, run_id, request), decision)
+            note_answer(self.plan, opened.run, live.recall, decision, request)
         return await self._carrier.carry(opened)

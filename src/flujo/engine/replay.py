@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pydantic_core import from_json
 
-from flujo.engine.build import Around, Build
+from flujo.engine.build import Around, Build, door_for
 from flujo.engine.carry import facts_of
 from flujo.engine.differences import Difference, ReplayReport, compared
 from flujo.engine.fork import record_anew, revising
@@ -86,7 +86,7 @@ class Replay:
         self._entered: set[str] = set()
         self.lost = False
         self._equal: set[str] = set()  # what was decided anew as it was recorded
-        self._walk = compile_walk(build.plan.root, quiet(build, self._around))
+        self._walk = whole_walk(quiet(build, self._around))
         self._run = Run(
             past.record.run_id,
             clock=PastClock(past),
@@ -130,6 +130,9 @@ class Replay:
     async def _walked(self) -> tuple[dict[str, Any] | None, bool]:
         """Return how the run would end (None where it cannot be told), and whether something broke it off."""
         plan, facts = self._plan, self._past.facts
+        if facts.get("withheld"):  # it ended before it began
+            return {"status": self._past.record.status, **self._past.ending}, True
+        self._entered.add("")
         try:
             context = restore(plan.context_model, facts["context"])
             codec = codec_for(recorded_input(plan.root.input_type))
@@ -378,6 +381,12 @@ def quiet(build: Build, around: Around) -> Build:
     hooks = Hooks(*((_look_away,) if one else () for one in _moments(build.hooks)))
     guards = None if build.guards is None else build.guards.silent()
     return replace(build, hooks=hooks, quotas=None, limited=False, guards=guards, around=around, replays=True)
+
+
+def whole_walk(build: Build) -> Walk:
+    """Return the walk of whole runs, with what was said of where they begin and end."""
+    walk, door = compile_walk(build.plan.root, build), door_for(build)
+    return walk if door is None else door.around(walk)
 
 
 def _look_away(*shown: Any) -> None:

@@ -70,6 +70,42 @@ def answer_to(run: Run, address: str) -> Mapping[str, Any] | None:
     return answer
 
 
+def answer_about(run: Run, address: str, digest: str) -> Mapping[str, Any] | None:
+    """Return the answer to the request that showed what has this digest; None where there is none."""
+    answer, shown = None, False
+    for note in run.noted(address):
+        if note.kind == "request":
+            shown = note.body.get("judged") == digest
+        elif note.kind == "answer" and shown:
+            answer = note.body
+    return answer
+
+
+def approved_at(run: Run, place: str, digest: str, policy: str, approvals: int) -> Mapping[str, Any] | None:
+    """Return the approval of the same data at another place: nobody is asked twice about what they have seen.
+
+    Args:
+        run: The run.
+        place: How the addresses of such places end.
+        digest: What tells the data.
+        policy: Who asked.
+        approvals: How many people must have approved.
+    """
+    for address, notes in run.notes.items():
+        if not address.endswith(place):
+            continue
+        for note in notes:
+            body = note.body
+            if note.kind != "request" or body.get("judged") != digest:
+                continue
+            if body.get("policy") != policy or body.get("approvals", 1) < approvals:
+                continue
+            answer = answer_about(run, address, digest)
+            if answer is not None and answer["action"] == "approve":
+                return answer
+    return None
+
+
 def pending(notes: Mapping[str, list[Note]], run_id: str) -> list[Approval]:
     """Return the requests that no answer followed, in the order they were made; none once the run ended."""
     if any(note.kind == "run.ended" for note in notes.get("", ())):

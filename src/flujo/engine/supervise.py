@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from flujo.engine.opened import Live
-from flujo.engine.result import Finished, Observer, PipelineResult, RunEvent
+from flujo.engine.record import Memo, Recall
+from flujo.engine.result import Finished, Observer, PipelineResult, RunEvent, StepResult
 from flujo.errors import ConfigError, UnknownRun
+from flujo.pipeline.context import PipelineContext, clone
+
+if TYPE_CHECKING:
+    from flujo.engine.accounts import Purse
+    from flujo.pipeline.policy import Principal
 
 T = TypeVar("T")
 
@@ -191,6 +197,31 @@ async def streamed(
             await asyncio.wait({task})
         if not task.cancelled():
             task.exception()  # whoever closed the stream does not ask why the run failed
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What a paused run without a store goes on from: kept in its result, by reference."""
+
+    recall: Recall
+    context: PipelineContext
+    views: Mapping[str, PipelineContext]
+    value: Any
+    steps: Sequence[StepResult]
+    purse: Purse | None = None
+    principal: Principal | None = None
+
+    def again(self) -> Live:
+        """Return the same state to go on from, so that a result can be resumed more than once."""
+        notes = {address: list(known) for address, known in self.recall.notes.items()}
+        views = {prefix: view.model_copy(deep=True) for prefix, view in self.views.items()}
+        done: dict[str, Memo | bytes] = {
+            address: memo._replace(output=clone(memo.output)) if isinstance(memo, Memo) else memo
+            for address, memo in self.recall.done.items()
+        }
+        context, value = self.context.model_copy(deep=True), clone(self.value)
+        purse = self.purse and self.purse.again()
+        return Live(Recall(done, notes), context, views, value, self.steps, purse, self.principal)
 
 
 def live_of(run: str | PipelineResult[Any]) -> tuple[str, Live]:

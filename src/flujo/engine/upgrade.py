@@ -14,11 +14,10 @@ from flujo.engine.opened import Opener, Stored, queue_of
 from flujo.engine.past import Past, PastClock, Remake
 from flujo.engine.patch import Tracker, restore
 from flujo.engine.record import Recall
-from flujo.engine.replay import Replay, quiet, standing_in
+from flujo.engine.replay import Replay, quiet, standing_in, whole_walk
 from flujo.engine.requests import pending
 from flujo.engine.run import Frame, NodeAt, Run, Suspended, Walk, node_at
 from flujo.engine.threads import Threads
-from flujo.engine.walk import compile_walk
 from flujo.errors import PlanChanged, ResumeError, RunError
 from flujo.journal.store import ENDED, JournalStore, StatusChange
 from flujo.pipeline.waits import StopPipeline
@@ -165,5 +164,5 @@ async def _walked(build: Build, store: JournalStore, past: Past, known: Stored, 
     run.parks = True
     context = restore(plan.context_model, past.facts["context"])
     value = await remake.value(past.facts, codec_for(recorded_input(plan.root.input_type)), "")
-    walk = compile_walk(plan.root, quiet(build, around))
+    walk = whole_walk(quiet(build, around))
     return await walk(Frame(run, "", context, Tracker(context), {}), value)

@@ -6,6 +6,7 @@ What finds personal data is loaded when it is first used: its rules and packages
 from typing import TYPE_CHECKING, Any
 
 from flujo.pipeline.policy import (
+    EVERYWHERE,
     Deed,
     GovernancePolicy,
     PolicyContext,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENTITIES",
+    "EVERYWHERE",
     "PII",
     "AtMost",
     "CedarPolicy",

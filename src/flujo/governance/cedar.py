@@ -20,6 +20,8 @@ from flujo.governance.cedar_request import Request, observing, request_of
 from flujo.governance.cedar_switch import KillSwitch
 from flujo.governance.cedar_values import NotForCedar
 from flujo.pipeline.policy import (
+    EVERYWHERE,
+    WITHIN,
     GovernancePolicy,
     Mode,
     PolicyContext,
@@ -97,6 +99,8 @@ class CedarPolicy(GovernancePolicy):
         self.mode: Mode = mode
         self.timeout = timeout
         self.version = self.bundle.version
+        self._named = WITHIN | self.bundle.named_points
+        self.points = self._named if kill_switch is None else EVERYWHERE
         self._kill_switch = None if kill_switch is None else KillSwitch(Path(kill_switch))
         self._redact = redact
         if redact is None and any("redact" in rule.obligations for rule in self.bundle.rules.values()):
@@ -158,14 +162,17 @@ class CedarPolicy(GovernancePolicy):
 
     def _decided(self, context: PolicyContext, data: Any) -> PolicyDecision:
         version = self.bundle.version
-        bundles, mentions = [self.bundle], self.bundle.mentions
+        bundles = [self.bundle] if context.point in self._named else []
+        mentions = self.bundle.mentions if bundles else frozenset[str]()
         try:
             switch = None if self._kill_switch is None else self._kill_switch.bundle()
         except (ConfigError, OSError, UnicodeDecodeError) as error:
             return failed(f"the kill switch cannot be read: {error}", version)
         if switch is not None:
-            bundles, version = [self.bundle, switch], f"{version}+{switch.version}"
+            bundles, version = [*bundles, switch], f"{version}+{switch.version}"
             mentions = None if mentions is None or switch.mentions is None else mentions | switch.mentions
+        if not bundles:
+            return PolicyDecision(Verdict.ALLOW, version=version)
         try:
             request = request_of(context, data, mentions)
         except NotForCedar as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic_core import from_json, to_json
 
 from flujo.errors import ConfigError
-from flujo.pipeline.policy import OBLIGATIONS
+from flujo.pipeline.policy import EVERYWHERE, OBLIGATIONS, Point
 
 if TYPE_CHECKING:
     import cedarpy
@@ -68,6 +68,13 @@ class Bundle:
             rules += _rules(cedar, name, text)
         _check_ids(rules)
         self.rules: Mapping[str, Rule] = {f"policy{at}": rule for at, rule in enumerate(rules)}
+
+    @property
+    def named_points(self) -> frozenset[Point]:
+        """The points that its texts name."""
+        return frozenset(
+            point for point in EVERYWHERE if any(f'"{point}"' in text for text in self.files.values())
+        )
 
     @staticmethod
     def read(source: str | Path | Mapping[str, str]) -> Bundle:

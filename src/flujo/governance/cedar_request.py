@@ -68,6 +68,8 @@ def request_of(context: PolicyContext, data: Any, mentions: frozenset[str] | Non
     """
     who = context.principal
     resource = {"type": "Tool", "id": context.tool} if context.tool else {"type": "Step", "id": context.step}
+    if context.point in ("agent_start", "agent_end"):
+        resource = {"type": "Pipeline", "id": context.pipeline}
     known = {
         name: get() for name, get in _members(context, data).items() if mentions is None or name in mentions
     }

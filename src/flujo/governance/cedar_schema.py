@@ -171,7 +171,7 @@ def schema_of(plan: Plan, tools: Sequence[Callable[..., Any]] = ()) -> str:
         "before_tool": _all(_arguments(tool) for tool in known),
         "after_tool": _all(_type(_hints(tool.function).get("return", Any)) for tool in known),
     }
-    data |= {"agent_start": data["input"], "agent_end": data["output"]}
+    data |= {"agent_start": _type(plan.root.input_type), "agent_end": _type(plan.root.output_type)}
     lines = [
         "entity Role;",
         "entity Principal in [Role] = { id: String, roles: Set<String>, tenant: String } tags String;",
@@ -200,7 +200,7 @@ def _action(point: str, group: str, data: CedarType | None, context: dict[str, M
         said |= {"model": Member("String", optional=True), "region": Member("String", optional=True)}
     if data is not None:
         said[DATA[point]] = Member(data)
-    resource = "Tool" if of_tool else "Step"
+    resource = "Pipeline" if point.startswith("agent_") else "Tool" if of_tool else "Step"
     applies = f"principal: [Principal], resource: [{resource}], context: {_written(said)}"
     return f'action "{point}" in ["{group}"] appliesTo {{ {applies} }};'
 

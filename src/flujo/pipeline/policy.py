@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, cast, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, cast, final, get_args
 
 from flujo.errors import PipelineError
 
@@ -22,6 +22,10 @@ Point = Literal[
     "agent_start", "input", "before_model", "after_model", "before_tool", "after_tool", "output", "agent_end"
 ]
 """Where a policy judges: the eight points of the Agent Control Specification."""
+
+EVERYWHERE: frozenset[Point] = frozenset(get_args(Point))
+WITHIN = EVERYWHERE - {"agent_start", "agent_end"}
+"""Where a policy judges that does not say otherwise: within a run, and not where runs begin and end."""
 
 Mode = Literal["enforce", "observe"]
 
@@ -307,7 +311,8 @@ class GovernancePolicy(Protocol):
     decision, or takes longer than its ``timeout`` (seconds, 5 when left out).
 
     A policy may have an ``id`` and a ``version`` (else its class's name, and a digest of its source), a
-    ``timeout``, and a ``mode``: with ``"observe"`` its decisions are recorded and have no force.
+    ``timeout``, and a ``mode``: with ``"observe"`` its decisions are recorded and have no force. Its
+    ``points`` say where it judges; when left out, everywhere but where runs begin and end.
     """
 
     def check_input(self, context: PolicyContext, input_data: Any) -> Answer | Awaitable[Answer]:
@@ -322,4 +327,13 @@ class GovernancePolicy(Protocol):
 
     def check_output(self, context: PolicyContext, output: Any) -> Answer | Awaitable[Answer]:
         """Judge what a step gives, before anything is recorded or told; and what tools and models give."""
+        return PolicyDecision.ALLOW
+
+    def check_entry(self, context: PolicyContext, data: Any) -> Answer | Awaitable[Answer]:
+        """Judge what enters a run besides its input, before anything of it is written.
+
+        That is the context that it begins with, the answers of people and their reasons, events, and what a
+        fork changes. Only policies are asked whose ``points`` hold ``agent_start``. Nobody can be asked
+        there: to escalate denies.
+        """
         return PolicyDecision.ALLOW

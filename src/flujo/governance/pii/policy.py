@@ -2,16 +2,26 @@
 
 from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import replace
 from hashlib import sha256
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
+from flujo.errors import ConfigError
 from flujo.governance.pii.finding import Finding, PIIEngine
 from flujo.governance.pii.known import KnownValues
 from flujo.governance.pii.rules import RuleEngine
 from flujo.governance.pii.scrub import Scrubber, Strategy
 from flujo.governance.pii.stream import HOLD, StreamScrubber, scrub_chunks, scrub_chunks_async
-from flujo.pipeline.policy import GovernancePolicy, Mode, PolicyContext, PolicyDecision
+from flujo.pipeline.context import PipelineContext
+from flujo.pipeline.policy import (
+    EVERYWHERE,
+    GovernancePolicy,
+    Mode,
+    PolicyContext,
+    PolicyDecision,
+    Verdict,
+)
 
 T = TypeVar("T")
 
@@ -30,6 +40,9 @@ class PIIScrubbingPolicy(GovernancePolicy):
         keys: Whether telling keys and names of fields count.
         depth: How deep values may be nested, JSON in strings included.
         timeout: How many seconds one judgement may take before it denies; a megabyte takes about two.
+        context: What becomes of the context that a run begins with. ``"known"``: its fields that name
+            personal values stay, since by them the values are found elsewhere, and are recorded; the others
+            are scrubbed. ``"scrub"``: all of it is.
         mode: ``"observe"``: what it finds is recorded, by its kind, and goes on.
 
     Raises:
@@ -50,12 +63,17 @@ class PIIScrubbingPolicy(GovernancePolicy):
         keys: bool = True,
         depth: int = 100,
         timeout: float = 60.0,
+        context: Literal["known", "scrub"] = "known",
         mode: Mode = "enforce",
     ) -> None:
         self.timeout = timeout
+        self.points = EVERYWHERE
         self.mode: Mode = mode
+        if context not in ("known", "scrub"):
+            raise ConfigError(f"PIIScrubbingPolicy(context={context!r})", fix='use "known" or "scrub"')
+        self._keeps_known = context == "known"
         # What a decision is recorded with: the rules that came with this release, as they are set here.
-        told_of = f"{version('flujo')} {type(engine).__qualname__} {strategy} {keys} {depth}"
+        told_of = f"{version('flujo')} {type(engine).__qualname__} {strategy} {keys} {depth} {context}"
         self.version = sha256(told_of.encode()).hexdigest()[:16]
         told = known if isinstance(known, KnownValues) else KnownValues(known)
         self._scrubber = Scrubber(
@@ -105,6 +123,17 @@ class PIIScrubbingPolicy(GovernancePolicy):
     def check_output(self, context: PolicyContext, output: Any) -> PolicyDecision:
         """Take personal data out of what a step, a tool or a model gives."""
         return self._judged(output, context)
+
+    def check_entry(self, context: PolicyContext, data: Any) -> PolicyDecision:
+        """Take personal data out of what else enters a run: its context, answers, events."""
+        if not isinstance(data, PipelineContext) or not self._keeps_known:
+            return self._judged(data, context)
+        decision = self._judged(data, context)
+        if decision.verdict is not Verdict.REDACT:
+            return decision
+        kept = {name: value for name, value in data if self._scrubber.tells(data, name)}
+        clean = cast("PipelineContext", decision.data).model_copy(update=kept)
+        return PolicyDecision.ALLOW if clean == data else replace(decision, data=clean)
 
     def _judged(self, value: Any, context: PolicyContext) -> PolicyDecision:
         clean, findings = self.scrub(value, context=context.context)

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 from flujo.governance.pii.fields import of_key
 from flujo.governance.pii.finding import Finding, PIIEngine, settle
 from flujo.governance.pii.known import KnownValues
-from flujo.governance.pii.named import named, untold
+from flujo.governance.pii.named import field_of, named, told_fields, untold
 from flujo.governance.pii.walk import Date, Number, replaced, rewritten
 
 T = TypeVar("T")
@@ -40,6 +40,7 @@ class Scrubber:
         self.strategy = strategy
         self.known = known or KnownValues()
         self.keys = keys
+        self._of_key = of_key if keys else untold
         self.depth = depth
 
     def scrub(self, value: T, *, known: KnownValues | None = None) -> tuple[T, list[Finding]]:
@@ -66,9 +67,16 @@ class Scrubber:
     def names_in(self, value: Any) -> KnownValues:
         """Return the values that marked fields and telling keys of a value name as personal."""
         values: dict[str, list[str]] = {}
-        for entity, text in named(value, None, of_key if self.keys else untold, self.depth):
-            values.setdefault(entity, []).append(text)
+        for entity, text in named(value, None, self._of_key, self.depth):
+            if text not in (MASK, f"[{entity.upper()}]"):  # what stands for a value names nobody
+                values.setdefault(entity, []).append(text)
         return KnownValues(values)
+
+    def tells(self, value: Any, name: str) -> bool:
+        """Say whether a field of a model names values as personal, or holds what does."""
+        mark = dict(told_fields(value, self._of_key)).get(name)
+        entity = None if mark is None else mark.entity
+        return any(True for _ in named(field_of(value, name), entity, self._of_key, self.depth))
 
     def instead(self, entity: str) -> str:
         """Return what stands for a finding of an entity."""
