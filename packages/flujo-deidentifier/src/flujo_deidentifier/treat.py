@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import assert_never
 
 from flujo.errors import ScrubError
@@ -116,7 +116,7 @@ class Treatment:
             ScrubError: It is to come back, and a date holds no token.
         """
         strategy = self.profile.of(entity)
-        nothing = value.replace(year=1, month=1, day=1)
+        nothing = _begin_of(value, 1)
         match strategy:
             case "token" | "encrypt":
                 raise no_token(entity, path, strategy, "a date")
@@ -127,7 +127,7 @@ class Treatment:
                     return nothing
             case "generalise":
                 old = value.year <= self.place.today.year - OLD
-                return nothing if old else value.replace(month=1, day=1)
+                return nothing if old else _begin_of(value, value.year)
             case "keep":
                 return value
             case "mask" | "label" | "hash":
@@ -171,6 +171,12 @@ class Treatment:
                 return "000" if zip_code[1] in SPARSE else zip_code[1]
             case _:
                 return None
+
+
+def _begin_of(value: Date, year: int) -> Date:
+    """Return the begin of a year, as a date of the same type."""
+    begin = value.replace(year=year, month=1, day=1)
+    return begin.replace(hour=0, minute=0, second=0, microsecond=0) if isinstance(begin, datetime) else begin
 
 
 def label(entity: str) -> str:
