@@ -108,7 +108,8 @@ def _written(match: re.Match[str], moved: date, day_first: bool) -> str:
     text, at = "", match.start()
     for group in sorted(values, key=match.start):
         value = values[group]
-        value = value.zfill(len(match[group])) if value.isdecimal() else value
+        if value.isdecimal() and ("month" not in values or match[group].startswith("0")):
+            value = value.zfill(len(match[group]))
         text += match.string[at : match.start(group)] + value
         at = match.end(group)
     return text + match.string[at : match.end()]
@@ -117,7 +118,7 @@ def _written(match: re.Match[str], moved: date, day_first: bool) -> str:
 def _month_as(written: str, month: int) -> str:
     """Return a month's name, in full or as its first letters, in the same letters' case."""
     name = _MONTHS[month - 1]
-    if len(written.rstrip(".")) <= 4 and written.lower().rstrip(".") not in ("may", "june", "july"):
+    if written.endswith(".") or (len(written) == 3 and written.lower() != "may") or written.lower() == "sept":
         name = name[:3] + ("." if written.endswith(".") else "")
     return name.upper() if written.isupper() else name.title() if written[0].isupper() else name
 
