@@ -436,6 +436,33 @@ async def test_what_the_context_names_is_known_and_stays_there() -> None:
     assert b"Kowalski" not in b"".join(event.body for event in await store.events("two"))
 
 
+@pytest.mark.parametrize("durable", [True, False], ids=["durable", "live"])
+async def test_what_steps_write_into_the_context_is_judged_before_it_is_recorded(durable: bool) -> None:
+    @step
+    async def look_up(text: str, context: Desk) -> str:
+        context.note = f"answer to {MAIL}"
+        context.letters.append(CARD)
+        return text
+
+    store = MemoryStore()
+    runner = Flujo(
+        (look_up >> file).named("desk"),
+        state=store if durable else None,
+        context_model=Desk,
+        policies=[PIIScrubbingPolicy()],
+    )
+    result = await runner.run_async("x", run_id="one")
+    assert (result.context.note, result.context.letters) == ("answer to [EMAIL]", ["[CARD]", "x"])
+    if durable:
+        assert clean(b"".join([event.body for event in await store.events("one")]))
+        assert (await runner.replay("one")).equal
+        assert (await runner.result("one")).context == result.context
+    denied = await runner.under([worded("roe")]).run_async("x", run_id="two")
+    assert isinstance(denied.error, PolicyDenied)
+    assert (denied.error.step, denied.context.note) == ("look_up", "")
+    assert "what 'look_up' changed in the context was denied" in str(denied.error)
+
+
 async def test_policies_in_cedar_judge_there_once_they_name_it() -> None:
     allow = "permit (principal, action, resource);"
     forbid = (

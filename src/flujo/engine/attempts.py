@@ -168,6 +168,8 @@ class Attempts:
         view = fork(frame.context)
         place = Frame(frame.run, frame.prefix, view, None, frame.slots)
         output = await self._call_and_judge(place, value, info)
+        if self.governed is not None:
+            await self.governed.changed(frame, view, info.address)
         adopt(frame.context, view)
         return output
 

@@ -7,27 +7,27 @@ that a run begins with, answers, events, what a fork changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
 from flujo.engine.build import Build
+from flujo.engine.entry import entry_of, same_class
 from flujo.engine.failures import denial_of
 from flujo.engine.governed import Flowing
 from flujo.engine.guard import Guard
-from flujo.engine.judge import Judge, Judgement, digest_of, judged
-from flujo.engine.kept import as_begun
+from flujo.engine.judge import Judge, digest_of
 from flujo.engine.opened import Opened, blank
 from flujo.engine.record import Note, Recall
 from flujo.engine.requests import Asked
 from flujo.engine.run import Frame, Run, Suspended, Walk
-from flujo.engine.seen import RunDesk, Seen
+from flujo.engine.seen import Seen
 from flujo.errors import AnswerRejected, InputError, PolicyDenied
 from flujo.journal.events import EventKind
 from flujo.pipeline.context import PipelineContext
-from flujo.pipeline.policy import Point, PolicyContext, Verdict
+from flujo.pipeline.policy import Point
 from flujo.pipeline.waits import Approval, Decision
 from flujo.plan.nodes import PlanNode, PlanSequence, PlanStep
 from flujo.plan.types import Type, recorded_input
@@ -51,12 +51,7 @@ class Door:
         plan = build.plan
         self._name, self._model = plan.name, plan.context_model
         self._guard = Guard(plan.name, plan.name, judges, asks=asks, step="")
-        self._entry = [
-            (judge, judge.checks["check_entry"])
-            for judge in judges
-            if "check_entry" in judge.checks and "agent_start" in judge.points
-        ]
-        self._keeps = self._guard.keeps
+        self._entry = entry_of(self._guard)
         self._input = _Passing(recorded_input(plan.root.input_type), "agent_start", plan.name)
         self._output = _Passing(plan.root.output_type, "agent_end", plan.name)
         self._first = _first_with_a_way_on(plan.root)
@@ -64,7 +59,7 @@ class Door:
     @property
     def judges_entries(self) -> bool:
         """Whether anything judges what enters a run besides its input."""
-        return bool(self._entry)
+        return self._entry.judges
 
     # Where a run begins
 
@@ -83,9 +78,9 @@ class Door:
         begins = Frame(aside, "", frame.context, None, {})
         opened.withheld = True
         try:
-            if self._entry:
-                frame.context = await self._entered(
-                    begins, "#context", "", "agent_start", frame.context, fits=_same_class
+            if self._entry.judges:
+                frame.context = await self._entry.passed(
+                    begins, "#context", "", "agent_start", frame.context, fits=same_class
                 )
             seen = Seen(self._input, "", value)
             try:
@@ -172,11 +167,13 @@ class Door:
         label = asked.address.partition("#")[0].rpartition("/")[2]
         try:
             if decision.action == "edit":
-                value = await self._entered(frame, f"{asked.address}#entry", label, "input", decision.value)
+                value = await self._entry.passed(
+                    frame, f"{asked.address}#entry", label, "input", decision.value
+                )
                 decision = replace(decision, value=value)
             if decision.reason:
-                reason = await self._entered(
-                    frame, f"{asked.address}#entry", label, "input", decision.reason, fits=_same_class
+                reason = await self._entry.passed(
+                    frame, f"{asked.address}#entry", label, "input", decision.reason, fits=same_class
                 )
                 decision = replace(decision, reason=reason)
         except PolicyDenied as denied:
@@ -192,7 +189,7 @@ class Door:
         """
         label = address.rpartition("/")[2]
         try:
-            return await self._entered(frame, f"{address}#entry", label, "input", data)
+            return await self._entry.passed(frame, f"{address}#entry", label, "input", data)
         except PolicyDenied as denied:
             raise _rejected(address, denied) from denied
 
@@ -237,46 +234,6 @@ class Door:
         aside.principal, aside.kept = run.principal, run.kept
         return aside
 
-    async def _entered(
-        self,
-        frame: Frame,
-        address: str,
-        step: str,
-        point: Point,
-        data: Any,
-        *,
-        fits: Callable[[Any, Any], bool] | None = None,
-    ) -> Any:
-        """Return data from outside as it may be written; what was said is noted, the data is not.
-
-        Raises:
-            PolicyDenied: It may not be.
-        """
-        run, asking = frame.run, self._entry
-        if not asking:
-            return data
-        digest = digest_of(run.id, data)
-        if self._keeps:
-            asking = await as_begun(run, self._name, asking, "check_entry")
-        context = PolicyContext(point, step, address, RunDesk(frame, self._name))
-        found = await judged(asking, context, data, run.threads)
-        if found is None:
-            found = Judgement(Verdict.ALLOW, data, [judge.allowed for judge, _ in asking])
-        elif found.verdict is not Verdict.DENY and fits is not None and not fits(data, found.data):
-            wrong = f"it gave {type(found.data).__name__} in the place of {type(data).__name__}"
-            found = found._replace(verdict=Verdict.DENY, reason=f"the policy failed, which denies: {wrong}")
-        body: dict[str, Any] = {
-            "point": point,
-            "verdict": found.verdict.value,
-            "digest": digest,
-            "by": found.by,
-        }
-        told = {"policy": found.policy, "rule": found.rule, "reason": found.reason}
-        run.note("verdict", address, body | {name: text for name, text in told.items() if text})
-        if found.verdict in (Verdict.DENY, Verdict.ESCALATE):
-            raise self._guard.denial(Seen(_Entering(point), address, data), found)
-        return found.data
-
 
 class _Passing(Flowing):
     """What a whole run takes or gives, as it is judged."""
@@ -292,19 +249,6 @@ class _Passing(Flowing):
     @override
     def asks(self, address: str) -> str:
         return f"#gate/{self.point}"
-
-
-class _Entering(Flowing):
-    """What enters a run besides its input."""
-
-    def __init__(self, point: Point) -> None:
-        super().__init__(Any, point)
-
-    @override
-    def what(self, address: str) -> str:
-        return (
-            "the context" if address == "#context" else f"what enters at {address.removesuffix('#entry')!r}"
-        )
 
 
 def _first_with_a_way_on(node: PlanNode) -> str:
@@ -345,10 +289,6 @@ def _holds_back(note: Note) -> bool:
     return (
         note.kind == "verdict" and note.body["point"] == "agent_start" and note.body["verdict"] == "escalate"
     )
-
-
-def _same_class(before: Any, after: Any) -> bool:
-    return isinstance(after, type(before))
 
 
 def _rejected(address: str, denied: PolicyDenied) -> AnswerRejected:

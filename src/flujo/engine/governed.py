@@ -9,6 +9,7 @@ from typing import Any
 from flujo.engine.build import Build, output_check
 from flujo.engine.calls import EffectGuard
 from flujo.engine.effects import StepEffects
+from flujo.engine.entry import entry_of
 from flujo.engine.failures import note_failure
 from flujo.engine.guard import Guard
 from flujo.engine.requests import Asked
@@ -16,6 +17,7 @@ from flujo.engine.result import StepGaveUp, StepResult
 from flujo.engine.run import Frame, Run, Suspended, Walk
 from flujo.engine.seen import Seen
 from flujo.errors import PolicyDenied
+from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
 from flujo.pipeline.policy import Point
 from flujo.plan.codec import codec_for
@@ -47,6 +49,7 @@ class GovernedStep:
         self._input = Flowing(recorded_input(plan.input_type), "input")
         self._output = Flowing(plan.output_type, "output")
         self._hooks = bool(build.hooks.before_step)
+        self._entry = entry_of(guard)
         self._admitted: dict[tuple[str, str], Any] = {}
 
     @property
@@ -67,7 +70,7 @@ class GovernedStep:
             check_type: Refuses an output of another type.
             views: Whether it works on a view of the context, which a denied output must not change.
         """
-        if self._hooks or (views and self._guard.judges_output):
+        if self._hooks or (views and (self._guard.judges_output or self._entry.judges)):
             return None
         if not self._guard.judges_output:
             return call
@@ -134,6 +137,15 @@ class GovernedStep:
         if not self._guard.judges_output:
             return output
         return await self._guard.passed(frame, Seen(self._output, address, output, attempt))
+
+    async def changed(self, frame: Frame, view: PipelineContext, address: str) -> None:
+        """Have policies judge what a step changed in the context, before it is taken over.
+
+        Raises:
+            PolicyDenied: It may not be.
+        """
+        if self._entry.judges:
+            await self._entry.changed(frame, view, address)
 
     def _note(self, run: Run, denial: PolicyDenied) -> None:
         """Record that the step is over: it is neither attempted again nor asked about."""

@@ -123,6 +123,8 @@ class Guard:
 
     Attributes:
         label: The step, or the pipeline.
+        pipeline: The pipeline.
+        judges_all: The policies that are asked.
         keeps: Whether runs keep any of the policies.
         judges_input: Whether anything judges what goes in.
         judges_output: Whether anything judges what comes out.
@@ -133,7 +135,8 @@ class Guard:
     ) -> None:
         self.label = label
         self._step = label if step is None else step
-        self._pipeline = pipeline
+        self.judges_all = judges if asks else ()
+        self.pipeline = pipeline
         self._asking: dict[Point, Asking] = {
             point: [
                 (judge, judge.checks[name])
@@ -211,7 +214,7 @@ class Guard:
         return None
 
     def _context(self, frame: Frame, seen: Seen) -> PolicyContext:
-        desk = RunDesk(frame, self._pipeline)
+        desk = RunDesk(frame, self.pipeline)
         return PolicyContext(seen.kind.point, self._step, seen.address, desk, seen.tool, seen.facts)
 
     async def _judged(
@@ -226,7 +229,7 @@ class Guard:
         """Ask the policies, and record what they said; None where all simply allow."""
         run, kind = frame.run, seen.kind
         if self.keeps:
-            asking = await as_begun(run, self._pipeline, asking, _METHODS[kind.point])
+            asking = await as_begun(run, self.pipeline, asking, _METHODS[kind.point])
         context = context or self._context(frame, seen)
         judgement = await judged(asking, context, seen.data, run.threads, after=allowed)
         if judgement is None:
