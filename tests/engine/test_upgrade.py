@@ -17,9 +17,8 @@ from flujo import (
     Step,
     step,
 )
-from flujo.engine.opened import queue_of
 from flujo.errors import PlanChanged, ResumeError, UnknownRun
-from flujo.journal.store import JournalStore
+from flujo.journal.store import JournalStore, queue_of
 from flujo.journal.verify import verify
 
 CALLS: list[str] = []

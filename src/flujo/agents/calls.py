@@ -169,8 +169,7 @@ async def call_in_run(tool: FlujoTool, arguments: Mapping[str, Any]) -> Any:
             except ToolError as error:
                 return str(error)
 
-    facts = {"labels": sorted(tool.labels)} if tool.labels else {}
-    judged = Judged(tool.name, lambda: given, lambda written: written, act_on, facts=facts)
+    judged = Judged(tool.name, lambda: given, lambda written: written, act_on, facts=tool.facts)
     once = tool.effects == "at_most_once"
     effect = Effect("tool", number, describe, lambda part: act_on(part, given), to_json, _same, once, judged)
     return await info.perform(effect)

@@ -221,7 +221,7 @@ class Turns(AbstractCapability[Any]):
             act_on,
             Outcome.shown,
             Outcome.replaced,
-            {"labels": sorted(tool.labels)} if tool is not None and tool.labels else {},
+            {} if tool is None else tool.facts,
         )
         return Effect(
             "tool",

@@ -117,12 +117,16 @@ _WORDS: dict[str, str] = {
     "revised": "changed for the fork",
     "signal": "event",
     "policies": "judged by",
+    "labelled": "holds",
+    "declassified": "declassifies",
 }
 _DETAILS: dict[str, Callable[[dict[str, Any]], str]] = {
     "run.upgraded": lambda body: f"to the plan {body.get('fingerprint', '')[:12]}",
     "run.resumed": lambda body: body.get("owner", ""),
     "run.paused": lambda body: "",
     "policies": lambda body: f"{body['policy']} {body['version'][:12]}, {body['mode']}",
+    "labelled": lambda body: ", ".join(body.get("labels", ())),
+    "declassified": lambda body: f"{', '.join(body['labels'])}: {brief(body['reason'])}",
     "step.completed": _step,
     "step.attempt": _failed_attempt,
     "step.started": lambda body: f"attempt {body.get('attempt', 1)}",

@@ -63,6 +63,11 @@ class Build:
     guards: Guards | None = None
     replays: bool = False
 
+    @property
+    def tracks(self) -> bool:
+        """Whether it is known of values what they hold: policies may ask."""
+        return self.guards is not None and not self.replays
+
     def codec(self, annotation: Type) -> Codec | None:
         """Return how values of a type are recorded; None where nothing is."""
         return codec_for(annotation) if self.durable else None
@@ -81,7 +86,7 @@ def quotas_of(plan: Plan, quota: Quota | Sequence[Quota] | None, *, durable: boo
 def guards_of(plan: Plan, policies: Sequence[GovernancePolicy]) -> Guards | None:
     """Return what policies judge of runs of a plan; None where there are none."""
     steps = (node for node in plan.nodes.values() if isinstance(node, PlanStep))
-    if not policies and not any(step.denied or step.node.policies for step in steps):
+    if not policies and not any(step.denied or step.node.policies or step.node.declares for step in steps):
         return None
     from flujo.engine.guard import Guards
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -57,7 +57,7 @@ class EffectGuard:
             )
             await self._guard.passed(self._frame, nothing)
             return effect
-        if not self._guard.judges(point, self._frame.run, address):
+        if not self._guard.judges(point, self._frame.run, address, judged.facts):
             return effect
         given = judged.given()
         kind = Given(judged.tool, point, given, judged.load)
@@ -76,6 +76,7 @@ class EffectGuard:
     ) -> tuple[Any, Asked | PolicyDenied | None]:
         """Return what an effect gave as it may go on, and what to raise as soon as it is recorded as done."""
         point: Point = "after_model" if _is_request(effect) else "after_tool"
+        self.gave(address, effect)
         if not self._guard.judges(point, self._frame.run, address):
             return output, None
         judged = effect.judged
@@ -89,6 +90,14 @@ class EffectGuard:
         if passed is shown:
             return output, None
         return (passed if judged is None else judged.replaced(output, passed)), None
+
+    def gave(self, address: str, effect: Effect) -> None:
+        """Note what an effect gave, now or when it was recorded, for what comes of it."""
+        gives: Iterable[str] = () if effect.judged is None else effect.judged.facts.get("gives", ())
+        if gives:
+            from flujo.engine.labels import gained
+
+            gained(self._frame, address, self._guard.declassifies, gives)
 
     def check(self, info: StepInfo, address: str) -> None:
         """Raise the denial of what an effect gave, if that was denied."""

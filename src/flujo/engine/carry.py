@@ -358,7 +358,8 @@ def facts_of(error: FlujoError) -> dict[str, Any]:
 def _live(opened: Opened) -> Live:
     run = opened.run
     known, context = run.so_far(), opened.frame.context
-    return Live(known, context, dict(run.views), opened.value, run.all_steps(), run.purse, run.principal)
+    steps, views = run.all_steps(), dict(run.views)
+    return Live(known, context, views, opened.value, steps, run.purse, run.principal, run.labels)
 
 
 def _whole(shown_as: object) -> PipelineResult[Any, Any]:

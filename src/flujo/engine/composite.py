@@ -28,6 +28,7 @@ class Composite:
 
     def __init__(self, plan: PlanNode, codec: Codec | None, build: Build) -> None:
         self._codec = codec
+        self._tracks = build.tracks
         exported = build.plan.exports.get(plan.path, ())
         self._exports = {path: build.codec(build.plan.nodes[path].output_type) for path in exported}
 
@@ -53,6 +54,10 @@ class Composite:
         frame.slots.update(memo.slots)
         if memo.usage:
             frame.used(memo.usage)
+        if self._tracks and run.labels is not None:
+            from flujo.engine.labels import recalled
+
+            recalled(frame, address)
         return memo
 
     def ended(
@@ -81,6 +86,10 @@ class Composite:
             RecordError: Its output cannot be recorded.
         """
         run = frame.run
+        if self._tracks and run.labels is not None:
+            from flujo.engine.labels import closed
+
+            closed(frame, address, self._exports)
         if run.recorder is None or self._codec is None:
             slots = {path: frame.slots[path] for path in self._exports if path in frame.slots}
             run.choices[address] = Memo(output, usage or Usage(), slots=slots, last=last)

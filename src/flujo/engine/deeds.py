@@ -29,6 +29,7 @@ class Deeds:
         self._run = run
         self._seq = 0
         self._known: list[Deed] = []
+        self._holds: dict[str, frozenset[str]] = {}
 
     async def so_far(self) -> Sequence[Deed]:
         """Return what the run did, in the order it was recorded.
@@ -44,23 +45,31 @@ class Deeds:
             page = await recorder.store.events(self._run.id, after=self._seq, limit=PAGE)
             for event in page:
                 self._seq = event.seq
+                if event.kind == "labelled":
+                    self._holds[event.address] = frozenset(from_json(event.body).get("labels", ()))
                 deed = _deed(event.kind, event.address, event.at, event.body)
                 if deed is not None:
-                    self._known.append(deed)
+                    holds = self._holds.pop(event.address, NO_LABELS) if deed.kind == "step" else NO_LABELS
+                    self._known.append(deed._replace(labels=deed.labels | holds))
             if len(page) < PAGE:
                 return self._known
 
     def _live(self) -> Iterator[Deed]:
         """Yield what a run without a store did: steps that ended, and what was judged or answered."""
         run = self._run
-        for step in run.all_steps():
-            yield Deed("step", name_of(step.address), step.address, 0, NO_LABELS)
+        if run.labels is not None and run.labels.begun:
+            yield Deed("input", "", "", 0, run.labels.begun)
         told = [
             (address, note)
             for notes in (run.notes, run.live_notes)
             for address, known in notes.items()
             for note in known
         ]
+        noted = [(address, note.body) for address, note in told if note.kind == "labelled"]
+        holds = {address: frozenset[str](body.get("labels", ())) for address, body in noted}
+        for step in run.all_steps():
+            labels = holds.get(step.address, NO_LABELS)
+            yield Deed("step", name_of(step.address), step.address, 0, labels)
         tools = {address: note.body["tool"] for address, note in told if "tool" in note.body}
         for address, note in told:
             body = {"call": tools[address], **note.body} if address in tools else note.body
@@ -77,6 +86,10 @@ def name_of(address: str) -> str:
 def _deed(kind: str, address: str, at: int, body: bytes) -> Deed | None:
     if kind in _ENDS:
         return Deed("step", name_of(address), address, at, NO_LABELS)
+    if kind == "run.started":
+        holds: Mapping[str, Sequence[str]] = from_json(body).get("holds", {})
+        labels = frozenset(label for given in holds.values() for label in given)
+        return Deed("input", "", "", at, labels) if labels else None
     return _told(kind, address, at, from_json(body)) if kind in ("effect", "verdict", "answer") else None
 
 

@@ -231,7 +231,7 @@ class Door:
             run.id, clock=run.clock, threads=run.threads, recall=Recall({}, {}), recorder=None, observe=None,
             cache=run.cache, tenant=run.tenant,
         )  # fmt: skip
-        aside.principal, aside.kept = run.principal, run.kept
+        aside.principal, aside.kept, aside.labels = run.principal, run.kept, run.labels
         return aside
 
 

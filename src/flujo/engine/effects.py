@@ -19,6 +19,7 @@ from flujo.engine.run import Run
 from flujo.engine.threads import settled
 from flujo.errors import EffectDiverged, PlanChanged, PolicyDenied, RecordError, RunError, RunTaken
 from flujo.pipeline.info import Effect, Question, Spending, StepInfo, Usage
+from flujo.pipeline.labels import check_judged
 from flujo.pipeline.node import check_name
 from flujo.pipeline.waits import Decision
 from flujo.plan.codec import Codec, Unrecordable, codec_for
@@ -85,6 +86,8 @@ class StepEffects:
                 return await self._known(info, address, note.body, effect)
         if self._guard is not None:
             effect = await self._guard.before(info, address, effect, asks=self._asks)
+        elif effect.judged is not None:
+            check_judged(effect.judged.tool, effect.judged.facts)
         if run.given_up:
             raise RunTaken(f"run {run.id} has ended; {info.address} was given up")
         recorder = run.recorder
@@ -192,6 +195,8 @@ class StepEffects:
         _check_same(address, before, effect.describe(_hashed))
         if body.get("within") == self._attempt(info):
             info.report(read_usage(body["usage"]))
+        if self._guard is not None:
+            self._guard.gave(address, effect)
         if "held" not in body:
             return await self._given(address, body, effect)
         if self._guard is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from flujo.engine.declared import labelled, told
 from flujo.engine.judge import Asking, Judgement, digest_of, judged
 from flujo.engine.kept import as_begun
 from flujo.engine.seen import RunDesk, Seen
@@ -57,7 +58,8 @@ class Entry:
         digest = digest_of(run.id, data)
         if self._guard.keeps:
             asking = await as_begun(run, pipeline, asking, "check_entry")
-        context = PolicyContext(point, step, address, RunDesk(frame, pipeline))
+        holds = told(run, labelled(frame, Seen(_Entering(point), address, data), {}))
+        context = PolicyContext(point, step, address, RunDesk(frame, pipeline), labels=holds)
         found = await judged(asking, context, data, run.threads)
         if found is None:
             found = Judgement(Verdict.ALLOW, data, [judge.allowed for judge, _ in asking])

@@ -55,7 +55,7 @@ def compile_step(plan: PlanStep, build: Build, fallback: Walk | None, denied: Wa
     direct, classes, once = attempts.direct, attempts.classes, attempts.once
     before, codec = build.hooks.before_step, build.codec(plan.output_type)
     reuse = compile_reuse(plan, build)
-    settle, taken = _changing(plan, attempts.settle)
+    settle, taken = _changing(plan, attempts.settle, build)
     complete = compile_record(plan, build, settle, None if governed is None else governed.leaving)
 
     async def execute_step(frame: Frame, value: Any) -> Any:
@@ -108,13 +108,23 @@ def attempts_of(
     return attempts
 
 
-def _changing(plan: PlanStep, settle: Settle | None) -> tuple[Settle | None, Take | None]:
+def _changing(plan: PlanStep, settle: Settle | None, build: Build) -> tuple[Settle | None, Take | None]:
     """Return what is done before a step is recorded, and what it gives on, where it may change its row."""
+    settle = noting(settle, build)
     if plan.node.may_mutate is None:
         return settle, None
     from flujo.engine.rows import recording, taken
 
     return recording(plan.label, settle), taken
+
+
+def noting(settle: Settle | None, build: Build) -> Settle | None:
+    """Return what is done before a step is recorded, what its output is labelled with included."""
+    if not build.tracks:
+        return settle
+    from flujo.engine.labels import marking
+
+    return marking(settle)
 
 
 async def announced(before: tuple[Callable[..., Any], ...], label: str, frame: Frame, value: Any) -> Any:

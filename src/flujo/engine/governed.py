@@ -89,7 +89,8 @@ class GovernedStep:
 
     def entering(self, walk: Walk, complete: Complete) -> Walk:
         """Return the walk of the step with its input judged, and with what runs where it is denied."""
-        label, judges, guard = self._plan.label, self._guard.judges_input and self._takes, self._guard
+        label, guard, takes = self._plan.label, self._guard, self._takes
+        judges = guard.judges_input and (takes or guard.clears)
         kind, hooks, admitted = self._input, self._hooks, self._admitted
 
         async def governed(frame: Frame, value: Any) -> Any:
@@ -101,10 +102,10 @@ class GovernedStep:
                 try:
                     if not judges:
                         return await walk(frame, value)
-                    passed = await guard.passed(frame, Seen(kind, address, value))
+                    passed = await guard.passed(frame, Seen(kind, address, value if takes else None))
                     if hooks:
                         admitted[run.id, address] = passed
-                    return await walk(frame, passed)
+                    return await walk(frame, passed if takes else value)
                 except Asked as question:
                     return question.suspended
                 except PolicyDenied as denied:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
+from flujo.engine.declared import clearing, declared, labelled, of_data, told
 from flujo.engine.failures import described
 from flujo.engine.judge import NONE_YET, Allowed, Asking, Judge, Judgement, allowing, digest_of, judged
 from flujo.engine.kept import KeptPolicy, as_begun, check_names
@@ -20,6 +21,7 @@ from flujo.engine.requests import Asked, answer_about, approved_at, ask, asked
 from flujo.engine.seen import RunDesk, Seen, deeds_of
 from flujo.errors import PolicyDenied, RecordError
 from flujo.pipeline.policy import (
+    NO_ATTRIBUTES,
     WITHIN,
     GovernancePolicy,
     Point,
@@ -101,9 +103,9 @@ class Guards:
     def of(self, plan: PlanStep) -> Guard | None:
         """Return what guards a step; None where nothing does."""
         judges = (*self._whole, *self._own.get(plan.path, ()))
-        if not judges and plan.denied is None:
-            return None
-        return Guard(plan.label, self._plan.name, judges, asks=self._asks)
+        if not (judges or plan.denied is not None or plan.node.declares or plan.signature.info):
+            return None  # what has no tools gives nothing by which its output would be labelled
+        return Guard(plan.label, self._plan.name, judges, asks=self._asks, plan=plan)
 
 
 def _covered(node: PlanStep) -> Sequence[PlanNode]:
@@ -120,6 +122,7 @@ class Guard:
         judges: The policies.
         asks: Whether they are asked; otherwise only what is recorded counts.
         step: What policies are told of the step, where that is something else.
+        plan: The step, if it is one.
 
     Attributes:
         label: The step, or the pipeline.
@@ -128,10 +131,19 @@ class Guard:
         keeps: Whether runs keep any of the policies.
         judges_input: Whether anything judges what goes in.
         judges_output: Whether anything judges what comes out.
+        clears: Whether the step declares what it may be given.
+        declassifies: What it takes away.
     """
 
     def __init__(
-        self, label: str, pipeline: str, judges: Sequence[Judge], *, asks: bool, step: str | None = None
+        self,
+        label: str,
+        pipeline: str,
+        judges: Sequence[Judge],
+        *,
+        asks: bool,
+        step: str | None = None,
+        plan: PlanStep | None = None,
     ) -> None:
         self.label = label
         self._step = label if step is None else step
@@ -145,17 +157,27 @@ class Guard:
             ]
             for point, name in _METHODS.items()
         }
-        self._allowed = {
-            point: [judge.allowed for judge, _ in asking] for point, asking in self._asking.items()
-        }
+        self._asks = asks
+        self._declared: Mapping[str, Any] = {} if plan is None else declared(plan.node)
+        self.declassifies = None if plan is None else plan.node.declassifies
+        self.clears = asks and "cleared_for" in self._declared
+        if plan is not None and self.clears:
+            more = self._asking["input"] if plan.signature.input else ()
+            self._asking["input"] = [*clearing("check_input"), *more]
         self.keeps = any(isinstance(judge.policy, KeptPolicy) for judge in judges)
         self._looks_back = any(judge.looks_back for judge in judges)
-        self.judges_input = _judges(judges, "check_input")
+        self.judges_input = self.clears or _judges(judges, "check_input")
         self.judges_output = _judges(judges, "check_output")
 
-    def judges(self, point: Point, run: Run, address: str) -> bool:
+    def judges(self, point: Point, run: Run, address: str, facts: Mapping[str, Any] = NO_ATTRIBUTES) -> bool:
         """Say whether anything judges at a point, or did so here before."""
-        return bool(self._asking[point]) or address in run.notes
+        return bool(self._asking[point]) or address in run.notes or facts.get("cleared_for") is not None
+
+    def _asking_about(self, seen: Seen) -> Asking:
+        """Return whom to ask: of a tool that declares what it is cleared for, that first."""
+        asking = self._asking[seen.kind.point]
+        cleared = seen.tool and seen.kind.point == "before_tool" and seen.facts.get("cleared_for") is not None
+        return [*clearing("check_tool"), *asking] if cleared and self._asks else asking
 
     async def passed(self, frame: Frame, seen: Seen) -> Any:
         """Return data as it may go on: as it is, redacted, or as a person edited it.
@@ -164,12 +186,12 @@ class Guard:
             PolicyDenied: It may not.
             Asked: A person must decide.
         """
-        run = frame.run
+        run, seen = frame.run, labelled(frame, seen, self._declared)
         while True:
-            digest = digest_of(run.id, seen.data)
+            digest = digest_of(run.id, seen.data, seen.labels)
             judgement = await self._recorded(run, seen, digest) if seen.address in run.notes else None
             if judgement is None:
-                asking = self._asking[seen.kind.point]
+                asking = self._asking_about(seen)
                 if not asking:
                     return seen.data
                 if self._looks_back:
@@ -181,7 +203,7 @@ class Guard:
                     context = self._context(frame, seen)
                     allowed = allowing(asking, context, seen.data, run.threads)
                     if allowed[0] == len(asking):
-                        self._note_allowed(run, seen, digest, self._allowed[seen.kind.point])
+                        self._note_allowed(run, seen, digest, [judge.allowed for judge, _ in asking])
                         return seen.data
                     judgement = await self._judged(frame, seen, digest, asking, context, allowed)
                 if judgement is None:
@@ -206,7 +228,7 @@ class Guard:
                 if "live" in body:
                     data = body["live"]
                 elif run.recorder is not None and ("output" in body or "output_ref" in body):
-                    data = seen.kind.load(await parsed(run, body))
+                    data = seen.kind.load(await run.recorder.parsed(body))
                 told = {
                     name: body[name] for name in ("policy", "rule", "reason", "approvals") if name in body
                 }
@@ -214,8 +236,9 @@ class Guard:
         return None
 
     def _context(self, frame: Frame, seen: Seen) -> PolicyContext:
-        desk = RunDesk(frame, self.pipeline)
-        return PolicyContext(seen.kind.point, self._step, seen.address, desk, seen.tool, seen.facts)
+        desk, point = RunDesk(frame, self.pipeline), seen.kind.point
+        holds = told(frame.run, seen)
+        return PolicyContext(point, self._step, seen.address, desk, seen.tool, seen.facts, holds)
 
     async def _judged(
         self,
@@ -243,7 +266,7 @@ class Guard:
 
     def _note_allowed(self, run: Run, seen: Seen, digest: str, by: Sequence[Mapping[str, Any]]) -> None:
         body = {"point": seen.kind.point, "verdict": "allow", "digest": digest, "by": by}
-        run.note("verdict", seen.address, body | _of_tool(run, seen) if seen.tool else body)
+        run.note("verdict", seen.address, body | of_data(run, seen))
 
     def _note(self, run: Run, seen: Seen, digest: str, judgement: Judgement) -> None:
         """Record a verdict, with what takes the place of what was judged."""
@@ -254,7 +277,7 @@ class Guard:
             "digest": digest,
             "by": judgement.by,
         }
-        body |= _of_tool(run, seen) if seen.tool else {}
+        body |= of_data(run, seen)
         if judgement.policy:
             told = {"policy": judgement.policy, "rule": judgement.rule, "reason": judgement.reason}
             body |= {name: text for name, text in told.items() if text}
@@ -373,21 +396,3 @@ def _judges(judges: Sequence[Judge], method: str) -> bool:
     """Say whether any policy judges within a run by a method."""
     points = {point for point, name in _METHODS.items() if name == method and point in WITHIN}
     return any(method in judge.checks and judge.points & points for judge in judges)
-
-
-def _of_tool(run: Run, seen: Seen) -> dict[str, Any]:
-    """Return what is recorded besides of a verdict about a call; without a store, its time as well."""
-    facts: dict[str, Any] = {"tool": seen.tool}
-    if seen.facts.get("labels"):
-        facts["labels"] = seen.facts["labels"]
-    if run.recorder is None:
-        facts["now"] = run.clock.now()
-    return facts
-
-
-async def parsed(run: Run, body: Mapping[str, Any]) -> Any:
-    """Return the JSON that stands in a body, or in a payload of its own."""
-    if "output" in body:
-        return body["output"]
-    assert run.recorder is not None
-    return from_json(await run.recorder.store.payload(bytes.fromhex(body["output_ref"])))

@@ -16,7 +16,7 @@ from flujo.engine.attempts import Attempted
 from flujo.engine.build import Build, bind, governed_step, judge, output_check
 from flujo.engine.channel import Channel, Fed
 from flujo.engine.failures import Rejected
-from flujo.engine.gate import attempts_of, compile_reuse
+from flujo.engine.gate import attempts_of, compile_reuse, noting
 from flujo.engine.result import Chunk, StepResult
 from flujo.engine.run import Frame, Run, Suspended
 from flujo.errors import RecordError, RunError, RunTaken
@@ -77,7 +77,7 @@ class Hop:
         self.governed = governed_step(plan, build, None)
         self._attempts = attempts_of(plan, build, None, self.governed)
         self._attempts.call = self._pump
-        self.settle = self._attempts.settle
+        self.settle = noting(self._attempts.settle, build)
         self._shows = self.governed is None or not self.governed.judges_output
         self._open = bind(_opened(plan), plan.sources)
         self._classes = output_check(plan.gives)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from time import perf_counter
@@ -250,9 +250,10 @@ async def judged(
     return Judgement(worst, data, by, whose, decisive.rule, decisive.reason, approvals)
 
 
-def digest_of(run_id: str, data: Any) -> str:
-    """Return what tells judged data from other data, in this run only: SHA-256, in hex."""
-    return sha256(b"%b\n%b" % (run_id.encode(), _written(data))).hexdigest()
+def digest_of(run_id: str, data: Any, labels: Collection[str] = ()) -> str:
+    """Return what tells judged data, labelled so, from other data, in this run only: SHA-256, in hex."""
+    written = b"%b\n%b" % (run_id.encode(), _written(data))
+    return sha256(b"%b\n%b" % (written, _written(sorted(labels))) if labels else written).hexdigest()
 
 
 def _written(data: Any) -> bytes:

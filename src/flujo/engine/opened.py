@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_origin
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
+from flujo.engine.begun import begun_with, known_labels
 from flujo.engine.clock import Clock
 from flujo.engine.identity import checked_id, is_alive, new_run_id, new_token, owner_of, principal_of
 from flujo.engine.patch import Tracker, restore, snapshot
@@ -20,7 +21,7 @@ from flujo.engine.run import Frame, Run, node_at
 from flujo.engine.threads import Threads
 from flujo.errors import ChainBroken, InputError, PlanChanged, RunBusy, RunConflict, UnknownRun
 from flujo.journal.events import Event
-from flujo.journal.store import Job, JournalStore, RunRecord, StatusChange
+from flujo.journal.store import Job, JournalStore, RunRecord, StatusChange, queue_of
 from flujo.pipeline.context import PipelineContext
 from flujo.plan.codec import Unrecordable, codec_for
 from flujo.plan.plan import Plan, differing_paths
@@ -118,11 +119,6 @@ class Stored:
         return Job(record.run_id, queue, 0, facts.get("priority", 0), facts.get("tenant", ""))
 
 
-def queue_of(pipeline: str, fingerprint: str) -> str:
-    """Return the queue of a plan's runs: only workers that have the plan can carry them on."""
-    return f"{pipeline[:100]}@{fingerprint[:12]}"
-
-
 def blank(model: type[PipelineContext]) -> PipelineContext:
     """Return a context that holds nothing, where what it held cannot be read or may not be shown."""
     return model.model_construct()
@@ -138,11 +134,13 @@ class Opener:
         *,
         clock: Clock,
         durability: str,
+        tracks: bool = False,
     ) -> None:
         self._plan = plan
         self.store = store
         self._clock = clock
         self._waits = durability == "sync"
+        self._tracks = tracks
         self._threads = Threads()
         self._cache: dict[str, Any] = {}
         self._items = get_origin(plan.root.input_type) is Iterable
@@ -161,6 +159,7 @@ class Opener:
         tenant: str = "",
         priority: int = 0,
         principal: Principal | None = None,
+        holds: Iterable[str] = (),
     ) -> Opened:
         """Open a run that begins now.
 
@@ -176,6 +175,7 @@ class Opener:
         tenant = tenant or ("" if principal is None else principal.tenant)
         run = self._run(run_id, Recall({}, {}), recorder, observe, tenant)
         run.principal = principal
+        held = begun_with(run, holds, context, tracked=self._tracks)
         if recorder is not None:
             self._dumped(value)
             recorder.change(
@@ -188,7 +188,7 @@ class Opener:
             value,
             resumed=False,
             job=job,
-            started=partial(self._started, labels, job, value, principal),
+            started=partial(self._started, labels, job, value, principal, held),
         )
 
     def now(self) -> int:
@@ -204,7 +204,7 @@ class Opener:
         run = self._run(run_id, live.recall, None, observe)
         run.views.update(live.views)
         run.earlier = live.steps
-        run.purse, run.principal = live.purse, live.principal
+        run.purse, run.principal, run.labels = live.purse, live.principal, live.labels
         return Opened(run, Frame(run, "", live.context, None, {}), live.value, True, Job(run_id, ""))
 
     async def stored(self, known: Stored, observe: Observe) -> Opened:
@@ -212,6 +212,7 @@ class Opener:
         recorder = self.writer(known)
         run = self._run(known.record.run_id, known.recall, recorder, observe, known.job.tenant)
         run.principal = principal_of(known.facts)
+        run.labels = known_labels(known.facts, known.recall)
         if known.facts.get("withheld"):
             return Opened(
                 run, Frame(run, "", blank(self._plan.context_model), None, {}), None, True, known.job
@@ -339,6 +340,7 @@ class Opener:
         job: Job,
         given: Any,
         principal: Principal | None,
+        held: Mapping[str, Any],
         recorder: Recorder,
         value: Any,
         context: PipelineContext,
@@ -358,6 +360,7 @@ class Opener:
             body += b'"entered":"%b",' % _digest_in(job.run_id, self._dumped(given)).encode()
         more: dict[str, Any] = {"labels": dict(labels), "tenant": job.tenant, "priority": job.priority}
         more |= {} if principal is None else {"principal": principal.facts()}
+        more |= held
         body += b"".join(b'"%b":%b,' % (name.encode(), to_json(fact)) for name, fact in more.items() if fact)
         if withheld:
             return body + b'"output":null,"withheld":true}'

@@ -67,22 +67,26 @@ class Recall:
     Attributes:
         done: Executions that ended: a :class:`Memo`, or the bytes of the event's body.
         notes: What happened on the way, in order.
+        labelled: Whether it says of any value what it holds.
     """
 
     done: dict[str, Memo | bytes]
     notes: dict[str, list[Note]]
+    labelled: bool = False
 
     @staticmethod
     def of(events: Iterable[Event]) -> Recall:
         """Read events, leaving the bodies of ended executions as bytes until they are asked for."""
         done: dict[str, Memo | bytes] = {}
         notes: dict[str, list[Note]] = {}
+        labelled = False
         for event in events:
             if event.kind in _DONE:
                 done[event.address] = event.body
             else:
                 notes.setdefault(event.address, []).append(Note(event.kind, from_json(event.body)))
-        return Recall(done, notes)
+                labelled = labelled or event.kind == "labelled"
+        return Recall(done, notes, labelled)
 
 
 class Recorder:

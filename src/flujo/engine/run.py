@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from flujo.engine.deeds import Deeds
     from flujo.engine.hold import Hold
     from flujo.engine.judge import Judge
+    from flujo.engine.labels import Held, RunLabels
     from flujo.engine.rows import Rows
     from flujo.pipeline.policy import Principal
     from flujo.plan.nodes import PlanNode
@@ -113,6 +114,7 @@ class Run:
         principal: Likewise, who; None where nobody said.
         kept: The policies that it keeps, by their ids.
         deeds: What it did so far; None where no policy looks back.
+        labels: What is labelled in it; None where nothing is.
         purse: The accounts that it keeps; None before a step under a quota begins.
         holds: What attempts under way have set aside, by their steps' addresses.
         rows: The rows of nodes that may change while it runs; None before the first begins.
@@ -122,8 +124,8 @@ class Run:
 
     __slots__ = (
         "cache", "choices", "clock", "deeds", "done", "earlier", "given_up", "holds", "id", "kept",
-        "live_notes", "notes", "observe", "parks", "principal", "purse", "received", "recorder", "rows",
-        "steps", "tenant", "threads", "views", "waiting_inside", "yielded",
+        "labels", "live_notes", "notes", "observe", "parks", "principal", "purse", "received", "recorder",
+        "rows", "steps", "tenant", "threads", "views", "waiting_inside", "yielded",
     )  # fmt: skip
 
     def __init__(
@@ -154,6 +156,7 @@ class Run:
         self.principal: Principal | None = None
         self.kept: dict[str, Judge] = {}
         self.deeds: Deeds | None = None
+        self.labels: RunLabels | None = None
         self.purse: Purse | None = None
         self.rows: Rows | None = None
         self.holds: dict[str, Hold] = {}
@@ -200,7 +203,7 @@ class Run:
             tenant=self.tenant,
         )
         run.principal, run.rows, run.kept = self.principal, self.rows, self.kept
-        run.purse, run.holds = self.purse, dict(self.holds)
+        run.purse, run.holds, run.labels = self.purse, dict(self.holds), self.labels
         run.steps = list(self.steps)
         run.earlier = self.earlier
         run.received = self.received
@@ -233,13 +236,25 @@ class Frame:
         context: The context that steps here see.
         tracker: What is recorded of that context; None without a store.
         slots: The outputs that later steps name, by the path of their node.
+        held: What the values here are labelled with; None where nobody asked yet.
         parent: The place that this one adds its usage, and its patch, to.
         shares: Whether it has its parent's context rather than a view of its own.
         usage: What was used here.
         summary: What changed here; None where nothing did, or nothing is recorded.
     """
 
-    __slots__ = ("context", "parent", "prefix", "run", "shares", "slots", "summary", "tracker", "usage")
+    __slots__ = (
+        "context",
+        "held",
+        "parent",
+        "prefix",
+        "run",
+        "shares",
+        "slots",
+        "summary",
+        "tracker",
+        "usage",
+    )
 
     def __init__(
         self,
@@ -258,6 +273,7 @@ class Frame:
         self.slots = slots
         self.parent = parent
         self.shares = shares
+        self.held: Held | None = None
         self.usage: Usage | None = None
         self.summary: Summary | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import replace
@@ -110,7 +110,9 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         build = Build(
             self.plan, Hooks.of(hooks, callbacks), durable=durable, quotas=self._quotas, guards=guards
         )
-        self._opener = Opener(self.plan, self.store, clock=self._clock, durability=durability)
+        self._opener = Opener(
+            self.plan, self.store, clock=self._clock, durability=durability, tracks=build.tracks
+        )
         self._build, self._carrier = build, Carrier(build, self._opener)
         self._input_check = output_check(self.plan.root.input_type)
 
@@ -126,24 +128,15 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         tenant: str = "",
         principal: Principal | None = None,
         quota: Literal["refuse"] | None = None,
+        input_labels: Iterable[str] = (),
     ) -> PipelineResult[Out, Context]:
         """Run the pipeline and return when it has ended or waits; for code that is not ``async``.
 
         Raises:
             ConfigError: An event loop is running: await :meth:`run_async` there.
         """
-        return blocking(
-            "run",
-            lambda: self.run_async(
-                input,
-                context=context,
-                run_id=run_id,
-                labels=labels,
-                tenant=tenant,
-                principal=principal,
-                quota=quota,
-            ),
-        )
+        given = (input, context, run_id, labels, None, tenant, quota, principal, input_labels)
+        return blocking("run", lambda: self._begin(*given))
 
     async def run_async(
         self,
@@ -155,6 +148,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         tenant: str = "",
         principal: Principal | None = None,
         quota: Literal["refuse"] | None = None,
+        input_labels: Iterable[str] = (),
     ) -> PipelineResult[Out, Context]:
         """Run the pipeline and return when it has ended or waits for something.
 
@@ -169,6 +163,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
             tenant: On whose behalf it runs: the principal's when left out. Quotas may be set by it.
             principal: Likewise, who: policies judge it. It is recorded with the run's beginning.
             quota: ``"refuse"`` begins no run whose worst case could exceed a quota.
+            input_labels: What the input, and a context that is passed, are known to hold: ``"phi"``.
 
         Raises:
             InputError: The input or the context does not fit the pipeline.
@@ -177,7 +172,8 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
             RunBusy: The run is being carried on elsewhere.
             StoreError: The store failed; what was committed is kept, and the run can be resumed.
         """
-        return await self._begin(input, context, run_id, labels, None, tenant, quota, principal)
+        given = (input, context, run_id, labels, None, tenant, quota, principal, input_labels)
+        return await self._begin(*given)
 
     async def start_async(
         self,
@@ -189,6 +185,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         tenant: str = "",
         principal: Principal | None = None,
         priority: int = 0,
+        input_labels: Iterable[str] = (),
     ) -> str:
         """Record a run for a worker to carry it out, and return its id at once.
 
@@ -203,6 +200,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
             tenant: On whose behalf it runs; limits may be set by it.
             principal: Likewise, who; see :meth:`run_async`.
             priority: Runs with a higher one are taken first.
+            input_labels: What the input holds; see :meth:`run_async`.
 
         Raises:
             ConfigError: The runner has no store that workers could reach.
@@ -220,9 +218,8 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         self._check_input(input)
         if run_id is not None and await self._is_same(run_id, input):
             return run_id
-        opened = self._opener.new(
-            input, context, run_id, labels, None, tenant=tenant, priority=priority, principal=principal
-        )
+        more: dict[str, Any] = {"tenant": tenant, "principal": principal, "holds": input_labels}
+        opened = self._opener.new(input, context, run_id, labels, None, priority=priority, **more)
         try:
             await self._carrier.enqueue(opened)
         except RunTaken:  # somebody else began a run of this name in the same moment
@@ -240,6 +237,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         tenant: str = "",
         principal: Principal | None = None,
         quota: Literal["refuse"] | None = None,
+        input_labels: Iterable[str] = (),
     ) -> AsyncGenerator[RunEvent]:
         """Run the pipeline and yield what happens; the last event is :class:`Finished`, with the result.
 
@@ -250,7 +248,9 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
             FlujoError: As :meth:`run_async`.
         """
         carried = streamed(
-            lambda observe: self._begin(input, context, run_id, labels, observe, tenant, quota, principal)
+            lambda observe: self._begin(
+                input, context, run_id, labels, observe, tenant, quota, principal, input_labels
+            )
         )
         async with aclosing(carried) as events:
             async for event in events:
@@ -356,6 +356,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         tenant: str,
         quota: str | None,
         principal: Principal | None,
+        holds: Iterable[str],
     ) -> PipelineResult[Any, Any]:
         self._check_input(value)
         if run_id is not None:
@@ -363,7 +364,8 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
             if known is not None:
                 self._opener.check_same_input(known, value)
                 return await self._go_on_stored(known, ..., None, False, observe)
-        opened = self._opener.new(value, context, run_id, labels, observe, tenant=tenant, principal=principal)
+        more: dict[str, Any] = {"tenant": tenant, "principal": principal, "holds": holds}
+        opened = self._opener.new(value, context, run_id, labels, observe, **more)
         await refuse(self._quotas, opened.run, quota)
         return await self._carrier.carry(opened)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from flujo.pipeline.policy import NO_ATTRIBUTES, NOBODY, Deed, Point, Principal
+from flujo.pipeline.policy import NO_ATTRIBUTES, NO_LABELS, NOBODY, Deed, Point, Principal
 
 if TYPE_CHECKING:
     from flujo.engine.deeds import Deeds
@@ -54,6 +54,7 @@ class Seen(NamedTuple):
         tool: The tool that is to be called.
         facts: What else policies may know.
         asked: Whether a person may be asked about it.
+        labels: What it is known to hold.
     """
 
     kind: Kind
@@ -63,6 +64,7 @@ class Seen(NamedTuple):
     tool: str = ""
     facts: Mapping[str, Any] = NO_ATTRIBUTES
     asked: bool = True
+    labels: frozenset[str] = NO_LABELS
 
 
 class RunDesk:

@@ -26,6 +26,7 @@ from flujo.plan.nodes import (
     PlanStep,
     PlanSub,
 )
+from flujo.plan.signature import Signature
 from flujo.plan.types import Type
 
 
@@ -108,10 +109,11 @@ def needs_views(plan: PlanNode, build: Build) -> bool:
     """Say whether anything inside a node may look at the context, so that each lane needs a view of it."""
     if build.hooks.before_step or build.hooks.after_step:
         return True
-    return any(signature.context for node in plan.walk() for signature in _signatures(node))
+    return any(signature.context for node in plan.walk() for signature in functions_of(node))
 
 
-def _signatures(node: PlanNode) -> Iterator[Any]:
+def functions_of(node: PlanNode) -> Iterator[Signature]:
+    """Yield how the functions are called that a node itself has, without those of the nodes inside it."""
     match node:
         case PlanStep():
             yield from (node.signature, *node.validators)

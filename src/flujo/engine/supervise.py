@@ -16,6 +16,7 @@ from flujo.pipeline.context import PipelineContext, clone
 
 if TYPE_CHECKING:
     from flujo.engine.accounts import Purse
+    from flujo.engine.labels import RunLabels
     from flujo.pipeline.policy import Principal
 
 T = TypeVar("T")
@@ -210,6 +211,7 @@ class Live:
     steps: Sequence[StepResult]
     purse: Purse | None = None
     principal: Principal | None = None
+    labels: RunLabels | None = None
 
     def again(self) -> Live:
         """Return the same state to go on from, so that a result can be resumed more than once."""
@@ -221,7 +223,8 @@ class Live:
         }
         context, value = self.context.model_copy(deep=True), clone(self.value)
         purse = self.purse and self.purse.again()
-        return Live(Recall(done, notes), context, views, value, self.steps, purse, self.principal)
+        labels = self.labels and self.labels.again()
+        return Live(Recall(done, notes), context, views, value, self.steps, purse, self.principal, labels)
 
 
 def live_of(run: str | PipelineResult[Any]) -> tuple[str, Live]:

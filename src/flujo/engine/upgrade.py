@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 
 from flujo.engine.build import Build
 from flujo.engine.differences import ReplayReport
-from flujo.engine.opened import Opener, Stored, queue_of
+from flujo.engine.opened import Opener, Stored
 from flujo.engine.past import Past, PastClock, Remake
 from flujo.engine.patch import Tracker, restore
 from flujo.engine.record import Recall
@@ -19,7 +19,7 @@ from flujo.engine.requests import pending
 from flujo.engine.run import Frame, NodeAt, Run, Suspended, Walk, node_at
 from flujo.engine.threads import Threads
 from flujo.errors import PlanChanged, ResumeError, RunError
-from flujo.journal.store import ENDED, JournalStore, StatusChange
+from flujo.journal.store import ENDED, JournalStore, StatusChange, queue_of
 from flujo.pipeline.waits import StopPipeline
 from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanBranch, PlanNode, PlanStep

@@ -52,7 +52,16 @@ def _compiled(node: PlanNode, build: Build) -> Walk:
     around = build.around
     walk = _walk_of(node, build) if around is None else around(node, partial(_walk_of, build=build))
     kept = node.path in build.plan.kept and not isinstance(node, PlanSequence)
-    return _keeping(walk, node.path) if kept else walk
+    return _tracking([node], _keeping(walk, node.path) if kept else walk, build)
+
+
+def _tracking(nodes: Sequence[PlanNode], walk: Walk, build: Build) -> Walk:
+    """Return a walk that carries on what values are labelled with, where policies may ask."""
+    if not build.tracks:
+        return walk
+    from flujo.engine.tracking import tracked
+
+    return tracked(nodes, walk, build)
 
 
 def _keeping(walk: Walk, path: str) -> Walk:
@@ -159,12 +168,16 @@ def _units(nodes: Sequence[PlanNode], build: Build) -> list[tuple[Walk, int]]:
         first, *others = unit
         if not others:
             walk = _compiled(first, build)
-        elif around is None:
-            walk = _compile_stream(unit, build)
         else:
-            walk = around(first, lambda node, others=others: _compile_stream([node, *others], build))
+            whole = partial(_streaming, others=others, build=build)
+            walk = whole(first) if around is None else around(first, whole)
+            walk = _tracking(unit, walk, build)
         walks.append((walk, len(unit)))
     return walks
+
+
+def _streaming(node: PlanNode, others: Sequence[PlanNode], build: Build) -> Walk:
+    return _compile_stream([node, *others], build)
 
 
 def _compile_stream(nodes: Sequence[PlanNode], build: Build) -> Walk:

@@ -5,6 +5,7 @@ What finds personal data is loaded when it is first used: its rules and packages
 
 from typing import TYPE_CHECKING, Any
 
+from flujo.pipeline.labels import DataLabel, Declassify, Label
 from flujo.pipeline.policy import (
     EVERYWHERE,
     Deed,
@@ -17,6 +18,7 @@ from flujo.pipeline.policy import (
 
 if TYPE_CHECKING:
     from flujo.governance.cedar import CedarPolicy
+    from flujo.governance.clearance import Clearance
     from flujo.governance.declared import policies_from
     from flujo.governance.pii import (
         ENTITIES,
@@ -36,11 +38,15 @@ __all__ = [
     "PII",
     "AtMost",
     "CedarPolicy",
+    "Clearance",
+    "DataLabel",
+    "Declassify",
     "Deed",
     "Finding",
     "GovernancePolicy",
     "Hours",
     "KnownValues",
+    "Label",
     "NoEgressAfter",
     "PIIEngine",
     "PIIScrubbingPolicy",
@@ -67,6 +73,10 @@ def __getattr__(name: str) -> Any:
         from flujo.governance import cedar
 
         value: Any = cedar.CedarPolicy
+    elif name == "Clearance":
+        from flujo.governance import clearance
+
+        value = clearance.Clearance
     elif name == "policies_from":
         from flujo.governance import declared
 

@@ -18,6 +18,7 @@ from flujo.governance.cedar_place import ToldRun
 from flujo.governance.cedar_request import DATA
 from flujo.journal.events import Event
 from flujo.journal.store import JournalStore, RunQuery
+from flujo.pipeline.labels import tenant_label
 from flujo.pipeline.policy import NOBODY, PolicyContext, Verdict
 from flujo.plan.codec import codec_for
 from flujo.plan.plan import NUMBER, Plan
@@ -194,7 +195,9 @@ class _Reading:
         )
         facts = {"labels": body.get("labels", ())}
         label = NUMBER.sub("", step).rpartition("/")[2]
-        return PolicyContext(body["point"], label, event.address, run, body.get("tool", ""), facts)
+        holds = frozenset[str]((*body.get("holds", ()), *([tenant_label(run.tenant)] if run.tenant else ())))
+        tool = body.get("tool", "")
+        return PolicyContext(body["point"], label, event.address, run, tool, facts, holds)
 
     async def data(self, event: Event, body: Mapping[str, Any]) -> Any:
         """Return what was judged; ``_UNKNOWN`` where the journal does not hold it."""

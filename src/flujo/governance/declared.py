@@ -16,6 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from flujo.engine.policies import Named, judge_of
 from flujo.errors import ConfigError
+from flujo.governance.clearance import Clearance
 from flujo.governance.rules import AtMost, Hours, NoEgressAfter, Regions, Requires, Tools
 from flujo.pipeline.policy import GovernancePolicy, Mode
 from flujo.plan.types import type_name
@@ -210,6 +211,7 @@ def _pii(
 _BUILT_IN: Mapping[str, Callable[..., GovernancePolicy]] = {
     "AtMost": AtMost,
     "CedarPolicy": _cedar,
+    "Clearance": Clearance,
     "Hours": Hours,
     "NoEgressAfter": NoEgressAfter,
     "PIIScrubbingPolicy": _pii,

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from typing_extensions import override
 
 from flujo.errors import ConfigError
+from flujo.pipeline.labels import fits
 from flujo.pipeline.policy import GovernancePolicy, Mode, PolicyContext, PolicyDecision, Verdict
 
 _ALLOW = PolicyDecision.ALLOW
@@ -88,7 +89,7 @@ class Requires(Rule):
 
     async def _judge(self, context: PolicyContext, name: str) -> PolicyDecision:
         for deed in await context.history():
-            if deed.kind != "allowed" and fnmatchcase(deed.name, self.what):
+            if deed.kind not in ("allowed", "input") and fnmatchcase(deed.name, self.what):
                 return _ALLOW
         return self._broken(f"{self.what!r} must come before {name!r}, and has not")
 
@@ -142,7 +143,8 @@ class NoEgressAfter(Rule):
     """Once a run has touched data of a kind, nothing that carries data out of the house may be called.
 
     Args:
-        label: The kind of data: what tools are labelled with that touch it, or values that hold it.
+        label: The kind of data: what tools are labelled with that touch it, or values that hold it. A pattern
+            is allowed.
         egress: The label of the tools that carry data out.
         tools: Names of further such tools; patterns are allowed.
     """
@@ -162,12 +164,13 @@ class NoEgressAfter(Rule):
     ) -> PolicyDecision:
         if not (self.egress in labels_of(context) or fits(tool_name, self.tools)):
             return _ALLOW
-        touched = self.label in context.labels or any(
-            self.label in deed.labels for deed in await context.history()
-        )
+        touched = self._is(context.labels) or any(self._is(deed.labels) for deed in await context.history())
         if not touched:
             return _ALLOW
         return self._broken(f"{tool_name!r} carries data out, and this run has touched {self.label!r}")
+
+    def _is(self, labels: Iterable[str]) -> bool:
+        return any(fits(label, (self.label,)) for label in labels)
 
 
 @final
@@ -321,11 +324,6 @@ class Regions(Rule):
         if any(fits(model, self.models[region]) for region in self.allow):
             return _ALLOW
         return self._broken(f"the model {model!r} is in none of the regions {', '.join(self.allow)}")
-
-
-def fits(name: str, patterns: Iterable[str]) -> bool:
-    """Say whether a name fits one of several patterns."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def labels_of(context: PolicyContext) -> frozenset[str]:

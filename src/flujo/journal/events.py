@@ -28,6 +28,8 @@ EventKind = Literal[
     "timer",
     "undone",
     "revised",
+    "labelled",
+    "declassified",
 ]
 
 GENESIS = bytes(32)

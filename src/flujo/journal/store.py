@@ -54,6 +54,11 @@ class Job(NamedTuple):
     tenant: str = ""
 
 
+def queue_of(pipeline: str, fingerprint: str) -> str:
+    """Return the queue of a plan's runs: only workers that have the plan can carry them on."""
+    return f"{pipeline[:100]}@{fingerprint[:12]}"
+
+
 class Signal(NamedTuple):
     """An event from outside, kept until the run that it is for asks for it.
 

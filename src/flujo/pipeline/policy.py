@@ -175,15 +175,15 @@ class Deed(NamedTuple):
     """Something that a run did, or was allowed to do, before what is judged now.
 
     Attributes:
-        kind: ``step`` (it ended), ``tool`` (a call that was made), ``allowed`` (one that may be under way) or
-            ``answer`` (a person approved or answered).
+        kind: ``step`` (it ended), ``tool`` (a call that was made), ``allowed`` (one that may be under way),
+            ``answer`` (a person approved or answered), or ``input`` (what the run began with was labelled).
         name: Of the step, the tool or the node.
         address: Where in the run.
         at: When, in microseconds since the Unix epoch; 0 where a run without a store does not tell.
-        labels: What a tool is or touches.
+        labels: What a tool is or touches; what the output of a step, or the run's input, is known to hold.
     """
 
-    kind: Literal["step", "tool", "allowed", "answer"]
+    kind: Literal["step", "tool", "allowed", "answer", "input"]
     name: str
     address: str
     at: int

@@ -46,6 +46,7 @@ from flujo.pipeline.node import Changed, In, Node, Out, Output, check_name, chec
 
 if TYPE_CHECKING:
     from flujo.pipeline.info import Usage
+    from flujo.pipeline.labels import Declassify
     from flujo.pipeline.mutation import MayMutate
     from flujo.pipeline.policy import GovernancePolicy
     from flujo.pipeline.quota import Quota
@@ -178,6 +179,9 @@ class StepSettings(TypedDict, total=False):
     policies: Sequence[GovernancePolicy]
     on_denied: Node[Any, Any] | None
     may_mutate: MayMutate | None
+    labels: Iterable[str]
+    cleared_for: Iterable[str] | None
+    declassifies: Declassify | None
 
 
 @final
@@ -212,14 +216,19 @@ class Step(Node[In, Out]):
         policies: What judges the step's input, its tools and its output, after the runner's policies.
         on_denied: What runs, with the same input, when a policy denied; without it the run fails.
         may_mutate: What it may change of the nodes after it, by returning a :class:`PipelineMutation`.
+        labels: What its output holds besides what it was given: ``"phi"``, ``"pii.email"``.
+        cleared_for: What it may be given, where data leaves by it: anything labelled otherwise is denied.
+            Patterns are allowed; an empty list clears it for nothing labelled.
+        declassifies: Which labels its output no longer holds, and why.
 
     Raises:
         PipelineError: A setting cannot work.
     """
 
     __slots__ = (
-        "_name", "agent", "bound", "cache", "effects", "fallback", "inputs", "may_mutate", "on_denied",
-        "policies", "quotas", "resources", "retry", "timeout", "undo", "validators",
+        "_name", "agent", "bound", "cache", "cleared_for", "declassifies", "effects", "fallback", "inputs",
+        "labels", "may_mutate", "on_denied", "policies", "quotas", "resources", "retry", "timeout", "undo",
+        "validators",
     )  # fmt: skip
 
     _name: str
@@ -238,6 +247,9 @@ class Step(Node[In, Out]):
     policies: tuple[GovernancePolicy, ...]
     on_denied: Node[Any, Any] | None
     may_mutate: MayMutate | None
+    labels: frozenset[str]
+    cleared_for: tuple[str, ...] | None
+    declassifies: Declassify | None
 
     @overload
     def __init__(
@@ -279,6 +291,11 @@ class Step(Node[In, Out]):
         given = _checked(agent, settings)
         for key, value in given.items():
             object.__setattr__(self, key, value)
+
+    @property
+    def declares(self) -> bool:
+        """Whether it says anything of labels."""
+        return bool(self.labels or self.cleared_for is not None or self.declassifies)
 
     def named(self, name: str) -> Step[In, Out]:
         """Return the same step under another name."""
@@ -340,7 +357,22 @@ def _checked(agent: Work, settings: StepSettings) -> dict[str, object]:
         "resources": resources,
         "policies": _policies(name, settings.get("policies", ())),
         "on_denied": on_denied,
+        **_labels(name, settings),
         **nodes.limits_of(name, settings),
+    }
+
+
+def _labels(name: str, settings: StepSettings) -> dict[str, object]:
+    labels, cleared_for = settings.get("labels", ()), settings.get("cleared_for")
+    declassifies = settings.get("declassifies")
+    if not labels and cleared_for is None and declassifies is None:
+        return {"labels": frozenset[str](), "cleared_for": None, "declassifies": None}
+    from flujo.pipeline.labels import clearance_given, declassify_given, labels_given
+
+    return {
+        "labels": labels_given(labels, f"step {name!r}, labels"),
+        "cleared_for": clearance_given(cleared_for, f"step {name!r}, cleared_for"),
+        "declassifies": declassify_given(declassifies, f"step {name!r}, declassifies"),
     }
 
 

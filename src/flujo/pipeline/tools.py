@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, cast, final
@@ -12,6 +12,7 @@ from typing import Any, Literal, cast, final
 from flujo.errors import PipelineError, RunError
 from flujo.pipeline.checks import Kind, check_choice, check_function, is_amount, is_count
 from flujo.pipeline.info import Usage
+from flujo.pipeline.labels import clearance_given, held_by_results, labels_given
 from flujo.pipeline.step import ResourceHints
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
@@ -50,6 +51,9 @@ class FlujoTool(metaclass=Kind):
             that says so.
         bound: The most that a call spends, reserved before it begins.
         labels: What it is or touches (``egress``, ``phi``), for policies.
+        gives: What its results hold; what it is labelled, but for ``egress``, when left out.
+        cleared_for: What it may be given, where data leaves by it: anything labelled otherwise is denied.
+            Patterns are allowed; an empty list clears it for nothing labelled.
         resources: What it needs of the machine it runs on.
         effects: ``"idempotent"`` (a call whose end is unknown is made again, with the same idempotency key)
             or ``"at_most_once"`` (a person settles it first).
@@ -73,6 +77,8 @@ class FlujoTool(metaclass=Kind):
     retries: int | None = None
     timeout: float | None = None
     parameters: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType[str, Any]({}))
+    gives: Iterable[str] | None = None
+    cleared_for: Iterable[str] | None = None
 
     def __post_init__(self) -> None:
         check_function(self.function, "FlujoTool, function")
@@ -85,7 +91,7 @@ class FlujoTool(metaclass=Kind):
             )
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "description", self.description or inspect.getdoc(self.function) or "")
-        object.__setattr__(self, "labels", frozenset(self.labels))
+        self._check_labels(f"tool {name!r}")
         self._check(f"tool {name!r}")
 
     def _check(self, place: str) -> None:
@@ -103,6 +109,20 @@ class FlujoTool(metaclass=Kind):
             raise PipelineError(f"{place}, retries={self.retries!r}", fix="use a whole number from 0 up")
         if self.timeout is not None and not is_amount(self.timeout):
             raise PipelineError(f"{place}, timeout={self.timeout!r}", fix="use a number of seconds")
+
+    def _check_labels(self, place: str) -> None:
+        labels = labels_given(self.labels, f"{place}, labels")
+        gives = held_by_results(labels) if self.gives is None else labels_given(self.gives, f"{place}, gives")
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "gives", gives)
+        object.__setattr__(self, "cleared_for", clearance_given(self.cleared_for, f"{place}, cleared_for"))
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What policies are told of it."""
+        told = {"labels": sorted(self.labels), "gives": sorted(self.gives or ())}
+        facts: dict[str, Any] = {name: labels for name, labels in told.items() if labels}
+        return facts if self.cleared_for is None else {**facts, "cleared_for": self.cleared_for}
 
     def asks(self, arguments: Mapping[str, Any]) -> bool:
         """Say whether a person must agree to a call with these arguments."""

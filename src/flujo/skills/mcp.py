@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from flujo.errors import ConfigError
+from flujo.pipeline.labels import UNTRUSTED, held_by_results
 from flujo.pipeline.tools import FlujoTool
 from flujo.skills.mcp_listing import Listed, Listing
 from flujo.skills.mcp_results import given_by
@@ -67,6 +68,7 @@ def _tool(session: Session, listed: Listed, key: Callable[[], str]) -> FlujoTool
         listed.description or f"The tool {listed.called!r} of {server.name!r}.",
         needs_approval=listed.needs_approval(server.approve, believed=server.believe),
         labels=listed.labels(server),
+        gives=held_by_results((UNTRUSTED, *server.labels)),
         effects=listed.effects(believed=server.believe),
         parameters=listed.parameters,
     )

@@ -10,7 +10,6 @@ from time import perf_counter
 from typing import Any
 
 from flujo.engine.clock import Clock, SystemClock
-from flujo.engine.opened import queue_of
 from flujo.engine.runner import Flujo
 from flujo.engine.supervise import beside
 from flujo.errors import (
@@ -22,7 +21,7 @@ from flujo.errors import (
 )
 from flujo.journal.jobs import Board
 from flujo.journal.sqlite import SQLiteStore
-from flujo.journal.store import Job, JournalStore
+from flujo.journal.store import Job, JournalStore, queue_of
 from flujo.worker.dispatch import Dispatch, Terms
 from flujo.worker.schedules import Keeper
 

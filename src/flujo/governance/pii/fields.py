@@ -7,15 +7,18 @@ from functools import lru_cache
 from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel
+from typing_extensions import override
 
 from flujo.governance.pii.words import table
+from flujo.pipeline.labels import DataLabel
 
 
 @dataclass(frozen=True, slots=True)
-class PII:
+class PII(DataLabel):
     """Marks a field as personal: `Annotated[str, PII("name")]`.
 
     The field is scrubbed whole, whatever it holds, and its value is found wherever it stands in other texts.
+    Policies are told that values with such a field hold `pii.name`.
 
     Args:
         entity: What the field holds, of `ENTITIES` or a name of your own. None declares that it holds nothing
@@ -23,6 +26,11 @@ class PII:
     """
 
     entity: str | None
+
+    @property
+    @override
+    def label(self) -> str:
+        return f"pii.{self.entity}" if self.entity else ""
 
 
 _KEYS = {key: entity for entity, keys in table("keys").items() for key in keys}
