@@ -1,8 +1,11 @@
 """The steps in runs: who may put back what, what the journal holds, and what happens when a run dies."""
 
+import asyncio
 import json
 import logging
+import re
 import secrets
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import pytest
 from pydantic import BaseModel
 from typing_extensions import override
 
-from flujo import Flujo, MemoryStore, PipelineContext, SQLiteStore, Step, StepInfo
+from flujo import Flujo, HumanInput, MemoryStore, PipelineContext, SQLiteStore, Step, StepInfo
 from flujo.errors import PipelineError, PolicyDenied
 from flujo.governance import GovernancePolicy, PolicyContext, PolicyDecision, Principal
 from flujo_deidentifier import (
@@ -26,6 +29,7 @@ from flujo_deidentifier import (
     UnknownKey,
     UnknownToken,
     Vault,
+    VaultError,
 )
 
 TEXT = "Mr John Smith, jane@example.com, +44 20 7946 0958"
@@ -103,6 +107,7 @@ async def test_each_time_is_on_the_record_without_values(keys: Keys, vault: Vaul
     assert (told["principal"], told["tenant"], told["scope"]) == ("ada", "north", "run")
     assert told["entities"] == {"email": 1, "name": 1, "phone": 1}
     assert len(told["tokens"]) == 3
+    assert all(re.fullmatch(r"[0-9a-f]{16}", one) for one in told["tokens"])
     assert told["keys"] == ["vault"]
     assert told["output"] == ["email", "name", "phone"]
     assert not [one for one in RAW if one in effects[0][2]]
@@ -345,3 +350,86 @@ async def test_other_keys_or_another_profile_are_another_plan(new_keys: NewKeys,
         Deidentify(str, keys=keys, scope="tenant"),
     ]
     assert len({one.part_of_plan for one in agents}) == 4
+
+
+class Care(PipelineContext):
+    note: str = ""
+
+
+async def test_at_the_door_nothing_raw_is_ever_written(
+    keys: Keys, vault: Vault, ada: Principal, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The input, the context and what a person answers: in no file of the store, in no log."""
+    caplog.set_level(logging.DEBUG)
+    seen: list[str] = []
+
+    async def think(text: str, context: Care) -> str:
+        seen.append(f"{text} {context.note}")
+        return f"thought of {text}"
+
+    door = Deidentify(str, GDPR, keys=keys, vault=vault).at_the_door()
+    sent: list[str] = []
+    mail = Reidentify(str, keys=keys, vault=vault).deliver(sent.append)
+    pipeline = Step(think) >> HumanInput("What else?", schema=str, name="more") >> Step(mail, name="mail")
+    store = SQLiteStore(tmp_path / "ops.db")
+    runner = Flujo(pipeline, state=store, context_model=Care, policies=[door])
+    context = Care(note="call +44 20 7946 0958")
+    paused = await runner.run_async(TEXT, context=context, run_id="one", principal=ada)
+    assert paused.status == "paused"
+    result = await runner.resume_async("one", "tell jane@example.com")
+    assert (result.status, sent) == ("completed", ["tell jane@example.com"])
+    await store.close()
+    held = b"".join(one.read_bytes() for one in tmp_path.glob("ops.db*")) + caplog.text.encode()
+    assert [one for one in RAW if one.encode() in held or one in str(seen)] == []
+    assert b"personal data: 1 email, 1 name, 1 phone" in held
+
+
+async def test_at_the_door_a_vault_that_is_away_lets_nothing_in(keys: Keys, ada: Principal) -> None:
+    class Away(MemoryVault):
+        @override
+        async def known(self, lookups: Any) -> Any:
+            raise VaultError("the vault is away")
+
+    store = MemoryStore()
+    several: list[dict[str, Any]] = [{}, {"scope": "subject", "subject": "patient_id"}]
+    for settings in several:
+        door = Deidentify(str, GDPR, keys=keys, vault=Away(), **settings).at_the_door()
+        result = await Flujo(Step(echo), state=store, policies=[door]).run_async(TEXT, principal=ada)
+        assert isinstance(result.error, PolicyDenied)
+        assert not [one for one in RAW if one in str(await events(store, result.run_id))]
+
+
+async def echo(text: str) -> str:
+    return text
+
+
+async def test_two_runs_of_a_tenant_at_once_get_the_same_tokens(
+    keys: Keys, vault: Vault, ada: Principal
+) -> None:
+    runner = Flujo(there(keys, vault, scope="tenant"))
+    results = await asyncio.gather(*(runner.run_async(TEXT, principal=ada) for _ in range(20)))
+    assert len({one.output for one in results}) == 1
+
+
+async def test_a_failure_tells_nothing_of_what_it_was_about(
+    keys: Keys, ada: Principal, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever fails: neither the error, its causes, the journal nor a log quotes the text or a key."""
+    caplog.set_level(logging.DEBUG)
+
+    class Away(MemoryVault):
+        @override
+        async def add(self, rows: Any) -> None:
+            raise VaultError("the vault is away")
+
+    store = MemoryStore()
+    failing: list[Flujo[Any, Any]] = [
+        Flujo(there(keys, Away()), state=store),
+        Flujo(there(keys, None, SAFE_HARBOR, scope="subject", subject="patient_id"), state=store),
+    ]
+    for runner in failing:
+        result = await runner.run_async(TEXT, principal=ada)
+        assert result.error is not None
+        recorded = (await events(store, result.run_id))[1:]  # but for the input
+        told = "".join(traceback.format_exception(result.error)) + str(recorded) + caplog.text
+        assert not [one for one in (*RAW, str(keys._keys["k1"])[2:12]) if one in told]

@@ -165,7 +165,7 @@ class Reidentify(Generic[T]):
         self, input: T, info: StepInfo, context: PipelineContext, allowed: frozenset[str]
     ) -> T:
         """Return the input with what was taken out put back, as far as it is allowed."""
-        place = self._standing.place(input, info, context)
+        place = self._standing.place(input, context, run_id=info.run_id, tenant=info.principal.tenant)
         work = self._work()
         tokens = await asyncio.to_thread(work.survey, input)
         wanted = [token for token in tokens if token.entity in allowed or token.entity == LITERAL]

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from flujo import PipelineContext, StepInfo
+from flujo import PipelineContext
 from flujo.errors import PipelineError, RunError
 from flujo_deidentifier.treat import Place
 from flujo_deidentifier.vault import scope_of
@@ -42,19 +42,24 @@ class Standing:
                 "scope='subject' needs to know whom a value is about", fix="pass subject='patient_id'"
             )
 
-    def place(self, input: object, info: StepInfo, context: PipelineContext) -> Place:
-        """Return where an attempt of a step stands.
+    def place(self, input: object, context: PipelineContext, *, run_id: str, tenant: str) -> Place:
+        """Return where a value stands.
+
+        Args:
+            input: The value.
+            context: The context of the run.
+            run_id: The run.
+            tenant: On whose behalf it goes.
 
         Raises:
             RunError: Whom the value is about is not told.
         """
-        tenant = info.principal.tenant
-        who = "" if self.subject is None else self._who(input, context, info)
-        scope = scope_of(self.scope, tenant=tenant, subject=who, run_id=info.run_id)
+        who = "" if self.subject is None else self._who(input, context)
+        scope = scope_of(self.scope, tenant=tenant, subject=who, run_id=run_id)
         subject = scope if self.subject is None else scope_of("subject", tenant=tenant, subject=who)
-        return Place(scope, subject, self.today or begun(info.run_id))
+        return Place(scope, subject, self.today or begun(run_id))
 
-    def _who(self, input: object, context: PipelineContext, info: StepInfo) -> str:
+    def _who(self, input: object, context: PipelineContext) -> str:
         if callable(self.subject):
             who = self.subject(input, context)
         else:
@@ -63,8 +68,8 @@ class Standing:
             who = _at(context, path) if who is None else who
         if who is None or not str(who):
             raise RunError(
-                f"{info.address}: nothing tells whom the input is about",
-                fix="have subject= name a field that does",
+                "nothing tells whom the value is about",
+                fix="have subject= name a field of the input or of the context that does",
             )
         return str(who)
 
