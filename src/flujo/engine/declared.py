@@ -26,7 +26,7 @@ def labelled(frame: Frame, seen: Seen, declared: Mapping[str, Any]) -> Seen:
     return seen._replace(labels=labels_seen(frame, frame.run.labels, seen))
 
 
-def told(run: Run, seen: Seen) -> frozenset[str]:
+def holds_of(run: Run, seen: Seen) -> frozenset[str]:
     """Return what policies are told that something holds: all data is the tenant's for whom the run goes."""
     return seen.labels | {tenant_label(run.tenant)} if run.tenant else seen.labels
 

@@ -19,7 +19,6 @@ from flujo.engine.run import Run
 from flujo.engine.threads import settled
 from flujo.errors import EffectDiverged, PlanChanged, PolicyDenied, RecordError, RunError, RunTaken
 from flujo.pipeline.info import Effect, Question, Spending, StepInfo, Usage
-from flujo.pipeline.labels import check_judged
 from flujo.pipeline.node import check_name
 from flujo.pipeline.waits import Decision
 from flujo.plan.codec import Codec, Unrecordable, codec_for
@@ -86,8 +85,10 @@ class StepEffects:
                 return await self._known(info, address, note.body, effect)
         if self._guard is not None:
             effect = await self._guard.before(info, address, effect, asks=self._asks)
-        elif effect.judged is not None:
-            check_judged(effect.judged.tool, effect.judged.facts)
+        elif effect.judged is not None and "cleared_for" in effect.judged.facts:
+            from flujo.pipeline.labels import unjudged
+
+            raise unjudged(effect.judged.tool)
         if run.given_up:
             raise RunTaken(f"run {run.id} has ended; {info.address} was given up")
         recorder = run.recorder

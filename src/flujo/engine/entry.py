@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from flujo.engine.declared import labelled, told
+from flujo.engine.declared import holds_of, labelled
 from flujo.engine.judge import Asking, Judgement, digest_of, judged
 from flujo.engine.kept import as_begun
 from flujo.engine.seen import RunDesk, Seen
@@ -58,7 +58,7 @@ class Entry:
         digest = digest_of(run.id, data)
         if self._guard.keeps:
             asking = await as_begun(run, pipeline, asking, "check_entry")
-        holds = told(run, labelled(frame, Seen(_Entering(point), address, data), {}))
+        holds = holds_of(run, labelled(frame, Seen(_Entering(point), address, data), {}))
         context = PolicyContext(point, step, address, RunDesk(frame, pipeline), labels=holds)
         found = await judged(asking, context, data, run.threads)
         if found is None:

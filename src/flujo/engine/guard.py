@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
-from flujo.engine.declared import clearing, declared, labelled, of_data, told
+from flujo.engine.declared import clearing, declared, holds_of, labelled, of_data
 from flujo.engine.failures import described
 from flujo.engine.judge import NONE_YET, Allowed, Asking, Judge, Judgement, allowing, digest_of, judged
 from flujo.engine.kept import KeptPolicy, as_begun, check_names
@@ -237,7 +237,7 @@ class Guard:
 
     def _context(self, frame: Frame, seen: Seen) -> PolicyContext:
         desk, point = RunDesk(frame, self.pipeline), seen.kind.point
-        holds = told(frame.run, seen)
+        holds = holds_of(frame.run, seen)
         return PolicyContext(point, self._step, seen.address, desk, seen.tool, seen.facts, holds)
 
     async def _judged(

@@ -1,4 +1,4 @@
-"""Names: of runs, of the processes that carry them on, of stores."""
+"""Names: of runs, of the processes that carry them on, of stores; and what runs are known to begin with."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -16,6 +16,9 @@ from flujo.errors import ConfigError, InputError
 from flujo.journal.store import JournalStore
 
 if TYPE_CHECKING:
+    from flujo.engine.record import Recall
+    from flujo.engine.run import Run
+    from flujo.pipeline.context import PipelineContext
     from flujo.pipeline.policy import Principal
 
 _process_token = os.urandom(8).hex()
@@ -135,3 +138,33 @@ def store_of(state: JournalStore | str | Path | None) -> JournalStore | None:
 
         return SQLiteStore(state)
     return state
+
+
+def begun_with(
+    run: Run, holds: Iterable[str], context: PipelineContext | None, *, tracked: bool
+) -> Mapping[str, Any]:
+    """Note what a run's input holds, and a context that it is given; return that as it is recorded.
+
+    Args:
+        run: The run.
+        holds: What they hold.
+        context: The context.
+        tracked: Whether labels are carried on in this run.
+    """
+    if not holds:
+        return {}
+    from flujo.engine.labels import RunLabels
+    from flujo.pipeline.labels import labels_given
+
+    given = labels_given(holds, "input_labels")
+    run.labels = RunLabels(given, frozenset() if context is None else given)
+    return run.labels.facts(tracked=tracked)
+
+
+def known_as(run: Run, facts: Mapping[str, Any], recall: Recall) -> None:
+    """Note on whose behalf a recorded run goes, and what is labelled in it, if anything is."""
+    run.principal = principal_of(facts)
+    if "holds" in facts or recall.labelled:
+        from flujo.engine.labels import RunLabels
+
+        run.labels = RunLabels.of(facts)

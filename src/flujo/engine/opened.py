@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, get_origin
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
-from flujo.engine.begun import begun_with, known_labels
 from flujo.engine.clock import Clock
-from flujo.engine.identity import checked_id, is_alive, new_run_id, new_token, owner_of, principal_of
+from flujo.engine.identity import begun_with, checked_id, is_alive, known_as, new_run_id, new_token, owner_of
 from flujo.engine.patch import Tracker, restore, snapshot
 from flujo.engine.record import Recall, Recorder
 from flujo.engine.result import Observer
@@ -211,8 +210,7 @@ class Opener:
         """Open a run that is in the store."""
         recorder = self.writer(known)
         run = self._run(known.record.run_id, known.recall, recorder, observe, known.job.tenant)
-        run.principal = principal_of(known.facts)
-        run.labels = known_labels(known.facts, known.recall)
+        known_as(run, known.facts, known.recall)
         if known.facts.get("withheld"):
             return Opened(
                 run, Frame(run, "", blank(self._plan.context_model), None, {}), None, True, known.job

@@ -163,17 +163,12 @@ def clear(context: PolicyContext, cleared_for: Iterable[str], sink: str) -> Poli
     )
 
 
-def check_judged(tool: str, facts: Mapping[str, Any]) -> None:
-    """Refuse a call of a tool that declares a clearance, where nothing judges.
-
-    Raises:
-        ConfigError: It declares one.
-    """
-    if facts.get("cleared_for") is not None:
-        raise ConfigError(
-            f"the tool {tool!r} declares a clearance, and nothing judges that here",
-            fix="pass policies=[…] to the runner, such as a Clearance",
-        )
+def unjudged(tool: str) -> ConfigError:
+    """Return the refusal of a call of a tool that declares a clearance, where nothing judges."""
+    return ConfigError(
+        f"the tool {tool!r} declares a clearance, and nothing judges that here",
+        fix="pass policies=[…] to the runner, such as a Clearance",
+    )
 
 
 def held_by_results(labels: Iterable[str]) -> frozenset[str]:
