@@ -69,8 +69,8 @@ class Entry:
         body: dict[str, Any] = {
             "point": point, "verdict": found.verdict.value, "digest": digest, "by": found.by
         }  # fmt: skip
-        told = {"policy": found.policy, "rule": found.rule, "reason": found.reason}
-        run.note("verdict", address, body | {name: text for name, text in told.items() if text})
+        said = {"policy": found.policy, "rule": found.rule, "reason": found.reason}
+        run.note("verdict", address, body | {name: text for name, text in said.items() if text})
         if found.verdict in (Verdict.DENY, Verdict.ESCALATE):
             raise self._guard.denial(Seen(_Entering(point), address, data), found)
         return found.data
