@@ -1,10 +1,11 @@
 """Policies at the gate: what goes in, what comes out, and that whatever fails denies."""
 
 import asyncio
+import re
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic_core import from_json
@@ -388,3 +389,63 @@ async def test_a_thousand_runs_at_once_are_never_mixed_up() -> None:
         else:
             assert isinstance(result.error, PolicyDenied)
             assert result.error.reason == str(number)
+
+
+async def test_a_plain_function_around_an_async_one_decides_as_well() -> None:
+    class Around:
+        def check_input(self, context: PolicyContext, data: Any) -> Any:
+            return self._asked(data)
+
+        async def _asked(self, data: str) -> PolicyDecision:
+            await asyncio.sleep(0)
+            return PolicyDecision.redact(data.upper())
+
+    class Late:
+        timeout = 0.05
+
+        def check_input(self, context: PolicyContext, data: Any) -> Any:
+            return asyncio.sleep(60)
+
+    @step
+    async def same(text: str) -> str:
+        return text
+
+    around, late = cast("GovernancePolicy", Around()), cast("GovernancePolicy", Late())
+    assert (await Flujo(same, policies=[around]).run_async("x")).output == "X"
+    assert isinstance((await Flujo(same, policies=[late]).run_async("x")).error, PolicyDenied)
+
+
+def test_policies_that_cannot_work_are_refused_with_what_is_wrong() -> None:
+    @step
+    async def same(text: str) -> str:
+        return text
+
+    class Swapped:
+        def check_input(self, input_data: Any, context: PolicyContext) -> PolicyDecision:
+            return PolicyDecision.ALLOW
+
+    class First:
+        def check_tool(self, context: PolicyContext, tool_name: str, arguments: Any) -> PolicyDecision:
+            return PolicyDecision.ALLOW
+
+    class Nowhere(GovernancePolicy):
+        points = ()
+
+        @override
+        def check_input(self, context: PolicyContext, input_data: Any) -> PolicyDecision:
+            return PolicyDecision.ALLOW
+
+    class Odd(Nowhere):
+        points = (["input"],)  # pyright: ignore[reportAssignmentType, reportIncompatibleVariableOverride]
+
+    for policy, said in (
+        (Swapped(), "check_input takes (input_data, context)"),
+        (First(), "check_tool takes (context, tool_name, arguments)"),
+        (Nowhere(), "points=()"),
+        (Odd(), "holds ['input']"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(said)):
+            Flujo(same, policies=[cast("GovernancePolicy", policy)])
+    for many in (Nowhere(), "deny", None):
+        with pytest.raises(ConfigError, match="is no list"):
+            Flujo(same, policies=cast("Any", many))

@@ -1,5 +1,6 @@
 """Who a run goes for, who must agree, and how both are recorded."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from pydantic_core import from_json
 from typing_extensions import override
 
-from flujo import Decision, Flujo, MemoryStore, SQLiteStore, step
+from flujo import Decision, Flujo, MemoryStore, SQLiteStore, Step, StepInfo, step
 from flujo.errors import AnswerRejected, PipelineError, PolicyDenied
 from flujo.governance import GovernancePolicy, PolicyContext, PolicyDecision, Principal, Verdict
 
@@ -147,3 +148,46 @@ async def test_an_escalated_output_waits_too(store: MemoryStore | None) -> None:
     assert result.output == "it is fine"
     paused = await runner.run_async("x", run_id="two")
     assert (await runner.resume_async(paused, Decision("approve"))).output == "saw x"
+
+
+@pytest.mark.parametrize("actor", [" ada ", "ADA", "a\u200bda", "\uff41da", "  ", ""])
+async def test_the_second_of_two_people_is_another_person(actor: str) -> None:
+    class Two(GovernancePolicy):
+        @override
+        async def check_input(self, context: PolicyContext, input_data: Any) -> PolicyDecision:
+            return PolicyDecision.escalate("two must look", approvals=2)
+
+    runner = Flujo(look, state=MemoryStore(), policies=[Two()])
+    await runner.run_async("x", run_id="one")
+    await runner.resume_async("one", Decision("approve", actor="ada"))
+    with pytest.raises(AnswerRejected, match="2 people must approve"):
+        await runner.resume_async("one", Decision("approve", actor=actor))
+    assert (await runner.resume_async("one", Decision("approve", actor="bob"))).output == "saw x"
+
+
+@pytest.mark.parametrize("durable", [True, False], ids=["durable", "live"])
+async def test_an_edit_that_does_not_fit_is_asked_for_again(durable: bool) -> None:
+    async def send(amount: int) -> str:
+        return f"sent {amount}"
+
+    async def settle(amount: int, info: StepInfo) -> str:
+        return await info.do("send", send, amount)
+
+    class Large(GovernancePolicy):
+        @override
+        async def check_tool(
+            self, tool_name: str, arguments: Mapping[str, Any], context: PolicyContext
+        ) -> PolicyDecision:
+            return PolicyDecision.escalate("large") if arguments["amount"] > 10 else PolicyDecision.ALLOW
+
+    runner = Flujo(Step(settle), state=MemoryStore() if durable else None, policies=[Large()])
+    paused: Any = await runner.run_async(50, run_id="one")
+    for wrong in ({"amount": "lots"}, {"sum": 5}, 7):
+        paused = await runner.resume_async("one" if durable else paused, Decision("edit", wrong))
+        assert paused.status == "paused"
+        assert "does not fit" in paused.pending[0].prompt
+        assert paused.pending[0].subject == {"amount": 50}
+    done = await runner.resume_async("one" if durable else paused, Decision("edit", {"amount": 5}))
+    assert done.output == "sent 5"
+    if durable:
+        assert (await runner.replay("one")).equal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,13 +74,19 @@ def _leaves_open(asked: Approval, decision: Decision) -> bool:
     """
     if asked.approvals == 1 or decision.action != "approve":
         return False
-    if not decision.actor or decision.actor in asked.approved_by:
+    if not identity(decision.actor) or identity(decision.actor) in map(identity, asked.approved_by):
         who = f"{decision.actor} has approved already" if decision.actor else "nobody says who approves"
         raise AnswerRejected(
             f"{asked.address}: {asked.approvals} people must approve, and {who}",
             fix="let somebody else approve: Decision('approve', actor='…')",
         )
     return len(asked.approved_by) + 1 < asked.approvals
+
+
+def identity(actor: str) -> str:
+    """Return what tells people apart: case, spaces and marks that nobody sees make nobody another person."""
+    seen = (letter for letter in unicodedata.normalize("NFKC", actor) if unicodedata.category(letter) != "Cf")
+    return " ".join("".join(seen).casefold().split())
 
 
 def judged(plan: Plan, recall: Recall, request: Approval, decision: Decision, now: int) -> dict[str, Any]:

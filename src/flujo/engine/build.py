@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_origin
+from typing import TYPE_CHECKING, Any, cast, get_origin
 
 from typing_extensions import is_typeddict
 
@@ -85,6 +85,8 @@ def quotas_of(plan: Plan, quota: Quota | Sequence[Quota] | None, *, durable: boo
 
 def guards_of(plan: Plan, policies: Sequence[GovernancePolicy]) -> Guards | None:
     """Return what policies judge of runs of a plan; None where there are none."""
+    if not isinstance(cast("object", policies), Sequence) or isinstance(policies, str):
+        raise ConfigError(f"policies={policies!r} is no list", fix="pass policies=[policy, …]")
     steps = (node for node in plan.nodes.values() if isinstance(node, PlanStep))
     if not policies and not any(step.denied or step.node.policies or step.node.declares for step in steps):
         return None

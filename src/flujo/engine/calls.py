@@ -149,7 +149,13 @@ class Given:
             raise Unrecordable("it is no JSON", fix="give JSON, or judge it where it is") from error
 
     def load(self, written: Any) -> Any:
-        """Return it of its parsed JSON."""
+        """Return it of its parsed JSON.
+
+        Raises:
+            ValueError: It is none of arguments.
+        """
+        if self.point == "before_tool" and not isinstance(cast("object", written), Mapping):
+            raise ValueError(f"{type(written).__name__} in the place of arguments by name")
         return written if self._load is None else self._load(written)
 
     def wrong(self, data: Any) -> str:

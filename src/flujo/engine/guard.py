@@ -215,7 +215,10 @@ class Guard:
                     answer = self._decided(run, seen, judgement, digest)
                     if answer["action"] == "approve":
                         return judgement.data
-                    seen = seen._replace(data=self._edited(seen, answer))
+                    edited, wrong = self._edited(seen, answer)
+                    if wrong:
+                        raise self._question(run, seen, judgement, digest, wrong)
+                    seen = seen._replace(data=edited)
                 case _:
                     return judgement.data
 
@@ -308,8 +311,18 @@ class Guard:
                 fix=error.fix,
             ) from error
 
-    def _question(self, run: Run, seen: Seen, judgement: Judgement, digest: str) -> BaseException:
-        """Return what unwinds the step until a person has decided; a denial where nobody can be asked."""
+    def _question(
+        self, run: Run, seen: Seen, judgement: Judgement, digest: str, wrong: str = ""
+    ) -> BaseException:
+        """Return what unwinds the step until a person has decided; a denial where nobody can be asked.
+
+        Args:
+            run: The run.
+            seen: What is judged.
+            judgement: What policies said.
+            digest: What tells it.
+            wrong: What is wrong with what was put in its place, where they are asked again.
+        """
         if not seen.asked:
             return self.denial(seen, judgement)
         asks = seen.kind.asks(seen.address)
@@ -319,6 +332,7 @@ class Guard:
             assert known is not None
             return Asked(known)
         why = f": {judgement.reason}" if judgement.reason else ""
+        why += f" (what was put in its place does not fit: {wrong})" if wrong else ""
         return Asked(
             ask(
                 run,
@@ -347,26 +361,13 @@ class Guard:
             raise self.denial(seen, judgement, answer)
         return answer
 
-    def _edited(self, seen: Seen, answer: Mapping[str, Any]) -> Any:
-        """Return what a person put in the place of what was judged.
-
-        Raises:
-            RecordError: It does not fit there.
-        """
+    def _edited(self, seen: Seen, answer: Mapping[str, Any]) -> tuple[Any, str]:
+        """Return what a person put in the place of what was judged, or what is wrong with that."""
         try:
             data = seen.kind.load(answer["value"])
-            wrong = seen.kind.wrong(data)
+            return data, seen.kind.wrong(data)
         except (Unrecordable, ValueError) as error:
-            wrong = described(error)
-            data = None
-        if wrong:
-            raise RecordError(
-                f"the edited value for {seen.kind.what(seen.address)} does not fit: {wrong}",
-                step=self.label,
-                address=seen.address,
-                attempt=seen.attempt,
-            )
-        return data
+            return None, described(error)
 
     def denial(
         self, seen: Seen, judgement: Judgement, answer: Mapping[str, Any] | None = None

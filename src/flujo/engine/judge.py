@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from flujo.engine.effects import canonical
 from flujo.engine.failures import described, raise_if_cancelled
@@ -145,6 +145,10 @@ class Judge:
         answer, error, waits_for = begun or check.begin(context, given, threads)
         if waits_for is not None:
             answer, error = await _within(self.timeout, answer, waits_for)
+        if isinstance(answer, Awaitable):  # of a function that is not async itself, around one that is
+            answer, error, waits_for = _gone_on(cast("Awaitable[Any]", answer))
+            if waits_for is not None:
+                answer, error = await _within(self.timeout, answer, waits_for)
         took = perf_counter() - began
         check.took(took)
         if took > self.timeout or isinstance(error, _Late):
@@ -159,6 +163,10 @@ class Judge:
         if answer is PolicyDecision.ALLOW or answer is Verdict.ALLOW:
             return PolicyDecision.ALLOW
         return _understood(answer)
+
+
+def _gone_on(answer: Awaitable[Any]) -> Begun:
+    return begun(lambda: answer)
 
 
 async def _within(limit: float, answer: Any, waits_for: Any) -> tuple[Any, BaseException | None]:

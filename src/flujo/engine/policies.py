@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from hashlib import sha256
-from typing import Any, Protocol, final, runtime_checkable
+from typing import Any, Protocol, cast, final, runtime_checkable
 
 from flujo.engine.judge import Check, Judge
 from flujo.errors import ConfigError
@@ -140,12 +140,16 @@ def _points(policy: object, place: str) -> frozenset[Point]:
     if not isinstance(policy, _Pointed):
         return WITHIN
     given: Any = [policy.points] if isinstance(policy.points, str) else policy.points
-    for point in given:
-        if point not in EVERYWHERE:
+    if not isinstance(given, Iterable) or not given:
+        raise ConfigError(
+            f"{place}: points={given!r} of {policy!r}", fix=f"use some of {', '.join(sorted(EVERYWHERE))}"
+        )
+    for point in cast("Iterable[object]", given):
+        if not isinstance(point, str) or point not in EVERYWHERE:
             close = difflib.get_close_matches(str(point), EVERYWHERE, n=1)
             fix = f"did you mean {close[0]!r}?" if close else f"use some of {', '.join(sorted(EVERYWHERE))}"
             raise ConfigError(f"{place}: points of {policy!r} holds {point!r}", fix=fix)
-    return frozenset(given)
+    return frozenset(cast("Iterable[Point]", given))
 
 
 def _methods(policy: object) -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -180,9 +184,10 @@ def _check(method: Callable[..., Any], name: str, place: str, *, stays: bool) ->
     names = [one.name for one in parameters if one.kind in kinds]
     many = any(one.kind is one.VAR_POSITIONAL for one in parameters)
     call = _called(method, name, ["", "", ""] if many else names)
-    if call is None:
+    last = names[1:] if name != "check_tool" else ["context"] if names[:1] == ["context"] else []
+    if call is None or last == ["context"]:  # in another order, each would be taken for the other
         takes = "tool_name, arguments, context" if name == "check_tool" else "context, data"
-        raise ConfigError(f"{place}: {name} takes {len(names)} arguments", fix=f"take ({takes})")
+        raise ConfigError(f"{place}: {name} takes ({', '.join(names)})", fix=f"take ({takes})")
     return Check(call, is_async=inspect.iscoroutinefunction(method), stays=stays)
 
 

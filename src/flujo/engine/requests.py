@@ -76,6 +76,7 @@ def answer_about(run: Run, address: str, digest: str) -> Mapping[str, Any] | Non
     for note in run.noted(address):
         if note.kind == "request":
             shown = note.body.get("judged") == digest
+            answer = None if shown else answer  # what was answered did not fit, and it was asked again
         elif note.kind == "answer" and shown:
             answer = note.body
     return answer
