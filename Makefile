@@ -8,6 +8,8 @@ SHELL := /bin/sh
 
 # An activated environment or a user's settings must not move the one made here.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME UV_PYTHON
+# The tests start Python hundreds of times: without byte code each start takes three times as long.
+unexport PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 # uv trusts the certificates that pip trusts, the system's; the older versions know it by the second name.

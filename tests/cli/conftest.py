@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from flujo.cli.app import app
@@ -119,11 +121,16 @@ async def later():
 """
 
 
+commands = cache(get_command)
+"""The commands, made once: making them takes longer than most of them."""
+
+
 @pytest.fixture(autouse=True)
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with `shop.py`, which is also the current one; what loading it leaves behind is removed."""
     (tmp_path / "shop.py").write_text(PIPELINES, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("typer.testing._get_command", commands)
     path, modules = list(sys.path), set(sys.modules)
     yield tmp_path
     sys.path[:] = path

@@ -47,8 +47,8 @@ def test_time_grows_as_the_text_does(unit: str) -> None:
     pytest.fail("a pattern is slower than the text is long")
 
 
-def test_ten_megabytes_of_one_word() -> None:
-    text = "a" * 10_000_000 + " jane@example.com"
+def test_a_word_of_megabytes() -> None:
+    text = "a" * 2_000_000 + " jane@example.com"
     assert PIIScrubbingPolicy(keys=False).scrub(text)[0].endswith("a [EMAIL]")
 
 
