@@ -10,6 +10,7 @@ from hypothesis import settings
 
 import flujo
 from flujo.journal.store import JournalStore
+from tests.endings import endings
 
 # Flujo's own plugin is tested by running pytest inside of pytest.
 pytest_plugins = ["pytester"]
@@ -22,6 +23,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 # A shell that starts the tests in the background has them ignore Ctrl-C, and with them all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionfinish() -> None:
+    endings.close()
 
 
 WITHOUT = "-p no:langsmith_plugin -p no:faker -p no:xdist -p no:xdist.looponfail"

