@@ -131,6 +131,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "shop.py").write_text(PIPELINES, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("typer.testing._get_command", commands)
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
     path, modules = list(sys.path), set(sys.modules)
     yield tmp_path
     sys.path[:] = path
