@@ -40,7 +40,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:  # pyrig
         if name.startswith("FLUJO_") or name in {"FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS"}:
             monkeypatch.delenv(name)
     monkeypatch.setenv("PYTEST_ADDOPTS", WITHOUT)
-    # Only byte code that is there is used: a file that a test writes anew at once must not be taken for the old.
+    # Only byte code that is there is used: a file that a test writes anew must not be taken for the old one.
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
 
 
