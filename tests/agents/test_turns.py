@@ -1,5 +1,6 @@
 """Agents in runs: each request and each call is recorded, paid once, and never made twice."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ from flujo import (
 from flujo.agents import AgentBuilder, ModelAgent, make_agent_async
 from flujo.engine import Chunk, Finished, ToolCalled
 from flujo.errors import ConfigError, OutputRejected, PipelineError, QuotaExceeded, StepFailed
+from flujo.journal.store import Batch, Committed
 from flujo.pipeline.waits import PauseForHumanInput
 from flujo.testing import Died, Lives, Mortal, Reply, ScriptedModel, Status, UseTool, VirtualClock
 
@@ -268,6 +270,45 @@ async def test_a_tool_may_ask_from_inside_while_others_of_its_turn_go_on() -> No
     assert (await runner.resume_async("one", "Ada")).unwrap() == "done"
     assert "signed by Ada" in model.asked[1].conversation
     assert desk.calls == [("weather", "Rome")]
+
+
+class Behind(MemoryStore):
+    """A store that says late what it has committed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = 0
+
+    def submit(self, batch: Batch) -> Committed:
+        committed, told = super().submit(batch), asyncio.get_running_loop().create_future()
+        self.open += 1
+        asyncio.get_running_loop().call_later(0.002, self._tell, committed, told)
+        return told
+
+    def _tell(self, committed: Committed, told: Committed) -> None:
+        self.open -= 1
+        if not told.done():
+            told.set_result(committed.result())
+
+
+async def test_nothing_is_asked_or_called_before_the_store_has_what_was_given_before() -> None:
+    store, begun = Behind(), list[tuple[str, int]]()
+
+    class Watched(ScriptedModel):
+        async def request(self, *given: Any, **more: Any) -> ModelResponse:
+            begun.append(("model", store.open))
+            return await super().request(*given, **more)
+
+    async def look() -> str:
+        """Look."""
+        begun.append(("tool", store.open))
+        return "seen"
+
+    agent = ModelAgent(Watched(UseTool("look", {}), UseTool("look", {}), "done"), tools=[look], name="clerk")
+    result = await Flujo(Step(agent), state=store).run_async("go")
+    assert result.unwrap() == "done"
+    assert begun == [("model", 0), ("tool", 0), ("model", 0), ("tool", 0), ("model", 0)]
+    assert store.open == 0
 
 
 async def test_an_at_most_once_tool_is_never_called_twice() -> None:

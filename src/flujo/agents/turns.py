@@ -141,6 +141,7 @@ class Turns(AbstractCapability[Any]):
             dumped,
             loaded,
             judged=_judged_request(model.model_id, messages, act_on),
+            awaited=False,
         )
         response = await self.place.info.perform(effect)
         if self.say is not None and not live:
@@ -232,6 +233,7 @@ class Turns(AbstractCapability[Any]):
             Outcome.load,
             once,
             judged,
+            awaited=False,
         )
 
     def _number(self, call: ToolCallPart) -> int:

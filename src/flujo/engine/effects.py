@@ -113,7 +113,10 @@ class StepEffects:
             held = isinstance(problem, PolicyDenied)
             written = b'"output":null' if held else self._written(output, info, address, effect)
             recorder.append("effect", address, to_json(body)[:-1] + b"," + written + b"}")
-            await recorder.commit()
+            if effect.awaited or effect.once:
+                await recorder.commit()
+            else:
+                recorder.begin_commit()
         run.notes.setdefault(address, []).append(Note("effect", {**body, "live": output}))
         if problem is not None:
             raise problem

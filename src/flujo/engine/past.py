@@ -149,6 +149,10 @@ class Remake(Recorder):
         raise AssertionError("a replay writes nothing")
 
     @override
+    def begin_commit(self) -> None:
+        return
+
+    @override
     async def commit(self, *, sure: bool = False) -> None:
         return
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -199,6 +200,12 @@ class Recorder:
         if not self._wait:
             self._last.add_done_callback(_seen)
 
+    def begin_commit(self) -> None:
+        """Hand what is queued to the store; whoever commits next waits for that, too."""
+        self.submit()
+        if self._last is not None:
+            self._last.add_done_callback(_seen)
+
     async def commit(self, *, sure: bool = False) -> None:
         """Return when everything appended so far is in the store.
 
@@ -213,10 +220,9 @@ class Recorder:
             if last.done() and not last.cancelled():
                 last.result()
                 return
-            if not waits:
-                return
-        # The future is this caller's own, so that its cancellation is nobody else's. What others
-        # submitted is committed before: a store keeps the order.
+            if waits:
+                await asyncio.shield(last)  # it may be another's, and this caller be cancelled
+            return
         self.submit()
         last = self._last
         if waits and last is not None:

@@ -117,6 +117,8 @@ class Effect:
         load: Returns the result of its parsed JSON.
         once: Whether a person settles what became of it where its end is unknown, before it is done again.
         judged: What policies judge of it; where it does not tell, they judge that it is done.
+        awaited: Whether its record stands before its result is given. Otherwise it stands before the next
+            effect begins, and before the step ends: enough where nothing but effects follows from it.
     """
 
     kind: str
@@ -127,6 +129,7 @@ class Effect:
     load: Callable[[Any], Any]
     once: bool = False
     judged: Judged | None = None
+    awaited: bool = True
 
 
 @final
