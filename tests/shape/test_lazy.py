@@ -77,7 +77,7 @@ def test_the_runner_loads_few_modules_beyond_its_floor(tmp_path: Path) -> None:
     floor = set(Seen(FLOOR, tmp_path).new)
     seen = Seen("import flujo; flujo.Flujo", tmp_path)
     borrowed = [name for name in seen.new if name not in floor and name not in seen.ours]
-    assert len(seen.ours) <= 67, seen.ours
+    assert len(seen.ours) <= 68, seen.ours
     assert len(borrowed) <= 15, borrowed
 
 

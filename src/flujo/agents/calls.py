@@ -19,7 +19,8 @@ from flujo.agents.place import Place, denied
 from flujo.engine.threads import Threads, settled
 from flujo.errors import PipelineError
 from flujo.pipeline.context import PipelineContext, fork
-from flujo.pipeline.info import Effect, Judged, Question, StepInfo, Usage
+from flujo.pipeline.effect import Effect, Judged, Question
+from flujo.pipeline.info import StepInfo, Usage
 from flujo.pipeline.tools import FlujoTool, ToolError
 
 GIVEN = (StepInfo, PipelineContext)

@@ -31,7 +31,8 @@ from flujo.agents.place import Place
 from flujo.engine.prices import priced
 from flujo.errors import PipelineError
 from flujo.pipeline.context import PipelineContext
-from flujo.pipeline.info import NO_USAGE, Effect, Judged, StepInfo, Usage
+from flujo.pipeline.effect import Effect, Judged
+from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
 from flujo.pipeline.tools import FlujoTool
 
 _responses: TypeAdapter[ModelResponse] = TypeAdapter(ModelResponse)

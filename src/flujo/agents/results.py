@@ -11,8 +11,7 @@ from pydantic_ai.exceptions import ModelRetry, ToolFailed, ToolFailedError, Tool
 from pydantic_ai.messages import ToolReturn
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from flujo.engine.effects import importable
-from flujo.engine.requests import answer_codec
+from flujo.engine.requests import answer_codec, importable
 from flujo.pipeline.tools import ToolError
 from flujo.pipeline.waits import PauseForHumanInput
 from flujo.plan.unrecordable import Unrecordable

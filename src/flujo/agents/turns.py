@@ -47,7 +47,8 @@ from flujo.agents.results import Outcome, outcome_of
 from flujo.agents.speech import Say, sent
 from flujo.engine.requests import Asked
 from flujo.engine.run import Suspended
-from flujo.pipeline.info import NO_USAGE, Effect, Judged, Question, StepInfo, Usage
+from flujo.pipeline.effect import Effect, Judged, Question
+from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
 from flujo.pipeline.tools import FlujoTool
 from flujo.pipeline.waits import Approval
 
@@ -102,7 +103,7 @@ class Turns(AbstractCapability[Any]):
         """Send a request once in the life of the run."""
         self.requests += 1
         told = self._conversation.later(messages)
-        sender = patient(model)
+        sender, number = patient(model), self.requests
 
         def describe(keep: Callable[[bytes], str]) -> Mapping[str, Any]:
             arguments = {
@@ -132,7 +133,6 @@ class Turns(AbstractCapability[Any]):
             finally:
                 part.reset(token)
 
-        number = self.requests
         effect = Effect(
             "model",
             number,

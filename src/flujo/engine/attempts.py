@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flujo.engine.build import bind, judge, output_check
 from flujo.engine.caching import StepCache
-from flujo.engine.effects import StepEffects, importable
+from flujo.engine.effects import StepEffects
 from flujo.engine.failures import (
     KINDS,
     PASSES,
@@ -27,7 +27,17 @@ from flujo.engine.failures import (
     told,
 )
 from flujo.engine.record import read_usage, usage_parts
-from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, approval, ask, asked, questions
+from flujo.engine.requests import (
+    Asked,
+    accepted,
+    answer_codec,
+    answer_to,
+    approval,
+    ask,
+    asked,
+    importable,
+    questions,
+)
 from flujo.engine.result import StepGaveUp, StepRetrying
 from flujo.engine.run import Frame, Run, Suspended, Walk
 from flujo.engine.threads import never_began

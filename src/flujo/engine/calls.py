@@ -9,16 +9,18 @@ from typing import Any, cast
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from flujo.engine.effects import canonical, is_async
+from flujo.engine.effects import is_async
 from flujo.engine.guard import Guard
 from flujo.engine.requests import Asked
 from flujo.engine.run import Frame, Run
 from flujo.engine.seen import Seen
 from flujo.engine.threads import settled
 from flujo.errors import PolicyDenied
-from flujo.pipeline.info import NO_FACTS, Effect, Judged, StepInfo
+from flujo.pipeline.effect import Effect, Judged
+from flujo.pipeline.info import NO_FACTS, StepInfo
 from flujo.pipeline.policy import Point
 from flujo.plan.codec import codec_for
+from flujo.plan.jsonvalues import canonical
 from flujo.plan.signature import SignatureProblem, asked_types
 from flujo.plan.unrecordable import Unrecordable
 

@@ -5,27 +5,39 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from pydantic_core import to_json, to_jsonable_python
+from pydantic_core import to_json
 
 from flujo.engine.record import Note, read_output, read_usage, usage_parts
-from flujo.engine.requests import Asked, accepted, answer_codec, answer_to, ask, asked, misfit, moment
+from flujo.engine.requests import (
+    Asked,
+    accepted,
+    answer_codec,
+    answer_to,
+    ask,
+    asked,
+    importable,
+    misfit,
+    moment,
+)
 from flujo.engine.result import Chunk, RunEvent, ToolCalled
 from flujo.engine.run import Run
 from flujo.engine.threads import settled
 from flujo.errors import EffectDiverged, PlanChanged, PolicyDenied, RecordError, RunError, RunTaken
-from flujo.pipeline.info import Effect, Question, Spending, StepInfo, Usage
+from flujo.pipeline.info import Spending, StepInfo, Usage
 from flujo.pipeline.node import check_name
 from flujo.pipeline.waits import Decision
 from flujo.plan.codec import Codec, Unrecordable, codec_for
+from flujo.plan.jsonvalues import canonical
 from flujo.plan.signature import SignatureProblem, returned_type
 
 if TYPE_CHECKING:
     from flujo.engine.calls import EffectGuard
+    from flujo.pipeline.effect import Effect, Question
     from flujo.pipeline.policy import Principal
 
 _NO_LIMITS = frozenset[str]()
@@ -70,6 +82,8 @@ class StepEffects:
             from flujo.engine.calls import judged_call
 
             judged = judged_call(self._run, name, fn, args, kwargs)
+        from flujo.pipeline.effect import Effect
+
         effect = Effect(name, 0, lambda keep: call, act, codec.dump, load, judged=judged)
         return await self._once(info, address, effect)
 
@@ -113,10 +127,7 @@ class StepEffects:
             held = isinstance(problem, PolicyDenied)
             written = b'"output":null' if held else self._written(output, info, address, effect)
             recorder.append("effect", address, to_json(body)[:-1] + b"," + written + b"}")
-            if effect.awaited or effect.once:
-                await recorder.commit()
-            else:
-                recorder.begin_commit()
+            await recorder.commit(later=not (effect.awaited or effect.once))
         run.notes.setdefault(address, []).append(Note("effect", {**body, "live": output}))
         if problem is not None:
             raise problem
@@ -310,13 +321,6 @@ class StepEffects:
             observe(event)
 
 
-def importable(schema: Any) -> str:
-    """Return where a type can be imported from (``module:name``); empty where it cannot."""
-    if isinstance(schema, type) and "<" not in schema.__qualname__ and not inspect.isfunction(schema):
-        return f"{schema.__module__}:{schema.__qualname__}"
-    return ""
-
-
 def _hashed(payload: bytes) -> str:
     return sha256(payload).hexdigest()
 
@@ -347,23 +351,6 @@ def _digest(run_id: str, value: Any) -> str:
     """Return what tells an argument from another, in this run only."""
     written = json.dumps(canonical(value), sort_keys=True, ensure_ascii=False)
     return sha256(f"{run_id}\n{written}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def canonical(value: Any) -> Any:
-    """Return a value as JSON that does not depend on the order of sets and keys."""
-    match value:
-        case dict():
-            members = cast("dict[Any, Any]", value)
-            return {str(key): canonical(member) for key, member in members.items()}
-        case list() | tuple():
-            return [canonical(item) for item in cast("Sequence[Any]", value)]
-        case set() | frozenset():
-            items = [canonical(item) for item in cast("set[Any]", value)]
-            return sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
-        case _:
-            return to_jsonable_python(
-                value, bytes_mode="base64", fallback=lambda unknown: type(unknown).__qualname__
-            )
 
 
 def _check_same(address: str, recorded: Mapping[str, Any], call: Mapping[str, Any]) -> None:

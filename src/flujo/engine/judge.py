@@ -10,7 +10,6 @@ from hashlib import sha256
 from time import perf_counter
 from typing import Any, NamedTuple, cast
 
-from flujo.engine.effects import canonical
 from flujo.engine.failures import described, raise_if_cancelled
 from flujo.engine.threads import Rest, Threads, begun
 from flujo.pipeline.checks import is_count
@@ -25,6 +24,7 @@ from flujo.pipeline.policy import (
     PolicyDecision,
     Verdict,
 )
+from flujo.plan.jsonvalues import canonical
 
 TRUSTED, QUICK = 16, 1e-3
 """How many answers in a row, and how quick (seconds), take a function out of the worker thread."""

@@ -149,11 +149,7 @@ class Remake(Recorder):
         raise AssertionError("a replay writes nothing")
 
     @override
-    def begin_commit(self) -> None:
-        return
-
-    @override
-    async def commit(self, *, sure: bool = False) -> None:
+    async def commit(self, *, sure: bool = False, later: bool = False) -> None:
         return
 
 

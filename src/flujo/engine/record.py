@@ -107,8 +107,8 @@ class Recorder:
     """
 
     __slots__ = (
-        "_cache", "_change", "_clock", "_given_up", "_jobs", "_last", "_ledger", "_payloads", "_received",
-        "_wait", "head", "pending", "run_id", "seq", "store", "token",
+        "_cache", "_change", "_clock", "_given_up", "_handed", "_jobs", "_last", "_ledger", "_payloads",
+        "_received", "_wait", "head", "pending", "run_id", "seq", "store", "token",
     )  # fmt: skip
 
     def __init__(
@@ -137,6 +137,7 @@ class Recorder:
         self._ledger: list[LedgerEntry] = []
         self._change: StatusChange | None = None
         self._last: Committed | None = None
+        self._handed: Committed | None = None
         self._given_up = False
 
     def append(self, kind: EventKind, address: str, body: bytes) -> None:
@@ -200,33 +201,36 @@ class Recorder:
         if not self._wait:
             self._last.add_done_callback(_seen)
 
-    def begin_commit(self) -> None:
-        """Hand what is queued to the store; whoever commits next waits for that, too."""
-        self.submit()
-        if self._last is not None:
-            self._last.add_done_callback(_seen)
-
-    async def commit(self, *, sure: bool = False) -> None:
+    async def commit(self, *, sure: bool = False, later: bool = False) -> None:
         """Return when everything appended so far is in the store.
 
         Args:
             sure: Wait also where durability is asynchronous.
+            later: Only hand it to the store: whoever commits next waits for it.
         """
         last = self._last
-        waits = sure or self._wait
+        waits = (sure or self._wait) and not later
         if not self.pending:
             if last is None:
                 return
             if last.done() and not last.cancelled():
                 last.result()
                 return
-            if waits:
-                await asyncio.shield(last)  # it may be another's, and this caller be cancelled
-            return
+            if not waits:
+                return
+            if last is self._handed:
+                await asyncio.shield(last)
+                return
+        # The future is this caller's own, so that its cancellation is nobody else's. What others
+        # submitted is committed before: a store keeps the order.
         self.submit()
         last = self._last
-        if waits and last is not None:
+        assert last is not None
+        if waits:
             await last
+        elif later:
+            self._handed = last
+            last.add_done_callback(_seen)
 
     def detach(self) -> Recorder:
         """Return a writer that goes on where this one stands; this one writes nothing any more.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -339,3 +340,10 @@ def moment(at: int) -> datetime:
 def is_late(request: Approval, now: int) -> bool:
     """Say whether the time for an answer is over."""
     return request.deadline is not None and now >= microseconds(request.deadline)
+
+
+def importable(schema: Any) -> str:
+    """Return where a type can be imported from (``module:name``); empty where it cannot."""
+    if isinstance(schema, type) and "<" not in schema.__qualname__ and not inspect.isfunction(schema):
+        return f"{schema.__module__}:{schema.__qualname__}"
+    return ""

@@ -7,8 +7,7 @@ from typing import Any
 
 from flujo.engine.build import condition
 from flujo.engine.dispatch import arrived
-from flujo.engine.effects import importable
-from flujo.engine.requests import accepted, answer_to, ask, asked, is_late
+from flujo.engine.requests import accepted, answer_to, ask, asked, importable, is_late
 from flujo.engine.run import Frame, Run, Suspended, Walk
 from flujo.errors import WaitTimedOut
 from flujo.pipeline.context import fork

@@ -4,10 +4,13 @@ Only text, whole numbers, finite numbers, true, false, None, lists of these and 
 come back from JSON as what they were. A tuple would come back as a list, a set not at all.
 """
 
+import json
 from collections.abc import Sequence
 from math import isfinite
 from types import NoneType
 from typing import Any, cast
+
+from pydantic_core import to_jsonable_python
 
 MAX_DEPTH = 120
 """How deep lists and dicts may nest: what is read back stands a few levels deeper inside an event."""
@@ -65,6 +68,23 @@ def first_odd(value: object, place: str = "", above: tuple[int, ...] = ()) -> tu
         if odd is not None:
             return odd
     return None
+
+
+def canonical(value: Any) -> Any:
+    """Return a value as JSON that does not depend on the order of sets and keys."""
+    match value:
+        case dict():
+            members = cast("dict[Any, Any]", value)
+            return {str(key): canonical(member) for key, member in members.items()}
+        case list() | tuple():
+            return [canonical(item) for item in cast("Sequence[Any]", value)]
+        case set() | frozenset():
+            items = [canonical(item) for item in cast("set[Any]", value)]
+            return sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
+        case _:
+            return to_jsonable_python(
+                value, bytes_mode="base64", fallback=lambda unknown: type(unknown).__qualname__
+            )
 
 
 def _encodes(text: str) -> bool:

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from flujo import PipelineContext, StepInfo
 from flujo.errors import PipelineError, PolicyDenied
 from flujo.governance import Principal
-from flujo.pipeline.info import Effect, Judged
+from flujo.pipeline.effect import Effect, Judged
 from flujo_deidentifier.errors import UnknownToken
 from flujo_deidentifier.keys import Keys
 from flujo_deidentifier.scope import Scope, Standing, Subject
