@@ -65,6 +65,7 @@ class Attempts:
     Attributes:
         call: How the agent is called; ``direct``: how, where calling it once is all there is to do.
         classes: What an output must be an instance of; None where that cannot tell.
+        cache: Where its outputs are remembered, if they are.
         once: What calling it so comes to, but for the output.
         governed: What policies do around the step.
         settle: Called right before its result is recorded, where quotas hold.
@@ -80,7 +81,7 @@ class Attempts:
         self._validators = tuple(judge(one) for one in plan.validators)
         self._changes_context = any(one.context for one in (signature, *plan.validators))
         self._fallback = fallback
-        self._cache = StepCache(plan) if node.cache else None
+        self.cache = StepCache(plan) if node.cache else None
         self._once = node.effects == "at_most_once"
         self.classes = output_check(plan.output_type)
         self.governed: GovernedStep | None = None
@@ -119,15 +120,15 @@ class Attempts:
             )
         if before is not None:
             return before
-        if self._cache is None:
+        if self.cache is None:
             return await self._tries(frame, address, value)
-        key = await self._cache.key(address, value, frame)
-        known = await self._cache.find(run, key)
+        key = await self.cache.key(address, value, frame)
+        known = await self.cache.find(frame, address, key)
         if known is not None:
             return Attempted(await self._left(frame, address, 1, known.output), cached=True)
         outcome = await self._tries(frame, address, value)
         if isinstance(outcome, Attempted):
-            self._cache.remember(run, key, outcome.output)
+            self.cache.remember(frame, address, key, outcome)
         return outcome
 
     async def _tries(self, frame: Frame, address: str, value: Any) -> Attempted | Suspended:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 
 from flujo.engine.build import condition
-from flujo.engine.failures import described
-from flujo.engine.run import Frame, Run
+from flujo.engine.failures import Attempted, described
+from flujo.engine.run import Frame
 from flujo.errors import RunError
 from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanStep
@@ -67,15 +67,17 @@ class StepCache:
         named = {parameter: frame.slots[path] for parameter, path in self._sources}
         return to_json([value, named, self._held], inf_nan_mode="constants").decode()
 
-    async def find(self, run: Run, key: str) -> Cached | None:
-        """Return what is remembered under a key."""
+    async def find(self, frame: Frame, address: str, key: str) -> Cached | None:
+        """Return what is remembered under a key, for the step at an address."""
+        run = frame.run
         if run.recorder is None:
             return Cached(deepcopy(run.cache[key])) if key in run.cache else None
         written = await run.recorder.store.cached(key)
         return None if written is None else Cached(self._codec.load(written))
 
-    def remember(self, run: Run, key: str, output: Any) -> None:
-        """Remember an output; one that cannot be recorded is told when the step is."""
+    def remember(self, frame: Frame, address: str, key: str, outcome: Attempted) -> None:
+        """Remember what a step gave; an output that cannot be recorded is told when the step is."""
+        run, output = frame.run, outcome.output
         if run.recorder is None:
             run.cache[key] = deepcopy(output)
             return

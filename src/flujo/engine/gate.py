@@ -103,6 +103,10 @@ def attempts_of(
     """Return the attempts of a step, under the quotas and the policies that hold for it."""
     limited = None if build.quotas is None else build.quotas.attempts(plan, fallback)
     attempts = limited or Attempts(plan, fallback)
+    if build.tracks and plan.node.cache:
+        from flujo.engine.labelled import LabelledCache
+
+        attempts.cache = LabelledCache(plan)
     if governed is not None:
         attempts.govern(governed)
     return attempts

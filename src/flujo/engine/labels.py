@@ -127,10 +127,10 @@ class StepLabels:
 
     Attributes:
         gained: What its tools gave.
-        floor: What its output holds whatever it declares, as it was remembered.
+        aside: Whether its output was remembered from what ran in its place.
     """
 
-    __slots__ = ("_closed", "_frame", "_marks", "_values", "floor", "gained", "taken")
+    __slots__ = ("_closed", "_frame", "_marks", "_values", "aside", "gained", "taken")
 
     def __init__(self, frame: Frame, marks: Marks, taken: Labels) -> None:
         self._frame = frame
@@ -138,20 +138,28 @@ class StepLabels:
         self._values = dict(vars(frame.context))
         self.taken = taken
         self.gained = NO_LABELS
-        self.floor = NO_LABELS
+        self.aside = False
         self._closed: dict[str, Labels] = {}
+
+    @property
+    def whole(self) -> Labels:
+        """All that went into its output, or into what gave that in its place."""
+        return self.taken | self.gained | self._marks.gives | union(one.flowing for one in self._inside())
+
+    def _inside(self) -> list[Held]:
+        held = self._frame.held
+        return [] if held is None else held.inside
 
     def gives(self) -> tuple[Labels, Labels]:
         """Return what its output holds, and what was taken away of that.
 
         What runs in its place, as it failed or was denied, declassifies nothing in its name.
         """
-        whole = self.taken | self.gained | self._marks.gives
-        held = self._frame.held
-        if held is not None and held.inside:
-            return whole | self.floor | union(one.flowing for one in held.inside), NO_LABELS
-        gone = NO_LABELS if self._marks.declassifies is None else self._marks.declassifies.taken_from(whole)
-        return (whole - gone) | self.floor, gone
+        whole, declassifies = self.whole, self._marks.declassifies
+        if declassifies is None or self.aside or self._inside():
+            return whole, NO_LABELS
+        gone = declassifies.taken_from(whole)
+        return whole - gone, gone
 
     def close(self, run: Run, address: str) -> Labels:
         """Record what its output holds, right before the output is recorded; return it."""
