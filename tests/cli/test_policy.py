@@ -200,6 +200,18 @@ def test_what_the_journal_does_not_hold_is_told(flujo: Shell, bank: Path) -> Non
     tried = flujo("policy", "simulate", "--policy", "policies")
     assert tried.code == 0
     assert "1 verdict could not be judged" in tried.err
+    assert "the arguments of calls that were denied or redacted, or simply allowed (1)" in tried.err
+    document = flujo("policy", "simulate", "--policy", "policies", "--json").json
+    assert (document["unknown"], sum(document["why"].values()), document["entered"]) == (1, 1, 0)
+
+
+def test_what_enters_is_counted_by_itself_and_is_no_change(flujo: Shell, bank: Path) -> None:
+    scrubbing = BANK.replace('[CedarPolicy("policies")]', "[PIIScrubbingPolicy()]")
+    (bank / "bank.py").write_text(scrubbing.replace("import CedarPolicy", "import PIIScrubbingPolicy"))
+    flujo("run", "bank.py:runner", '{"amount": 50}', "--run-id", "a50")
+    tried = flujo("policy", "simulate", "--policy", rule(bank, "permit (principal, action, resource);"))
+    assert tried.code == 0
+    assert "1 verdict left alone: about contexts, answers, events and changes" in tried.err
 
 
 def test_a_decision_is_explained(flujo: Shell, bank: Path) -> None:

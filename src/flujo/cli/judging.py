@@ -126,9 +126,15 @@ def try_on_runs(
         f"{sum(found.changes.values())} otherwise"
     )
     if found.unknown:
+        why = "; ".join(f"{what} ({count})" for what, count in found.why.items())
         note(
             f"{counted(found.unknown, 'verdict')} could not be judged: "
-            "the journal does not hold what policies look at"
+            f"the journal does not hold what policies look at: {why}"
+        )
+    if found.entered:
+        note(
+            f"{counted(found.entered, 'verdict')} left alone: about contexts, answers, events and changes, "
+            "about which policies in Cedar are not asked"
         )
     return FAILED if found.changes else DONE
 

@@ -107,7 +107,9 @@ def policy_simulate(
     """Judge recorded runs anew by other policies.
 
     Lists what would be newly denied, asked or allowed, and rules that decided nothing; exits with 1 where
-    anything changes.
+    anything changes. Not judged anew: what the journal does not hold, such as what was denied or redacted
+    and what is said to models; and what enters a run besides its input, about which policies in Cedar are
+    not asked. Both are counted.
     """
     from flujo.cli.config import load_config
     from flujo.cli.judging import try_on_runs
