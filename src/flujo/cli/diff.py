@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flujo.cli.config import Config
@@ -62,6 +62,7 @@ def _side_json(side: RunSide) -> dict[str, Any]:
         "context": side.context,
         "usage": usage_json(side.usage),
         "seconds": round(side.seconds, 6),
+        "verdicts": list(side.verdicts),
     }
 
 
@@ -88,6 +89,7 @@ def _facts(first: RunSide, second: RunSide) -> list[tuple[str, str, str]]:
         ("input", brief(first.input), brief(second.input)),
         ("output", brief(first.output), brief(second.output)),
         ("error", brief(first.error), brief(second.error)),
+        ("verdicts", _verdicts(first.verdicts), _verdicts(second.verdicts)),
     ]
     shown += _context(first.context or {}, second.context or {})
     return [(name, mine, theirs) for name, mine, theirs in shown if mine or theirs]
@@ -108,9 +110,17 @@ def _row(one: ComparedExecution) -> tuple[str, str, str, str]:
 def _told(one: ComparedExecution, execution: Mapping[str, Any] | None) -> str:
     if execution is None:
         return ""
-    shown = {name: execution[name] for name in one.parts or ("output", "error") if name in execution}
+    shown = {
+        name: execution[name] for name in one.parts or ("output", "error", "verdicts") if name in execution
+    }
+    if "verdicts" in shown:
+        shown["verdicts"] = _verdicts(execution["verdicts"])
     if "usage" in shown:
         shown["usage"] = total(used(execution))
     if len(shown) == 1:
         return brief(next(iter(shown.values())), 50)
     return brief(", ".join(f"{name} {brief(value, 30)}" for name, value in shown.items()), 80)
+
+
+def _verdicts(verdicts: Sequence[Mapping[str, str]]) -> str:
+    return ", ".join(f"{one['point']}: {one['verdict']}" for one in verdicts)

@@ -18,7 +18,7 @@ from flujo.pipeline.info import NO_USAGE, Usage
 _ENDS = frozenset({"step.completed", "node.completed", "turn", "choice", "effect"})
 _PASSING = frozenset({"step.started", "step.discarded", "effect.started", "timer", "undone"})
 _TOLD = ("output", "usage", "attempts", "patch", "cached", "last", "answers", "waits", "error", "revised",
-         "mutated")  # fmt: skip
+         "mutated", "verdicts")  # fmt: skip
 """What of an execution is compared; how long it took is told, and is no difference."""
 _OF_AN_END = ("usage", "attempts", "patch", "cached", "last")
 
@@ -38,6 +38,7 @@ class RunSide:
         context: Its context at the end, as JSON; None unless completed.
         usage: What all its steps used; what a fork shares with another run included.
         seconds: From its first event to its last change of status.
+        verdicts: What policies said of the run as a whole, other than that they allow it.
     """
 
     run_id: str
@@ -50,6 +51,7 @@ class RunSide:
     context: Mapping[str, Any] | None = field(repr=False)
     usage: Usage
     seconds: float
+    verdicts: Sequence[Mapping[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class ComparedExecution:
         address: The address.
         state: Whether both did the same there, or only one of them came there.
         parts: What differs, in words of the journal: ``output``, ``usage``, ``attempts``, ``patch``,
-            ``answers``, ``error``, ``mutated`` and the like.
+            ``answers``, ``error``, ``mutated``, ``verdicts`` and the like.
         first: What the first run recorded there; None where it did not come there.
         second: Likewise, the second.
     """
@@ -80,7 +82,7 @@ class RunComparison:
         first: The one.
         second: The other.
         parts: What differs in how they came out: ``pipeline``, ``plan``, ``status``, ``input``, ``output``,
-            ``error``, ``context``, ``usage``.
+            ``error``, ``context``, ``usage``, ``verdicts``.
         executions: All that either of them did, in order.
     """
 
@@ -120,7 +122,7 @@ async def compare_runs(
     ours, theirs = await _side(first, one), await _side(other, two)
     parts = [
         name
-        for name in ("pipeline", "status", "input", "output", "error", "context", "usage")
+        for name in ("pipeline", "status", "input", "output", "error", "context", "usage", "verdicts")
         if _member(ours, name) != _member(theirs, name)
     ]
     if ours.fingerprint != theirs.fingerprint:
@@ -144,6 +146,8 @@ def _member(side: RunSide, name: str) -> Any:
             return side.error
         case "context":
             return side.context
+        case "verdicts":
+            return side.verdicts
         case _:
             return side.usage
 
@@ -162,7 +166,21 @@ async def _side(store: JournalStore, past: Past) -> RunSide:
         context=await _context(store, past) if complete else None,
         usage=past.used(),
         seconds=(record.updated_at - record.created_at) / 1e6,
+        verdicts=[said for event in past.events if not event.address for said in _verdict(event)],
     )
+
+
+def _verdict(event: Event) -> list[Mapping[str, str]]:
+    """Return what an event tells of a verdict, as far as it matters how runs differ.
+
+    That something was simply allowed does not, nor do the policies' versions, their words, and the digests
+    of what they saw, which are of one run only.
+    """
+    if event.kind != "verdict":
+        return []
+    facts = from_json(event.body)
+    told = {name: facts[name] for name in ("point", "verdict", "policy", "rule") if name in facts}
+    return [] if facts["verdict"] == "allow" else [told]
 
 
 async def _value(store: JournalStore, facts: Mapping[str, Any]) -> Any:
@@ -181,8 +199,13 @@ async def _executions(store: JournalStore, past: Past) -> dict[str, dict[str, An
     """Return what happened at each address, in the order it first did."""
     found: dict[str, dict[str, Any]] = {}
     for event in past.events:
-        if event.address and event.kind not in _PASSING:
-            await _add(store, found.setdefault(event.address, {}), event)
+        verdict = _verdict(event)
+        if not event.address or event.kind in _PASSING or (event.kind == "verdict" and not verdict):
+            continue
+        execution = found.setdefault(event.address, {})
+        if verdict:
+            execution.setdefault("verdicts", []).extend(verdict)
+        await _add(store, execution, event)
     return found
 
 
