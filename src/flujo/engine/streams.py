@@ -62,12 +62,22 @@ def compile_stream(nodes: Sequence[PlanStream], build: Build) -> Walk:
 
 
 def _check_judged(hops: Sequence[Hop], hop: Hop) -> None:
-    """Refuse policies that would have to judge what flows between streaming steps, which no event holds.
+    """Refuse what would have to be judged of what flows between streaming steps, which no event holds.
 
     Raises:
-        ConfigError: There are some.
+        ConfigError: A policy judges it, or the step declares what it may be given or takes away.
     """
-    if len(hops) > 1 and hop.governed is not None and hop.governed.judges:
+    if len(hops) == 1 or hop.governed is None:
+        return
+    node = hop.plan.node
+    declared = {"cleared_for": node.cleared_for, "declassifies": node.declassifies}
+    for name, given in declared.items():
+        if given is not None:
+            raise ConfigError(
+                f"{hop.plan.path!r} has {name}=, but it streams to or from another step, chunk by chunk",
+                fix="put a plain step between the two, and have one of the three declare it",
+            )
+    if hop.governed.judges:
         raise ConfigError(
             f"a policy judges what goes into {hop.plan.path!r} or comes out of it, but it streams to or from "
             "another step, chunk by chunk",

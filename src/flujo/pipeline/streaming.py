@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import (
     TYPE_CHECKING,
@@ -28,6 +28,7 @@ from flujo.pipeline.step import ResourceHints, Step, StepSettings
 
 if TYPE_CHECKING:
     from flujo.pipeline.info import Usage
+    from flujo.pipeline.labels import Declassify
     from flujo.pipeline.policy import GovernancePolicy
     from flujo.pipeline.quota import Quota
 
@@ -115,6 +116,9 @@ class StreamingSettings(TypedDict, total=False):
     quota: Quota | Sequence[Quota] | None
     bound: Usage | None
     policies: Sequence[GovernancePolicy]
+    labels: Iterable[str]
+    cleared_for: Iterable[str] | None
+    declassifies: Declassify | None
 
 
 Streamer = Callable[Concatenate[AsyncIterator[A], ...], AsyncIterator[B]] | StreamingAgentProtocol[A, B]
@@ -150,6 +154,9 @@ class StreamingStep(Chunked[In, Out]):
         quota: What it may spend, or several quotas.
         bound: The most that it spends: reserved before it begins.
         policies: What judges its input, its tools and its final value, after the runner's policies.
+        labels: What its final value holds besides what it was given.
+        cleared_for: What it may be given; only where it streams neither to nor from another step.
+        declassifies: Which labels its final value no longer holds, and why; likewise.
 
     Raises:
         PipelineError: A setting cannot work, or makes no sense for what streams.
