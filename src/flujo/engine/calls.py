@@ -189,6 +189,10 @@ def judged_call(
 
     def load(written: Any) -> Any:
         """Return arguments of their JSON: those that are the same as they were, the others by their types."""
+        for one in () if bound is None else bound.signature.parameters.values():
+            needed = one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+            if needed and one.name not in written:
+                raise ValueError(f"the argument {one.name!r} is missing")
         kinds = _types(fn)
         return {
             key: given[key]
