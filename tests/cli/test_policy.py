@@ -214,6 +214,18 @@ def test_what_enters_is_counted_by_itself_and_is_no_change(flujo: Shell, bank: P
     assert "1 verdict left alone: about contexts, answers, events and changes" in tried.err
 
 
+def test_what_a_judged_value_held_is_told(flujo: Shell, bank: Path) -> None:
+    audited = BANK.replace(
+        "pipeline = Step(settle)", 'async def audit(text: str) -> str:\n    return text\n\n'
+        'pipeline = Step(settle, labels=["phi"]) >> Step(audit)'
+    )  # fmt: skip
+    (bank / "bank.py").write_text(audited)
+    flujo("run", "bank.py:runner", '{"amount": 50}', "--run-id", "a50")
+    before, after = flujo("policy", "explain", "a50", "audit", "--json").json["verdicts"]
+    assert (before["point"], before["holds"], after["holds"]) == ("input", ["phi"], ["phi"])
+    assert "holds     phi" in flujo("policy", "explain", "a50", "audit").out
+
+
 def test_a_decision_is_explained(flujo: Shell, bank: Path) -> None:
     flujo("run", "bank.py:runner", '{"amount": 500}', "--run-id", "a500")
     (bank / "policies" / "pay.cedar").write_text("permit (principal, action, resource);")

@@ -331,7 +331,7 @@ async def test_what_is_cached_was_judged_and_is_again() -> None:
     cached = Step(do_work, name="work", cache=True)
     store = MemoryStore()
     await Flujo(cached, state=store, policies=[Says(about_output=PolicyDecision.redact("x"))]).run_async("a")
-    assert (await Flujo(cached, state=store).run_async("a")).output == "x"
+    assert (await Flujo(cached, state=store, policies=[Says()]).run_async("a")).output == "x"
     denied = await Flujo(cached, state=store, policies=[Says(about_output=Verdict.DENY)]).run_async("a")
     assert isinstance(denied.error, PolicyDenied)
     assert calls == ["a"]

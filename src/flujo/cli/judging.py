@@ -166,6 +166,8 @@ def explain(config: Config, typed: str, address: str, *, as_json: bool) -> int:
         tool = f" of {one['tool']}" if one["tool"] else ""
         emit(f"{one['point']}{tool}: {one['verdict']}, {one['at']}, event {one['seq']}")
         emit(f"    judged    {one['digest']}")
+        if one["holds"]:
+            emit(f"    holds     {', '.join(one['holds'])}")
         for said in one["by"]:
             _print_said(said)
     return DONE
@@ -209,6 +211,7 @@ def _explained(event: Event, bundles: Mapping[str, Mapping[str, Rule]]) -> dict[
         "tool": body.get("tool", ""),
         "verdict": body["verdict"],
         "digest": body["digest"],
+        "holds": body.get("holds", []),
         "by": [_said(said, bundles) for said in body["by"]],
     }
 
