@@ -231,10 +231,15 @@ class Opener:
             UnknownRun: The store has none of this id.
             ChainBroken: Its journal was changed.
         """
-        found = None if self.store is None else await self.store.run(run_id)
-        if found is None or self.store is None:
+        store = self.store
+        events = [] if store is None else await store.live_events(run_id)
+        found = (
+            None if store is None else await store.run(run_id)
+        )  # after its events: it tells whose they are
+        if found is None or store is None:
             raise UnknownRun(f"no run has the id {run_id!r}")
-        events = await self.store.live_events(run_id)
+        if not events or events[-1].seq < found.seq:  # it went on meanwhile
+            events = await store.live_events(run_id)
         return Stored(found, events, Recall.of(events))
 
     async def check(self, known: Stored, *, take_over: bool = False) -> None:
@@ -287,16 +292,8 @@ class Opener:
     def writer(self, known: Stored) -> Recorder:
         """Return the next writer of a run's journal."""
         assert self.store is not None
-        last = known.events[-1]
-        return Recorder(
-            self.store,
-            known.record.run_id,
-            new_token(),
-            self._clock.now,
-            seq=last.seq,
-            head=last.hash,
-            wait=self._waits,
-        )
+        last, name, now = known.events[-1], known.record.run_id, self._clock.now
+        return Recorder(self.store, name, new_token(), now, seq=last.seq, head=last.hash, wait=self._waits)
 
     def _run(
         self, run_id: str, recall: Recall, recorder: Recorder | None, observe: Observe, tenant: str = ""
