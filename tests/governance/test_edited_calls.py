@@ -33,3 +33,12 @@ async def test_an_argument_that_was_left_out_is_asked_for_again() -> None:
     assert "does not fit: ValueError: the argument 'to' is missing" in again.pending[0].prompt
     done = await runner.resume_async("a", Decision("edit", {"amount": 90, "to": "bob"}, actor="ann"))
     assert done.output == "sent 90 to bob"
+
+
+async def test_an_argument_that_the_call_does_not_take_is_not_dropped() -> None:
+    runner = Flujo(Step(settle), state=MemoryStore(), policies=[LooksAtLargeSums()])
+    await runner.run_async(900, run_id="a")
+    mistyped = {"amount": 90, "to": "bob", "nte": "rent"}
+    again = await runner.resume_async("a", Decision("edit", mistyped, actor="ann"))
+    assert again.status == "paused"
+    assert "does not fit: ValueError: there is no argument 'nte'" in again.pending[0].prompt

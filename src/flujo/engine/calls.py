@@ -189,7 +189,10 @@ def judged_call(
 
     def load(written: Any) -> Any:
         """Return arguments of their JSON: those that are the same as they were, the others by their types."""
-        for one in () if bound is None else bound.signature.parameters.values():
+        known = inspect.signature(fn).parameters if bound is not None else dict[str, inspect.Parameter]()
+        if unknown := [name for name in written if known and name not in known]:
+            raise ValueError(f"there is no argument {unknown[0]!r}")
+        for one in known.values():
             needed = one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
             if needed and one.name not in written:
                 raise ValueError(f"the argument {one.name!r} is missing")
