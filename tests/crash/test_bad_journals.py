@@ -22,6 +22,7 @@ from tests.crash.of_waits import FIVE
 from tests.crash.rivals import until
 from tests.crash.scenario import Notes
 from tests.crash.witness import WITNESS, acts
+from tests.journal.scribe import connection_of
 
 RUN = "run-1"
 
@@ -363,10 +364,7 @@ async def test_a_disk_full_in_the_middle_of_a_run(tmp_path: Path) -> None:
     WITNESS.reset()
     going = asyncio.create_task(mine.run_async(1, run_id=RUN))
     await until(lambda: len(WITNESS.deeds) > 1)
-    writer = store._writer
-    assert writer is not None
-    assert writer._connection is not None
-    writer._connection.execute("PRAGMA max_page_count = 80")
+    connection_of(store).execute("PRAGMA max_page_count = 80")
     with pytest.raises(StoreUnavailable, match="full") as raised:
         await going
     assert raised.value.fix
@@ -375,7 +373,7 @@ async def test_a_disk_full_in_the_middle_of_a_run(tmp_path: Path) -> None:
     WITNESS.reset()
     with pytest.raises(StoreUnavailable, match="full"):
         await mine.resume_async(RUN)
-    writer._connection.execute("PRAGMA max_page_count = 100000")
+    connection_of(store).execute("PRAGMA max_page_count = 100000")
     assert (await mine.resume_async(RUN)).output == 10
     again = [deed.where for deed in WITNESS.deeds]
     assert len(set(done) & set(again)) <= 1, "only what could not be recorded runs again"

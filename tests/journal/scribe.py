@@ -1,9 +1,11 @@
 """Writes sound journals, so that each test says only what is special about its own."""
 
+import sqlite3
 from collections.abc import Sequence
 from hashlib import sha256
 
 from flujo.journal.events import GENESIS, Event, EventKind, link
+from flujo.journal.sqlite import SQLiteStore
 from flujo.journal.store import Batch, StatusChange
 
 START = 1_800_000_000_000_000
@@ -59,3 +61,11 @@ class Scribe:
 def payload(content: bytes) -> tuple[bytes, bytes]:
     """Return a payload with its digest."""
     return sha256(content).digest(), content
+
+
+def connection_of(store: SQLiteStore) -> sqlite3.Connection:
+    """Return the connection that a store has written over."""
+    assert store._writer is not None
+    connection = store._writer._committer._connection
+    assert connection is not None
+    return connection

@@ -20,12 +20,12 @@ from flujo.errors import (
     StoreUnavailable,
     StoreVersionError,
 )
-from flujo.journal import sqlite_file, sqlite_writer
+from flujo.journal import sqlite_file
 from flujo.journal.scripts import migrations, queries
 from flujo.journal.sqlite import SQLiteStore
 from flujo.journal.sqlite_file import migrate, open_file
 from flujo.journal.store import RunQuery, StatusChange
-from tests.journal.scribe import RUNNING, Scribe, payload
+from tests.journal.scribe import RUNNING, Scribe, connection_of, payload
 
 MIGRATIONS = tuple(
     file.read_text() for file in sorted(Path(sqlite_file.__file__).with_name("sql").glob("sqlite_0*.sql"))
@@ -408,53 +408,11 @@ class TestCommits:
         assert turns >= 20
         await store.close()
 
-    async def test_the_log_is_folded_in_when_there_is_nothing_else_to_do(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(sqlite_writer, "IDLE_SECONDS", 60)
-        monkeypatch.setattr(sqlite_writer, "IDLE_COMMITS", 50)
-        store, scribe = SQLiteStore(path), Scribe()
-        await store.submit(scribe.begin())
-        made = path.stat().st_mtime_ns
-        for _ in range(100):
-            await store.submit(scribe.batch())
-        assert path.stat().st_mtime_ns == made, "a commit writes to the log only"
-        monkeypatch.setattr(sqlite_writer, "IDLE_SECONDS", 0.01)
-        await store.submit(scribe.batch())
-        for _ in range(500):
-            if path.stat().st_mtime_ns > made:
-                break
-            await asyncio.sleep(0.01)
-        assert path.stat().st_mtime_ns > made
-        await store.submit(scribe.batch())
-        assert len(await store.events("run-1")) == 103
-        await store.close()
-
-    @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-    async def test_a_writer_that_dies_leaves_nobody_waiting(self, path: Path) -> None:
-        store, scribe = SQLiteStore(path), Scribe()
-        await store.submit(scribe.begin())
-        assert store._writer is not None
-
-        def die(group: list[sqlite_writer.Submission]) -> None:
-            raise MemoryError
-
-        store._writer._commit = die
-        futures = [store.submit(scribe.batch()) for _ in range(3)]
-        for outcome in await asyncio.gather(*futures, return_exceptions=True):
-            assert isinstance(outcome, StoreUnavailable)
-        store._writer.join()
-        with pytest.raises(StoreUnavailable, match="is closed"):
-            await store.submit(scribe.batch())
-        await store.close()
-
 
 def count_commits(store: SQLiteStore) -> list[str]:
     """Return a list that grows by one entry at each commit of a store that has written."""
     commits: list[str] = []
-    assert store._writer is not None
-    assert store._writer._connection is not None
-    store._writer._connection.set_trace_callback(lambda s: commits.append(s) if s == "COMMIT" else None)
+    connection_of(store).set_trace_callback(lambda s: commits.append(s) if s == "COMMIT" else None)
     return commits
 
 
@@ -556,9 +514,7 @@ class TestTrouble:
     async def test_a_full_disk(self, path: Path) -> None:
         store, scribe, other = SQLiteStore(path), Scribe(), Scribe("run-2")
         await store.submit(scribe.begin())
-        assert store._writer is not None
-        connection = store._writer._connection
-        assert connection is not None
+        connection = connection_of(store)
         pages: int = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages + 2}")
         large, small = scribe.batch(scribe.event("effect", "a", b"x" * 100_000)), other.begin()

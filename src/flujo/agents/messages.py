@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse, ModelResponsePart
+from pydantic_ai.usage import RequestUsage
 from pydantic_core import from_json, to_json
 
 _PASSING: dict[str, Any] = {
@@ -21,12 +23,23 @@ _PASSING: dict[str, Any] = {
 _SHORT = 2000
 """Bytes of a new message that stand in the request's own record; a longer one is kept apart, by content."""
 
-_said: TypeAdapter[list[ModelResponsePart]] = TypeAdapter(list[ModelResponsePart])
+_BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+"""How pydantic-ai writes bytes in its messages."""
+
+_parts: TypeAdapter[list[ModelResponsePart]] = TypeAdapter(list[ModelResponsePart], config=_BYTES)
+_responses: TypeAdapter[list[ModelResponse]] = TypeAdapter(list[ModelResponse], config=_BYTES)
+
+_UNSAID = tuple(field.name for field in fields(ModelResponse) if field.default is None)
+_UNUSED = tuple(field.name for field in fields(RequestUsage) if not field.default)
+"""What most responses say nothing of, and their usage counts none of: it is left out where it is so."""
 
 
-def dumped(message: ModelMessage) -> bytes:
-    """Return a message as JSON."""
-    return ModelMessagesTypeAdapter.dump_json([message])[1:-1]
+def dumped(response: ModelResponse) -> bytes:
+    """Return a response as JSON that loads as the same."""
+    said, used = vars(response), vars(response.usage)
+    left_out: dict[str, Any] = {name: True for name in _UNSAID if said[name] is None}
+    left_out["usage"] = {name for name in _UNUSED if not used.get(name)}
+    return _responses.dump_json([response], exclude={0: left_out})[1:-1]
 
 
 def lasting(message: ModelMessage) -> bytes:
@@ -69,9 +82,8 @@ class Conversation:
     """
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[ModelMessage, str, bytes]] = {}
-        self._answers: dict[int, tuple[ModelMessage, str]] = {}
-        self._last: list[str] = []
+        self._said: list[_Said] = []
+        self._answers: dict[int, tuple[ModelResponse, str]] = {}
 
     def answered(self, response: ModelResponse, address: str) -> None:
         """Note where a response is recorded, so that it is not kept a second time."""
@@ -90,28 +102,37 @@ class Conversation:
 
     def describe(self, messages: Sequence[ModelMessage]) -> Described:
         """Return what is recorded of a request's messages."""
-        digests: list[str] = []
-        for message in messages:
-            known = self._known.get(id(message))
-            if known is None:
-                body = self._identity(message)
-                known = self._known[id(message)] = (message, sha256(body).hexdigest(), body)
-            digests.append(known[1])
-        same = 0
-        for before, now in zip(self._last, digests, strict=False):
-            if before != now:
-                break
-            same += 1
-        self._last = digests
-        new = [self._answers.get(id(message), (message, ""))[1] for message in messages[same:]]
-        bodies = [self._known[id(message)][2] for message in messages[same:]]
-        return Described(sha256("".join(digests).encode()).hexdigest()[:16], same, new, bodies)
+        before, said, new = self._said, list[_Said](), list[tuple[str, bytes]]()
+        digest = b""
+        for place, message in enumerate(messages):
+            known = before[place] if place < len(before) and not new else None
+            if known is None or known.message is not message:
+                address, body = self._identity(message)
+                digest = sha256(digest + body).digest()
+                if known is None or known.digest != digest:
+                    new.append((address, body))
+                known = _Said(message, digest)
+            digest = known.digest
+            said.append(known)
+        self._said = said
+        return Described(digest.hex()[:16], len(said) - len(new), new)
 
-    def _identity(self, message: ModelMessage) -> bytes:
-        """Return what tells a message from others: of an answer that is recorded, what it says is enough."""
-        if isinstance(message, ModelResponse) and id(message) in self._answers:
-            return _said.dump_json(list(message.parts), exclude=_PASSING["parts"])
-        return lasting(message)
+    def _identity(self, message: ModelMessage) -> tuple[str, bytes]:
+        """Return where a message is recorded, if it is, and what tells it from others.
+
+        Of an answer that is recorded, what it says is enough.
+        """
+        answer = self._answers.get(id(message))
+        if answer is None:
+            return "", lasting(message)
+        return answer[1], _parts.dump_json(list(answer[0].parts), exclude=_PASSING["parts"])
+
+
+class _Said(NamedTuple):
+    """A message of the last request, and the digest of it and of all before it."""
+
+    message: ModelMessage
+    digest: bytes
 
 
 class Described:
@@ -123,17 +144,15 @@ class Described:
         size: How many bytes those have that are new and no answer of the model's.
     """
 
-    def __init__(self, digest: str, same: int, new: list[str], bodies: list[bytes]) -> None:
+    def __init__(self, digest: str, same: int, new: list[tuple[str, bytes]]) -> None:
         self.digest = digest
         self.same = same
-        self.size = sum(len(body) for body, address in zip(bodies, new, strict=True) if not address)
+        self.size = sum(len(body) for address, body in new if not address)
         self._new = new
-        self._bodies = bodies
 
     def recorded(self, keep: Callable[[bytes], str]) -> dict[str, Any]:
         """Return how the messages are told in the journal."""
         new = [
-            address or (from_json(body) if len(body) <= _SHORT else keep(body))
-            for address, body in zip(self._new, self._bodies, strict=True)
+            address or (from_json(body) if len(body) <= _SHORT else keep(body)) for address, body in self._new
         ]
         return {"same": self.same, "new": new}

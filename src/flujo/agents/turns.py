@@ -35,7 +35,6 @@ from pydantic_ai.tools import (
     ToolDefinition,
     ToolDenied,
 )
-from pydantic_core import from_json
 
 from flujo.agents.calls import ONE_CALL, told_of
 from flujo.agents.costs import bound_of, usage_of
@@ -323,7 +322,7 @@ def _judged_request(
         lambda: shown_messages(messages),
         lambda written: written,
         lambda info, given: send(info, read_messages(given)),
-        lambda response: from_json(dumped(response)),
+        lambda response: shown_messages([response])[0],
         lambda _, given: loaded(given),
         {"model": model},
     )

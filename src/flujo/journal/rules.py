@@ -229,10 +229,11 @@ def tell(futures: Iterable[Committed], answers: Answers) -> None:
         by_loop[future.get_loop()].append(future)
     for loop, waiting in by_loop.items():
         with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(_settle, waiting, answers)
+            loop.call_soon_threadsafe(settle, waiting, answers)
 
 
-def _settle(futures: Iterable[Committed], answers: Answers) -> None:
+def settle(futures: Iterable[Committed], answers: Answers) -> None:
+    """Settle futures of the event loop that is running."""
     for future in futures:
         if future.done():
             continue

@@ -31,8 +31,9 @@ Parameters = Sequence[str | int | bytes] | Mapping[str, str | int]
 class SQLiteStore:
     """Journals in one SQLite file: private (0600), in WAL mode, each commit synced to the disk.
 
-    Batches are committed by one thread of its own; all that wait share one commit. Short reads run in
-    the calling thread, a few hundred events at a time; lists of runs run aside. The file is opened, made
+    Batches are committed by one thread of its own, and all that wait share one commit; where commits come
+    one by one and take less than a millisecond, the calling thread makes them. Short reads run in
+    the calling thread, too, a few hundred events at a time; lists of runs run aside. The file is opened, made
     or migrated at first use. Several processes may use one file, and several event loops and threads one
     store; a child process that inherits it by ``fork`` opens the file anew, and what was queued before
     stays the parent's to write.

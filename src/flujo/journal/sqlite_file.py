@@ -16,8 +16,8 @@ Synchronous = Literal["FULL", "NORMAL"]
 
 APPLICATION_ID = 0x666C756A  # "fluj": tells our files from those of other applications
 OLDEST_SQLITE = (3, 35, 0)
-# Checkpoints are the writer's own work, when it has nothing else to do (one commit, one fsync); this is
-# the size, in pages, at which SQLite itself makes one in the middle of a long rush.
+# Checkpoints are the writer's own work, between commits; this is the size, in pages, at which SQLite itself
+# makes one in the middle of a long rush.
 RUSH_PAGES = 4_096
 
 
