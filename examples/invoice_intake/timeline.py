@@ -101,10 +101,6 @@ def _moment(event: Event, body: dict[str, Any]) -> Iterator[Span]:
     match event.kind:
         case "run.started":
             yield Span("run begins", "mark", at, at)
-        case "run.resumed":
-            yield Span(
-                "run goes on", "mark", at, at, "from its journal, in another process or after an answer"
-            )
         case "run.ended":
             yield Span(f"run {body['status']}", "mark", at, at)
         case "step.attempt":
@@ -156,8 +152,8 @@ class _Axis:
         before = self._points[0]
         for point in self._points:
             if moment <= point[0]:
-                share = (moment - before[0]) / (point[0] - before[0]) if point[0] > before[0] else 1.0
-                return 100 * (before[1] + share * (point[1] - before[1])) / self._whole
+                left = (point[0] - moment) / (point[0] - before[0]) if point[0] > before[0] else 0.0
+                return 100 * ((point[1] - left * (point[1] - before[1])) / self._whole)
             before = point
         return 100.0
 
