@@ -78,6 +78,20 @@ def test_it_judges_what_each_command_runs(flujo: Shell) -> None:
     assert BY_THE_FILE in str(flujo("runs", "show", "a3", "--json").json)
 
 
+def test_a_run_does_not_go_on_where_the_file_is_missing(flujo: Shell) -> None:
+    write(NO_WORDS)
+    flujo("run", "shop.py:letter", "--input", "x", "--run-id", "a1")
+    Path("flujo.toml").unlink()
+    refused = flujo("approvals", "answer", "a1", "--value", "a secret", "--resume")
+    assert refused.code != 0
+    assert "run a1 began under policies that are not here: words" in refused.err
+    assert "flujo runs upgrade --allow" in refused.err
+    asked = flujo("runs", "upgrade", "a1", "--check", "--json").json["runs"][0]
+    assert (asked["verdict"], asked["policies"]) == ("needs a decision", ["words"])
+    write(NO_WORDS)
+    assert flujo("approvals", "answer", "a1", "--value", "fine", "--resume").code == 0
+
+
 def test_it_comes_before_those_of_the_runner_and_both_are_asked(flujo: Shell, house: Path) -> None:
     (house / "own.py").write_text(
         "from flujo import Flujo\nfrom house import NoWords\nfrom shop import shouted\n"

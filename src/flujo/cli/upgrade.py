@@ -93,6 +93,7 @@ def _json(report: UpgradeReport) -> dict[str, Any]:
         "verdict": report.verdict,
         "reason": report.reason,
         "addresses": list(report.addresses),
+        "policies": list(report.policies),
         "differences": [difference_json(one) for one in report.replay.differences],
         "upgraded": report.upgraded,
     }
@@ -103,7 +104,7 @@ def _print(reports: Sequence[UpgradeReport]) -> None:
         (
             report.run_id,
             "carried over" if report.upgraded else report.verdict,
-            report.reason or "; ".join(map(str, report.replay.differences)),
+            report.reason or "; ".join(report.told),
         )
         for report in reports
     ]

@@ -23,7 +23,7 @@ from flujo.plan.types import Type, members, plain
 if TYPE_CHECKING:
     from flujo.engine.door import Door
     from flujo.engine.governed import GovernedStep
-    from flujo.engine.guard import Guards
+    from flujo.engine.guards import Guards
     from flujo.engine.quota import Quotas
     from flujo.engine.run import Frame, Run, Walk
     from flujo.pipeline.info import StepInfo
@@ -90,7 +90,7 @@ def guards_of(plan: Plan, policies: Sequence[GovernancePolicy]) -> Guards | None
     steps = (node for node in plan.nodes.values() if isinstance(node, PlanStep))
     if not policies and not any(step.denied or step.node.policies or step.node.declares for step in steps):
         return None
-    from flujo.engine.guard import Guards
+    from flujo.engine.guards import Guards
 
     return Guards(plan, policies)
 

@@ -79,7 +79,9 @@ async def fork(
         run_id: The fork's name.
         said: What policies said of the changes.
     """
-    await opener.check(await opener.find(origin), take_over=True)
+    known = await opener.find(origin)
+    await opener.check(known, take_over=True)
+    opener.check_policies(known)
     store = opener.store
     assert store is not None  # or the run would not have been found
     past = await Past.of(store, origin)
@@ -94,7 +96,7 @@ async def fork(
     _check_undone(past, kept)
     revised = _revised(build, nodes(revision.at), revision)
     shared = past.events[cut - 2]
-    started = _started(past, shared, revision)
+    started = _started(past, shared, revision, opener.policies)
     large = await _payloads(store, [started, *(event.body for event in kept)])
     name = new_run_id() if run_id is None else checked_id(run_id)
     if await store.run(name) is not None:
@@ -284,7 +286,7 @@ def _check_undone(past: Past, kept: list[Event]) -> None:
 # What is written
 
 
-def _started(past: Past, shared: Event, revision: Revision) -> bytes:
+def _started(past: Past, shared: Event, revision: Revision, policies: Sequence[str]) -> bytes:
     """Return how a fork begins: as the first run did, naming it."""
     origin = {
         "run_id": past.record.run_id,
@@ -292,11 +294,11 @@ def _started(past: Past, shared: Event, revision: Revision) -> bytes:
         "hash": shared.hash.hex(),
         "address": revision.at,
     }
-    facts = {
-        name: value for name, value in past.facts.items() if name not in ("forked_from", "revised", "entered")
-    }
-    more = {name: past.made_by[name] for name in ("fingerprint", "plan_ref")}
+    own = ("forked_from", "revised", "entered", "policies")
+    facts = {name: value for name, value in past.facts.items() if name not in own}
+    more: dict[str, Any] = {name: past.made_by[name] for name in ("fingerprint", "plan_ref")}
     more |= {"forked_from": origin, **({"revised": True} if revision.changes else {})}
+    more |= {"policies": policies} if policies else {}
     return to_json({**facts, **more}, inf_nan_mode="constants")
 
 

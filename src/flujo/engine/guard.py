@@ -15,25 +15,22 @@ from pydantic_core import from_json, to_json
 from flujo.engine.declared import clearing, declared, holds_of, labelled, of_data
 from flujo.engine.failures import described
 from flujo.engine.judge import NONE_YET, Allowed, Asking, Judge, Judgement, allowing, digest_of, judged
-from flujo.engine.kept import KeptPolicy, as_begun, check_names
-from flujo.engine.policies import judge_of
+from flujo.engine.kept import KeptPolicy, as_begun
 from flujo.engine.requests import Asked, answer_about, approved_at, ask, asked
 from flujo.engine.seen import RunDesk, Seen, deeds_of
 from flujo.errors import PolicyDenied, RecordError
 from flujo.pipeline.policy import (
     NO_ATTRIBUTES,
     WITHIN,
-    GovernancePolicy,
     Point,
     PolicyContext,
     Verdict,
 )
-from flujo.plan.nodes import PlanNode, PlanStep
+from flujo.plan.nodes import PlanStep
 from flujo.plan.unrecordable import Unrecordable
 
 if TYPE_CHECKING:
     from flujo.engine.run import Frame, Run
-    from flujo.plan.plan import Plan
 
 _METHODS: Mapping[Point, str] = {
     "agent_start": "check_input",
@@ -48,69 +45,6 @@ _METHODS: Mapping[Point, str] = {
 # What a run is given goes into a step, and what a step gives is what the run gives.
 _OTHER_END: Mapping[Point, Point] = {"input": "agent_start", "agent_end": "output"}
 _TOLD = ("policy", "rule", "reason", "approvals")
-
-
-class Guards:
-    """The policies of a plan and of its runner.
-
-    Args:
-        plan: The plan.
-        policies: What holds everywhere.
-        asks: Whether they are asked; otherwise only what is recorded counts, as for a replay.
-
-    Raises:
-        ConfigError: One of them is no policy.
-    """
-
-    def __init__(self, plan: Plan, policies: Sequence[GovernancePolicy], *, asks: bool = True) -> None:
-        self._plan = plan
-        self._policies = policies
-        self._asks = asks
-        self._whole = tuple(judge_of(policy, "Flujo, policies") for policy in policies)
-        self._own: dict[str, tuple[Judge, ...]] = {}
-        for node in plan.root.walk():
-            if isinstance(node, PlanStep):
-                own = tuple(
-                    judge_of(policy, f"step {node.path!r}, policies") for policy in node.node.policies
-                )
-                for inside in _covered(node):
-                    self._own[inside.path] = (*self._own.get(inside.path, ()), *own)
-        check_names([*self._whole, *(judge for own in self._own.values() for judge in own)])
-
-    @property
-    def judges(self) -> tuple[Judge, ...]:
-        """What holds everywhere, ready to be asked."""
-        return self._whole
-
-    @property
-    def asks(self) -> bool:
-        """Whether anybody is asked."""
-        return self._asks
-
-    @property
-    def whole(self) -> Sequence[GovernancePolicy]:
-        """What holds everywhere."""
-        return self._policies
-
-    def silent(self) -> Guards:
-        """Return the same for a replay: nobody is asked, and what is recorded counts."""
-        return Guards(self._plan, self._policies, asks=False)
-
-    def over(self, plan: Plan) -> Guards:
-        """Return the same for a plan that has changed while a run goes by it."""
-        return Guards(plan, self._policies, asks=self._asks)
-
-    def of(self, plan: PlanStep) -> Guard | None:
-        """Return what guards a step; None where nothing does."""
-        judges = (*self._whole, *self._own.get(plan.path, ()))
-        if not (judges or plan.denied is not None or plan.node.declares or plan.signature.info):
-            return None  # what has no tools gives nothing by which its output would be labelled
-        return Guard(plan.label, self._plan.name, judges, asks=self._asks, plan=plan)
-
-
-def _covered(node: PlanStep) -> Sequence[PlanNode]:
-    """Return the step that has policies, and all that may run in its place."""
-    return [node, *(() if node.fallback is None else node.fallback.walk())]
 
 
 class Guard:

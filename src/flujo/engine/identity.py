@@ -8,9 +8,13 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+from pydantic_core import from_json
 
 from flujo.errors import ConfigError, InputError
 from flujo.journal.store import JournalStore
@@ -168,3 +172,42 @@ def known_as(run: Run, facts: Mapping[str, Any], recall: Recall) -> None:
         from flujo.engine.labels import RunLabels
 
         run.labels = RunLabels.of(facts)
+
+
+def context_of(model: type[PipelineContext], context: PipelineContext | None) -> PipelineContext:
+    """Return the context that a run begins with: a copy of what is given, or a new one.
+
+    Raises:
+        InputError: It cannot be made without being given, or is of another class.
+    """
+    if context is None:
+        try:
+            return model()
+        except ValidationError as error:
+            missing = ", ".join(".".join(map(str, part["loc"])) for part in error.errors(include_input=False))
+            raise InputError(
+                f"{model.__name__} cannot be made without {missing}",
+                fix=f"pass context={model.__name__}(…)",
+            ) from None
+    if not isinstance(context, model):
+        raise InputError(
+            f"the context is {type(context).__name__}, but the pipeline's is {model.__name__}",
+            fix=f"pass context={model.__name__}(…)",
+        )
+    return context.model_copy(deep=True)
+
+
+def is_input(facts: Mapping[str, Any], dumped: bytes, run_id: str) -> bool:
+    """Say whether a run whose beginning is recorded like this was given an input."""
+    if "entered" in facts:
+        return facts["entered"] == digest_in(run_id, dumped)
+    if "given" in facts:
+        return facts["given"] == sha256(dumped).hexdigest()
+    if "output" in facts:
+        return facts["output"] == from_json(dumped)
+    return facts["output_ref"] == sha256(dumped).hexdigest()
+
+
+def digest_in(run_id: str, written: bytes) -> str:
+    """Return a digest that tells nothing outside of one run."""
+    return sha256(b"%b\n%b" % (run_id.encode(), written)).hexdigest()

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, get_origin
 
-from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from flujo.engine.clock import Clock
-from flujo.engine.identity import begun_with, checked_id, is_alive, known_as, new_run_id, new_token, owner_of
+from flujo.engine.identity import (
+    begun_with,
+    checked_id,
+    context_of,
+    digest_in,
+    is_alive,
+    is_input,
+    known_as,
+    new_run_id,
+    new_token,
+    owner_of,
+)
 from flujo.engine.patch import Tracker, restore, snapshot
 from flujo.engine.record import Recall, Recorder
 from flujo.engine.result import Observer
 from flujo.engine.run import Frame, Run, node_at
 from flujo.engine.threads import Threads
-from flujo.errors import ChainBroken, InputError, PlanChanged, RunBusy, RunConflict, UnknownRun
+from flujo.errors import ChainBroken, InputError, PlanChanged, ResumeError, RunBusy, RunConflict, UnknownRun
 from flujo.journal.events import Event
 from flujo.journal.store import Job, JournalStore, RunRecord, StatusChange, queue_of
 from flujo.pipeline.context import PipelineContext
@@ -28,6 +38,7 @@ from flujo.plan.types import recorded_input
 
 if TYPE_CHECKING:
     from flujo.engine.door import Written
+    from flujo.engine.guards import Guards
     from flujo.engine.supervise import Live
     from flujo.pipeline.policy import Principal
 
@@ -133,13 +144,13 @@ class Opener:
         *,
         clock: Clock,
         durability: str,
-        tracks: bool = False,
+        guards: Guards | None = None,
     ) -> None:
         self._plan = plan
         self.store = store
         self._clock = clock
         self._waits = durability == "sync"
-        self._tracks = tracks
+        self._guards = guards
         self._threads = Threads()
         self._cache: dict[str, Any] = {}
         self._items = get_origin(plan.root.input_type) is Iterable
@@ -167,14 +178,14 @@ class Opener:
         """
         run_id = new_run_id() if run_id is None else checked_id(run_id)
         value = self.given(value)
-        started = self._context(context)
+        started = context_of(self._plan.context_model, context)
         recorder = None
         if self.store is not None:
             recorder = Recorder(self.store, run_id, new_token(), self._clock.now, wait=self._waits)
         tenant = tenant or ("" if principal is None else principal.tenant)
         run = self._run(run_id, Recall({}, {}), recorder, observe, tenant)
         run.principal = principal
-        held = begun_with(run, holds, context, tracked=self._tracks)
+        held = begun_with(run, holds, context, tracked=self._guards is not None)
         if recorder is not None:
             self._dumped(value)
             recorder.change(
@@ -189,6 +200,17 @@ class Opener:
             job=job,
             started=partial(self._started, labels, job, value, principal, held),
         )
+
+    def under(self, guards: Guards | None) -> Opener:
+        """Return what opens runs under other policies, in the same store."""
+        opener = copy(self)
+        opener._guards = guards
+        return opener
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """The names of the policies that its runs begin under."""
+        return () if self._guards is None else self._guards.in_force
 
     def now(self) -> int:
         """Return the time, in microseconds since the Unix epoch."""
@@ -233,9 +255,7 @@ class Opener:
         """
         store = self.store
         events = [] if store is None else await store.live_events(run_id)
-        found = (
-            None if store is None else await store.run(run_id)
-        )  # after its events: it tells whose they are
+        found = None if store is None else await store.run(run_id)  # it tells whose the events are
         if found is None or store is None:
             raise UnknownRun(f"no run has the id {run_id!r}")
         if not events or events[-1].seq < found.seq:  # it went on meanwhile
@@ -262,6 +282,21 @@ class Opener:
             raise await self._changed(known)
         node_at(self._plan, known.record.run_id, known.recall.notes)
 
+    def check_policies(self, known: Stored) -> None:
+        """Raise ResumeError where a run would go on without policies that it began under."""
+        missing = self.missing_policies(known)
+        if missing:
+            raise ResumeError(
+                f"run {known.record.run_id} began under policies that are not here: {', '.join(missing)}",
+                fix="give the runner policies of these names, in the flujo.toml that it is found by or as "
+                "policies=[…]; or let the run do without them: `flujo runs upgrade --allow`",
+            )
+
+    def missing_policies(self, known: Stored) -> tuple[str, ...]:
+        """Return the policies that a run began under and would go on without."""
+        needed: Sequence[str] = known.made_by.get("policies", ())
+        return tuple(needed) if self._guards is None else self._guards.missing(needed)
+
     def check_owner(self, known: Stored) -> None:
         """Raise RunBusy where another process carries a run on."""
         record, owner = known.record, known.record.owner
@@ -277,16 +312,7 @@ class Opener:
         Raises:
             RunConflict: It is given another.
         """
-        facts, dumped = known.facts, self._dumped(self.given(value))
-        if "entered" in facts:
-            same = facts["entered"] == _digest_in(known.record.run_id, dumped)
-        elif "given" in facts:
-            same = facts["given"] == sha256(dumped).hexdigest()
-        elif "output" in facts:
-            same = facts["output"] == from_json(dumped)
-        else:
-            same = facts["output_ref"] == sha256(dumped).hexdigest()
-        if not same:
+        if not is_input(known.facts, self._dumped(self.given(value)), known.record.run_id):
             raise RunConflict(f"run {known.record.run_id} began with another input")
 
     def writer(self, known: Stored) -> Recorder:
@@ -308,26 +334,6 @@ class Opener:
             cache=self._cache,
             tenant=tenant,
         )
-
-    def _context(self, context: PipelineContext | None) -> PipelineContext:
-        model = self._plan.context_model
-        if context is None:
-            try:
-                return model()
-            except ValidationError as error:
-                missing = ", ".join(
-                    ".".join(map(str, part["loc"])) for part in error.errors(include_input=False)
-                )
-                raise InputError(
-                    f"{model.__name__} cannot be made without {missing}",
-                    fix=f"pass context={model.__name__}(…)",
-                ) from None
-        if not isinstance(context, model):
-            raise InputError(
-                f"the context is {type(context).__name__}, but the pipeline's is {model.__name__}",
-                fix=f"pass context={model.__name__}(…)",
-            )
-        return context.model_copy(deep=True)
 
     def _started(
         self,
@@ -352,10 +358,10 @@ class Opener:
             recorder.keep(self._digests).encode(),
         )
         if given is not value:  # it may be personal: what stands for it tells nothing outside this run
-            body += b'"entered":"%b",' % _digest_in(job.run_id, self._dumped(given)).encode()
+            body += b'"entered":"%b",' % digest_in(job.run_id, self._dumped(given)).encode()
         more: dict[str, Any] = {"labels": dict(labels), "tenant": job.tenant, "priority": job.priority}
         more |= {} if principal is None else {"principal": principal.facts()}
-        more |= held
+        more |= {**held, "policies": self.policies}
         body += b"".join(b'"%b":%b,' % (name.encode(), to_json(fact)) for name, fact in more.items() if fact)
         if withheld:
             return body + b'"output":null,"withheld":true}'
@@ -389,7 +395,3 @@ class Opener:
             addresses=differing,
             fix="resume it with the code that it began with, ask `flujo runs upgrade --check`, or cancel it",
         )
-
-
-def _digest_in(run_id: str, written: bytes) -> str:
-    return sha256(b"%b\n%b" % (run_id.encode(), written)).hexdigest()

@@ -59,6 +59,7 @@ class RecordedRuns(Generic[Out, Context]):
         """
         known = await self._opener.find(run_id)
         await self._opener.check(known)
+        self._opener.check_policies(known)
         opened = await self._opener.stored(known, None)
         decision = await self._answered(opened, known, decision, request)
         asked = note_answer(self.plan, opened.run, known.recall, decision, request)
@@ -93,6 +94,7 @@ class RecordedRuns(Generic[Out, Context]):
             AnswerRejected: The payload does not fit what is awaited.
         """
         known = await self._opener.find(run_id)
+        self._opener.check_policies(known)
         assert self.store is not None
         door = self._carrier.door
         if door is not None and door.judges_entries:
@@ -280,6 +282,7 @@ class RecordedRuns(Generic[Out, Context]):
             if human_input is not ...:
                 raise UnknownRequest(f"run {run_id} waits for no answer: it is {known.record.status}")
             return await stored_result(self.plan, self._opener, known)
+        self._opener.check_policies(known)
         opened = await self._opener.stored(known, observe)
         if human_input is not ...:
             decision = await self._answered(opened, known, decision_of(human_input), request)

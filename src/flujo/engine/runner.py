@@ -110,9 +110,7 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         build = Build(
             self.plan, Hooks.of(hooks, callbacks), durable=durable, quotas=self._quotas, guards=guards
         )
-        self._opener = Opener(
-            self.plan, self.store, clock=self._clock, durability=durability, tracks=build.tracks
-        )
+        self._opener = Opener(self.plan, self.store, clock=self._clock, durability=durability, guards=guards)
         self._build, self._carrier = build, Carrier(build, self._opener)
         self._input_check = output_check(self.plan.root.input_type)
 
@@ -265,7 +263,8 @@ class Flujo(RecordedRuns[Out, Context], Generic[In, Out, Context]):
         """Return a runner like this one, on the same store; these policies judge its runs before its own."""
         runner = copy(self)
         runner._build = replace(self._build, guards=guards_of(self.plan, [*policies, *self.policies]))
-        runner._carrier = Carrier(runner._build, self._opener)
+        runner._opener = self._opener.under(runner._build.guards)
+        runner._carrier = Carrier(runner._build, runner._opener)
         return runner
 
     # Going on

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic_core import from_json, to_json
@@ -39,6 +39,7 @@ class UpgradeReport:
             something that it did would be done otherwise now. ``impossible``: it cannot be carried on.
         reason: Why it is impossible; empty where it is not.
         addresses: The addresses at which the two plans differ.
+        policies: The policies that it went under and would go on without.
         replay: What a replay on the code found.
         upgraded: Whether the run was carried over.
     """
@@ -48,7 +49,14 @@ class UpgradeReport:
     reason: str
     addresses: tuple[str, ...]
     replay: ReplayReport
+    policies: tuple[str, ...] = ()
     upgraded: bool = False
+
+    @property
+    def told(self) -> list[str]:
+        """What somebody has to decide about, in words."""
+        without = [f"it would go on without the policies {', '.join(self.policies)}"] if self.policies else []
+        return without + [str(one) for one in self.replay.differences]
 
 
 async def upgrade(build: Build, opener: Opener, run_id: str, *, check: bool, allow: bool) -> UpgradeReport:
@@ -63,17 +71,19 @@ async def upgrade(build: Build, opener: Opener, run_id: str, *, check: bool, all
     past = await Past.of(store, run_id)
     report = await Replay(build, store, past).report()
     reason = await _obstacle(build, store, past, known)
-    verdict: Verdict = "impossible" if reason else "safe" if report.equal else "needs a decision"
+    missing = opener.missing_policies(known)
+    holds = report.equal and not missing
+    verdict: Verdict = "impossible" if reason else "safe" if holds else "needs a decision"
     before: dict[str, str] = from_json(await store.payload(bytes.fromhex(known.made_by["plan_ref"])))
     addresses = tuple(differing_paths(before, build.plan.digests))
-    found = UpgradeReport(run_id, verdict, reason, addresses, report)
-    if check or report.same_plan:
+    found = UpgradeReport(run_id, verdict, reason, addresses, report, missing)
+    if check or (report.same_plan and not missing):
         return found
     if verdict == "impossible" or (verdict != "safe" and not allow):
         raise _refused(found)
     opener.check_owner(known)
     await _record(build.plan, opener, known, found)
-    return UpgradeReport(run_id, verdict, reason, addresses, report, upgraded=True)
+    return replace(found, upgraded=True)
 
 
 def _refused(found: UpgradeReport) -> PlanChanged:
@@ -83,7 +93,7 @@ def _refused(found: UpgradeReport) -> PlanChanged:
             addresses=found.addresses,
             fix="resume it with the code that it began with, or cancel it",
         )
-    listed = "; ".join(str(one) for one in found.replay.differences)
+    listed = "; ".join(found.told)
     return PlanChanged(
         f"whether run {found.run_id} may be carried over needs a decision: {listed}",
         addresses=found.addresses,
@@ -100,6 +110,7 @@ async def _record(plan: Plan, opener: Opener, known: Stored, found: UpgradeRepor
         "plan_ref": recorder.keep(to_json(plan.digests)),
         "verdict": found.verdict,
         "addresses": list(found.addresses),
+        "policies": opener.policies,
     }
     recorder.append("run.upgraded", "", to_json(body))
     recorder.change(StatusChange("paused" if known.record.status == "paused" else "queued"))
