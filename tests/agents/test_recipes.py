@@ -244,6 +244,26 @@ class TestConsensus:
         by_score = consensus(self.agents(*answers, gives=Review), key=lambda review: review.score)
         assert run(by_score).unwrap() == answers[0]
 
+    @pytest.mark.parametrize(
+        ("answers", "gives", "agree"),
+        [
+            (({0, 8}, {8, 0}), set[int], True),  # equal, and in another order when written
+            ((1, 1.0), float, True),
+            ((True, 1), bool | int, False),
+            (("1", 1), str | int, False),
+        ],
+        ids=repr,
+    )
+    def test_answers_are_one_where_they_are_equal(
+        self, answers: tuple[Any, Any], gives: Any, *, agree: bool
+    ) -> None:
+        result = run(consensus(self.agents(*answers, gives=gives)))
+        assert (result.status == "completed") is agree, result.error
+
+    def test_a_key_may_be_anything_that_compares(self) -> None:
+        by_letters = consensus(self.agents("ab", "ba"), key=lambda answer: tuple(sorted(answer)))
+        assert run(by_letters).unwrap() == "ab"
+
     def test_the_judge_decides_where_they_do_not_agree(self) -> None:
         @step
         async def judge(ballot: Ballot[str, str]) -> str:

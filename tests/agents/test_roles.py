@@ -512,6 +512,13 @@ class TestSQL:
         assert "secrets" not in model.asked[0].said
         assert "no table secrets" in model.asked[1].said
 
+    def test_a_table_that_is_not_there_is_no_limit(self, shop: Path) -> None:
+        model = ScriptedModel(asked(TOTAL))
+        result = Flujo(Step(SQLQueryAgent(shop, model=model, only=["Orders"])), state=MemoryStore()).run("?")
+        assert "no table 'Orders'" in str(result.error)
+        assert "did you mean 'orders'?" in str(result.error)
+        assert not model.asked
+
     def test_rows_are_limited(self, shop: Path) -> None:
         model = ScriptedModel(asked("SELECT id FROM orders ORDER BY id"))
         answer = Flujo(Step(SQLQueryAgent(shop, model=model, rows=2)), state=MemoryStore()).run("?").unwrap()

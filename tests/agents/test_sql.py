@@ -54,6 +54,15 @@ ATTACKS = [
     ("postgres", "SELECT pg_sleep(1)", "pg_sleep may not be called"),
     ("postgres", 'SELECT "pg_sleep"(1)', "may not be called"),
     ("postgres", "SELECT pg_catalog.pg_sleep(1)", "pg_sleep may not be called"),
+    ("postgres", "SELECT evil.abs(1)", "evil.abs may not be called"),
+    ("postgres", 'SELECT a."Evil".abs(1)', "a.evil.abs may not be called"),
+    ("postgres", "SELECT evil.mode() WITHIN GROUP (ORDER BY id) FROM orders", "evil.mode may not be called"),
+    ("postgres", "SELECT evil.sum(id) FILTER (WHERE id > 1) FROM orders", "evil.sum may not be called"),
+    ("postgres", "SELECT evil.sum(id) OVER () FROM orders", "evil.sum may not be called"),
+    ("postgres", "SELECT * FROM evil.json_each('{}')", "evil.json_each may not be called"),
+    ("postgres", "SELECT 1 OPERATOR(evil.+) 2", "OPERATOR"),
+    ("sqlite", f"SELECT {'(' * 3000}1{')' * 3000}", "nested too deeply"),
+    ("sqlite", "(1) UNION (SELECT 2)", "its tables cannot be found"),
     ("postgres", "VALUES (pg_sleep(1))", "pg_sleep may not be called"),
     ("postgres", "SELECT * FROM orders LIMIT (SELECT pg_sleep(1)::int)", "pg_sleep may not be called"),
     ("postgres", "SELECT * FROM ROWS FROM (pg_ls_dir('/'))", "pg_ls_dir may not be called"),
@@ -102,6 +111,9 @@ QUERIES: list[tuple[str, str, list[str]]] = [
         ["orders"],
     ),
     ("postgres", "VALUES (1), (2)", []),
+    ("postgres", "SELECT pg_catalog.lower('A'); -- that is all", []),
+    ("snowflake", "SELECT name FROM Customers", ["customers"]),
+    ("oracle", "SELECT c.name FROM customers c", ["customers"]),
     (
         "postgres",
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10) SELECT i FROM n",
@@ -167,6 +179,20 @@ def test_functions_that_are_named_may_be_called() -> None:
     assert isinstance(check_sql("SELECT my_rate(1)", "postgres", functions=["My_Rate"]), Checked)
 
 
+def test_a_function_of_a_schema_is_named_with_it() -> None:
+    sql = "SELECT fees.abs(1), * FROM fees.rates(2)"
+    assert isinstance(check_sql(sql, "postgres", functions=["Fees.abs", "fees.rates"]), Checked)
+    assert isinstance(check_sql(sql, "postgres", functions=["abs", "rates"]), Refused)
+
+
+@pytest.mark.parametrize("dialect", ["bigquery", "mysql", "oracle", "postgres", "snowflake", "sqlite"])
+def test_a_table_is_found_as_its_dialect_tells_names_apart(dialect: str) -> None:
+    name = '"Customers"' if dialect == "postgres" else "Customers"
+    judged = check_sql(f"SELECT 1 FROM {name}", dialect, {"Customers": {"id": "INT"}})
+    assert isinstance(judged, Checked), judged
+    assert judged.tables == ("Customers",)
+
+
 def test_without_tables_names_are_not_checked() -> None:
     assert isinstance(check_sql("SELECT anything FROM anywhere", "sqlite"), Checked)
 
@@ -200,6 +226,24 @@ class TestSQLite:
             "customers": {"id": "INTEGER", "name": "TEXT"},
             "orders": {"id": "INTEGER", "amount": "DECIMAL(10, 2)", "customer_id": "INT", "note": "BLOB"},
         }
+
+    async def test_it_tells_computed_columns_too(self, tmp_path: Path) -> None:
+        with sqlite3.connect(tmp_path / "computed.db") as connection:
+            connection.execute("CREATE TABLE t (a INT, b INT AS (a * 2), c INT AS (a * 3) STORED)")
+        connection.close()
+        told = await SQLiteDatabase(tmp_path / "computed.db").tables()
+        assert told == {"t": {"a": "INT", "b": "INT", "c": "INT"}}
+
+    async def test_a_connection_may_give_its_rows_otherwise(self, shop: Path) -> None:
+        def opened() -> sqlite3.Connection:
+            connection = sqlite3.connect(shop)
+            connection.row_factory = lambda cursor, row: {"first": row[0]}
+            connection.text_factory = bytes
+            return connection
+
+        database = SQLiteDatabase(opened)
+        assert await database.tables() == await SQLiteDatabase(shop).tables()
+        assert (await database.query("SELECT id, name FROM customers", 1, 5)).rows == ((1, "Ada"),)
 
     async def test_rows_are_json_and_limited(self, shop: Path) -> None:
         database = SQLiteDatabase(shop)
@@ -272,6 +316,24 @@ class TestPostgres:
             },
             "customers": {"id": "integer", "name": "text"},
         }
+
+    async def test_it_tells_computed_columns_too(self, tmp_path: Path) -> None:
+        with sqlite3.connect(tmp_path / "computed.db") as connection:
+            connection.execute("CREATE TABLE t (a INT, b INT AS (a * 2), c INT AS (a * 3) STORED)")
+        connection.close()
+        told = await SQLiteDatabase(tmp_path / "computed.db").tables()
+        assert told == {"t": {"a": "INT", "b": "INT", "c": "INT"}}
+
+    async def test_a_connection_may_give_its_rows_otherwise(self, shop: Path) -> None:
+        def opened() -> sqlite3.Connection:
+            connection = sqlite3.connect(shop)
+            connection.row_factory = lambda cursor, row: {"first": row[0]}
+            connection.text_factory = bytes
+            return connection
+
+        database = SQLiteDatabase(opened)
+        assert await database.tables() == await SQLiteDatabase(shop).tables()
+        assert (await database.query("SELECT id, name FROM customers", 1, 5)).rows == ((1, "Ada"),)
 
     async def test_rows_are_json_and_limited(self, url: str) -> None:
         database = PostgresDatabase(url)

@@ -214,6 +214,20 @@ async def test_a_tool_that_was_changed_by_an_old_server_is_refused(tmp_path: Pat
             await tools.call("steady")
 
 
+@pytest.mark.parametrize(
+    ("word", "said"), [("mute", "did not list its tools within 2 s"), ("garble", "no form that can be read")]
+)
+async def test_a_server_that_does_not_list_its_tools_is_named_and_not_believed(
+    tmp_path: Path, word: str, said: str
+) -> None:
+    async with tools_of(old(tmp_path, patience=2)) as tools:
+        assert await tools.call(word) == word
+        with pytest.raises(ToolUnavailable, match=said):
+            await tools.call("steady")
+        with pytest.raises(ToolChanged, match="its description"):  # what it listed before is out of date
+            await tools.call("steady")
+
+
 async def test_a_tool_that_changed_while_its_server_was_away_is_refused(tmp_path: Path) -> None:
     """Nobody tells of that change: it is found when the server is connected to again."""
     changing = tmp_path / "changing.py"

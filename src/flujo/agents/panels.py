@@ -208,23 +208,35 @@ def _voted(
     Raises:
         RunError: Not enough agree, and there is no judge.
     """
-    votes: dict[Hashable, list[Any]] = {}
+    votes: list[tuple[Any, list[Any]]] = []
     for answer in ballot.answers:
-        votes.setdefault(_whole(answer) if key is None else key(answer), []).append(answer)
-    most: list[Any] = max(votes.values(), key=len, default=list[Any]())
+        by = answer if key is None else key(answer)
+        same = next((answers for other, answers in votes if _is_same(by, other)), None)
+        if same is None:
+            votes.append((by, [answer]))
+        else:
+            same.append(answer)
+    most: list[Any] = max((answers for _, answers in votes), key=len, default=list[Any]())
     if len(most) >= enough:
         return _Vote(ballot, agreed=True, answer=most[0])
     if judged:
         return _Vote(ballot)
-    counts = ", ".join(str(len(same)) for same in sorted(votes.values(), key=len, reverse=True))
+    counts = ", ".join(map(str, sorted((len(answers) for _, answers in votes), reverse=True)))
     raise RunError(
         f"no {enough} of {asked} agents agree: they split {counts or 'without an answer'}",
         fix="pass judge= a node that decides then, key= what answers are compared by, or a lower agree=",
     )
 
 
+def _is_same(one: object, other: object) -> bool:
+    """Say whether two answers are one: equal, as sets are in any order; or the same when written."""
+    numbers = (int, float)  # and no bool, which equals a number
+    if (type(one) is type(other) or (type(one) in numbers and type(other) in numbers)) and one == other:
+        return True
+    return _whole(one) == _whole(other)
+
+
 def _whole(answer: object) -> str:
-    """Return a text that two answers share if they are the same."""
     return json.dumps(to_jsonable_python(answer, bytes_mode="base64"), sort_keys=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar, overload
 
@@ -14,6 +15,7 @@ from flujo.agents.marks import as_data
 from flujo.agents.role import RoleAgent, RoleSettings, marked
 from flujo.agents.sql_check import Checked, Refused, Tables, check_sql
 from flujo.agents.sql_run import Database, Rows, database_of, shown_tables
+from flujo.errors import ConfigError
 from flujo.pipeline.checks import check_count, seconds
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.info import StepInfo
@@ -147,7 +149,7 @@ class SQLQueryAgent(RoleAgent[Out]):
     async def answer(self, input: Any, info: StepInfo, context: PipelineContext) -> Any:
         tables = self.tables or await info.do("tables", self.database.tables)
         if self.only:
-            tables = {name: columns for name, columns in tables.items() if name in self.only}
+            tables = _among(tables, self.only)
 
         async def query(sql: str, explanation: str) -> SQLQuery:
             """Answer the question by a query.
@@ -188,6 +190,22 @@ class SQLQueryAgent(RoleAgent[Out]):
             rows=[list(row) for row in found.rows],
             truncated=found.truncated,
         )
+
+
+def _among(tables: Tables, only: frozenset[str]) -> Tables:
+    """Return the tables that may be read.
+
+    Raises:
+        ConfigError: There is none of a name: a model that is shown nothing would only guess.
+    """
+    for name in sorted(only):
+        if name not in tables:
+            close = difflib.get_close_matches(name, tables, n=1, cutoff=0.5)
+            raise ConfigError(
+                f"SQLQueryAgent, only: there is no table {name!r}",
+                fix=f"did you mean {close[0]!r}?" if close else f"there are {', '.join(tables) or 'none'}",
+            )
+    return {name: columns for name, columns in tables.items() if name in only}
 
 
 def _seconds(given: float) -> float:

@@ -70,14 +70,22 @@ def check_sql(
         sql: The query.
         dialect: Its dialect, as sqlglot names it: ``sqlite``, ``postgres``, ….
         tables: What there is to read; without it names are not checked.
-        functions: Functions that may be called besides those that only compute.
+        functions: Functions that may be called besides those that only compute; one of a schema as
+            ``schema.name``, for what it does is not known by its name alone.
     """
+    try:
+        return _judged(sql, dialect, tables, {name.lower() for name in functions})
+    except RecursionError:
+        return Refused("it is nested too deeply: write it flatter")
+
+
+def _judged(sql: str, dialect: str, tables: Tables | None, functions: Collection[str]) -> Checked | Refused:
     try:
         tokens = sqlglot.tokenize(sql, read=dialect)
         if not tokens or tokens[0].token_type.name not in _BEGINNINGS:
             said = tokens[0].text.upper() if tokens else "nothing"
             return Refused(f"it begins with {said}: give one statement that begins with SELECT or WITH")
-        parsed = [one for one in sqlglot.parse(sql, read=dialect) if one is not None]
+        parsed = [one for one in sqlglot.parse(sql, read=dialect) if not _is_empty(one)]
     except SqlglotError as error:
         return Refused(f"it cannot be read as {dialect}: {_plain(error)}")
     if len(parsed) != 1:
@@ -85,16 +93,24 @@ def check_sql(
     query = parsed[0]
     if not isinstance(query, exp.Query | exp.Values):
         return Refused(f"it is {_called(query)}, and not a query: give one SELECT")
-    wrong = next(_forbidden(query, {name.lower() for name in functions}), "")
+    wrong = next(_forbidden(query, functions), "")
     if wrong:
         return Refused(wrong)
     checked = Checked(query.sql(dialect=dialect, comments=False))
     return checked if tables is None else _against(checked, query, dialect, tables)
 
 
+def _is_empty(parsed: exp.Expr | None) -> bool:
+    """Say whether there is nothing between two semicolons, or nothing but a comment."""
+    return parsed is None or isinstance(parsed, exp.Semicolon)
+
+
 def _forbidden(query: exp.Query | exp.Values, functions: Collection[str]) -> Iterator[str]:
     """Yield why a query may not run, for each part of it that does more than read."""
+    schemas: dict[int, str] = {}  # of functions; what a function stands in is walked before it
     for node in query.walk():
+        called, schema = _in_schema(node)
+        schemas[id(called)] = schema
         kinds = {kind.__name__ for kind in type(node).__mro__}
         if isinstance(node, exp.Into):
             yield "SELECT … INTO makes a table: leave INTO out"
@@ -104,13 +120,30 @@ def _forbidden(query: exp.Query | exp.Values, functions: Collection[str]) -> Ite
             yield f"{_called(node)} stands in it, and it may only read"
         elif kinds & _WITHOUT_VALUE:
             yield f"{node.sql()} is a parameter without a value: write the value into the query"
-        elif isinstance(node, exp.Func) and not _computes(node, functions):
-            yield f"the function {_name_of(node)} may not be called"
+        elif isinstance(node, exp.Operator):
+            yield "OPERATOR(…) may be anybody's: write the operator alone"
+        elif isinstance(node, exp.Func) and not _computes(node, schemas.get(id(node), ""), functions):
+            named = filter(None, (schemas.get(id(node)), _name_of(node)))
+            yield f"the function {'.'.join(named)} may not be called"
 
 
-def _computes(node: exp.Func, functions: Collection[str]) -> bool:
-    """Say whether a function is known to do nothing but compute."""
+def _in_schema(node: exp.Expr) -> tuple[exp.Func | None, str]:
+    """Return the function that is called by a schema's name in front of its own, and that name."""
+    if isinstance(node, exp.Table) and isinstance(node.this, exp.Func):
+        return node.this, ".".join(filter(None, (node.catalog, node.db))).lower()
+    if isinstance(node, exp.Column) and not isinstance(node.this, exp.Identifier | exp.Star):
+        schema = ".".join(filter(None, (node.catalog, node.db, node.table))).lower()
+        return node.this.find(exp.Func), schema  # an aggregate with a filter or an order
+    if isinstance(node, exp.Dot) and not isinstance(node.expression, exp.Identifier | exp.Star):
+        return node.expression.find(exp.Func), node.this.sql().replace('"', "").lower()
+    return None, ""
+
+
+def _computes(node: exp.Func, schema: str, functions: Collection[str]) -> bool:
+    """Say whether a function is known to do nothing but compute: whoever made a schema made its functions."""
     name = _name_of(node)
+    if schema and schema != "pg_catalog":
+        return f"{schema}.{name}" in functions
     if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc):
         return name in _known("names") or name in functions
     return type(node).__name__ in _known("kinds") or name in functions
@@ -137,16 +170,17 @@ def _against(
     checked: Checked, query: exp.Query | exp.Values, dialect: str, tables: Tables
 ) -> Checked | Refused:
     """Judge the names in a query by the tables that there are."""
-    folds = (
-        dialect != "postgres"
-    )  # there a quoted name is what it is; elsewhere case does not tell names apart
-    known = {(name.lower() if folds else name): name for name in tables}
+    folds = dialect != "postgres"  # there names are told as they are; elsewhere case may be told otherwise
+    known = {(_folded(name, dialect) if folds else name): name for name in tables}
     folded = normalize_identifiers(query.copy(), dialect=dialect)
     read = set[str]()
-    for name, wrong in _tables_of(folded, known):
-        if wrong:
-            return Refused(wrong)
-        read.add(known[name])
+    try:
+        for name, wrong in _tables_of(folded, known):
+            if wrong:
+                return Refused(wrong)
+            read.add(known[name])
+    except SqlglotError as error:
+        return Refused(f"its tables cannot be found: {_plain(error)}")
     schema = MappingSchema(
         {name: dict(columns) for name, columns in tables.items()}, dialect=dialect, normalize=folds
     )
@@ -166,6 +200,11 @@ def _against(
     return Checked(checked.sql, tuple(sorted(read)))
 
 
+def _folded(name: str, dialect: str) -> str:
+    """Return the name of a table as a dialect reads it where it is not quoted."""
+    return normalize_identifiers(exp.Table(this=exp.to_identifier(name)), dialect=dialect).name
+
+
 def _tables_of(query: exp.Query | exp.Values, known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield each table that a query reads, and what is wrong with it; parts of the query itself are none."""
     seen = set[int]()
@@ -178,7 +217,8 @@ def _tables_of(query: exp.Query | exp.Values, known: Mapping[str, str]) -> Itera
                 yield table.name, f"{table.sql()}: name tables without a schema or a database"
             elif table.name not in known:
                 close = difflib.get_close_matches(table.name, known, n=1)
-                listed = f"did you mean {close[0]}?" if close else f"there are {', '.join(known) or 'none'}"
+                there_are = f"there are {', '.join(known.values()) or 'none'}"
+                listed = f"did you mean {known[close[0]]}?" if close else there_are
                 yield table.name, f"there is no table {table.name}: {listed}"
             else:
                 yield table.name, ""

@@ -120,7 +120,9 @@ class SQLiteDatabase:
 
     def _open(self) -> sqlite3.Connection:
         if callable(self._source):
-            return self._source()
+            connection = self._source()
+            connection.row_factory, connection.text_factory = None, str  # rows are read by their places
+            return connection
         return sqlite3.connect(f"file:{quote(str(self._source.absolute()))}?mode=ro", uri=True)
 
     def _tables(self) -> dict[str, dict[str, str]]:

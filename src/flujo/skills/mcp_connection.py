@@ -15,6 +15,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.shared.exceptions import MCPError
 from mcp_types import Implementation, Tool, ToolListChangedNotification
+from pydantic import ValidationError
 
 from flujo.errors import FlujoError
 from flujo.skills.mcp_errors import ToolUnavailable
@@ -65,12 +66,14 @@ class Connection:
 
         Raises:
             MCPError: The server does not say.
+            ToolUnavailable: What it says is no list, or it takes too long to say it.
             ConfigError: It cannot be used as it is listed.
         """
         async with self._listing_now:
             now = asyncio.get_running_loop().time()
             if self._listing is None or now - self._listed_at > FRESH:
                 self._listed_at = now
+                self._listing = None  # one that may be out of date is not believed again where this fails
                 self._listing = listing_of(self.server, await self._tools())
                 for name, wrong in self._listing.refused.items():
                     log.warning(
@@ -115,6 +118,16 @@ class Connection:
             yield streams
 
     async def _tools(self) -> list[Tool]:
+        try:
+            async with asyncio.timeout(self.server.patience):
+                return await self._pages()
+        except TimeoutError:
+            what = f"did not list its tools within {self.server.patience:g} s"
+        except ValidationError as error:
+            what = f"lists its tools in no form that can be read: {str(error)[:500]}"
+        raise ToolUnavailable(f"MCP server {self.server.name!r} {what}", fix="check that it runs by itself")
+
+    async def _pages(self) -> list[Tool]:
         client = await self.ready
         found: list[Tool] = []
         cursor: str | None = None

@@ -41,7 +41,7 @@ class McpServer(metaclass=Kind):
             every tool may destroy something, and no call is repeated.
         labels: What its tools are or touch, for policies.
         timeout: The time limit of a call, in seconds.
-        patience: How long connecting may take, in seconds.
+        patience: How long connecting may take, and listing the tools, in seconds.
         largest: How many characters of a result are given to an agent.
 
     Raises:
