@@ -60,6 +60,16 @@ async def slow(place: str) -> str:
     return place
 
 
+_two = asyncio.Barrier(2)
+
+
+@step
+async def meet(name: str) -> str:
+    """Wait until somebody else waits here, too."""
+    await _two.wait()
+    return name
+
+
 @step
 async def write(to: str) -> Letter:
     return Letter(to=to, lines=["Dear", to])

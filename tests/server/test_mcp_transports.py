@@ -206,6 +206,19 @@ async def test_pipelines_over_http(mode: str, tmp_path: Path) -> None:
     assert letter.structured_content["output"] == "sent: RENT"
 
 
+async def test_two_clients_at_once_over_http(mode: str, tmp_path: Path) -> None:
+    """Each numbers its calls like the other."""
+    async with (
+        over_http(tmp_path, *shop("meet")) as address,
+        connected(address, mode) as one,
+        connected(address, mode) as other,
+    ):
+        given = await asyncio.gather(
+            one.call_tool("meet", {"input": "Ada"}), other.call_tool("meet", {"input": "Bob"})
+        )
+    assert [answer.structured_content["output"] for answer in given] == ["Ada", "Bob"]
+
+
 async def test_who_does_not_present_the_token_is_not_let_in(tmp_path: Path) -> None:
     body: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
     async with over_http(tmp_path, *shop("pack")) as address, httpx2.AsyncClient() as http:

@@ -69,7 +69,10 @@ class Call:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it from the other calls of all connections."""
+        """What names it in a notice that it is cancelled.
+
+        Clients that speak without a session number their calls alike, and cancel otherwise.
+        """
         return _key(self.context, self.context.request_id)
 
     @property
@@ -104,7 +107,7 @@ class Calls:
         self.actor = actor
         self.closing = False
         self._asks = asks
-        self._open: dict[tuple[str, str], Call] = {}
+        self._open: set[Call] = set()
 
     async def run(self, context: Context, tool: PipelineTool, params: CallToolRequestParams) -> Answer:
         """Run a pipeline for a client, or go on with the run that an earlier round of the call began."""
@@ -117,7 +120,7 @@ class Calls:
         Raises:
             MCPError: The request itself is wrong.
         """
-        self._open[call.key] = call
+        self._open.add(call)
         try:
             (found,) = await asyncio.gather(work, return_exceptions=True)
         except asyncio.CancelledError:
@@ -125,7 +128,7 @@ class Calls:
                 await self._left(call)
             raise
         finally:
-            del self._open[call.key]
+            self._open.remove(call)
         run_id = "" if call.carried is None else call.carried.run_id
         match found:
             case CallToolResult() | InputRequiredResult():
@@ -140,9 +143,10 @@ class Calls:
 
     async def cancelled(self, context: Context, params: CancelledNotificationParams) -> None:
         """Note that a client cancelled one of its calls."""
-        call = self._open.get(_key(context, params.request_id))
-        if call is not None:
-            call.cancelled.set()
+        named = _key(context, params.request_id)
+        for call in self._open:
+            if call.key == named:
+                call.cancelled.set()
 
     async def follow(
         self, call: Call, tool: PipelineTool, run_id: str, start: Start
