@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable, Sequence
+from importlib import invalidate_caches
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -143,6 +146,11 @@ class Other(PipelineContext):
         (IT.append("notify"), "a plan draft polish notify"),
         (IT.append("draft", name="again"), "a plan draft polish draft"),
         (IT.insert("check").skip("check"), "a plan draft polish"),
+        (IT.insert("check").skip("check").insert("review"), "a plan review draft polish"),
+        (
+            IT.insert("check").skip("check").append("check").insert("notify"),
+            "a plan notify draft polish check",
+        ),
         (IT.insert("check").replace("check", "review"), "a plan review draft polish"),
         (IT.skip("polish").append("notify").insert("check"), "a plan check draft notify"),
     ],
@@ -298,7 +306,8 @@ def refused(pipeline: Any, store: MemoryStore | None = None) -> str:
         (IT.insert("chekc"), "did you mean 'check'?"),
         (IT.insert("check").insert("check"), "called 'check' already"),
         (IT.insert("no.such:thing"), "'no.such:thing' gives no node"),
-        (IT.insert("json:__name__"), "cannot be a step's agent"),
+        (IT.insert("json:__name__"), "str is not callable"),
+        (IT.skip("draft", "draft"), "no node after it is called 'draft'"),
         (IT.insert("count"), "it takes str, but is given int"),
         (IT.append("count"), "it would come last and gives int, but str is what comes out"),
         (IT.insert("asking"), "it takes the output of 'nobody', but no node has this name"),
@@ -385,6 +394,44 @@ def test_a_later_step_that_names_what_is_skipped() -> None:
         return text + draft
 
     assert "it takes the output of 'draft'" in refused(row(IT.skip("draft")) >> Step(last))
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [("raise RuntimeError('no')", "RuntimeError: no"), ("(", "SyntaxError"), ("exit(3)", "SystemExit: 3")],
+)
+def test_a_module_that_cannot_be_imported(
+    code: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_module.py").write_text(code)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    told = refused(row(IT.insert("broken_module:check")), MemoryStore())
+    assert f"'broken_module:check' gives no node: {says}" in told
+
+
+def test_what_stands_at_an_import_path_and_is_no_node_is_not_told() -> None:
+    told = refused(row(IT.insert("os:environ")))
+    assert "'os:environ' gives no node: _Environ is not callable" in told
+    assert "PATH" not in told
+
+
+def test_what_is_named_from_outside_keeps_its_type() -> None:
+    async def whole(text: str) -> int | str:
+        return text
+
+    async def half(text: str) -> float:
+        return 0.5
+
+    async def told(value: int | str | float) -> str:
+        return str(value)
+
+    async def last(text: str, value: Annotated[int | str | float, From("value")]) -> str:
+        return f"{text} {value}"
+
+    nodes = {"half": Step(half), "told": Step(told)}
+    asks = planner(IT.replace("value", "half"), may(nodes=nodes))
+    inside = SubPipeline(asks >> Step(whole, name="value") >> Step(told), name="sub")
+    assert "it would give float, but a step outside its row names it" in refused(inside >> Step(last))
 
 
 def test_a_refused_mutation_is_attempted_anew_with_what_was_wrong() -> None:
@@ -560,6 +607,24 @@ def test_a_reference_that_stands_for_something_else_is_refused() -> None:
         assert record is not None
         assert record.status == "paused"
     assert paused_run(store, {"check": adds("check")}).resume("one", "yes").unwrap() == "yes end"
+
+
+def test_a_run_whose_reference_cannot_be_imported_any_more_is_refused_and_can_be_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "moved_module.py"
+    module.write_text("async def check(text: str) -> str:\n    return text")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    runner = Flujo(
+        planner(IT.append("moved_module:check")) >> HumanInput("?", schema=str), state=MemoryStore()
+    )
+    assert runner.run("a", run_id="one").status == "paused"
+    monkeypatch.delitem(sys.modules, "moved_module")
+    module.write_text("raise RuntimeError('it moved')")
+    invalidate_caches()
+    with pytest.raises(PlanChanged, match="RuntimeError: it moved"):
+        runner.resume("one", "yes")
+    assert asyncio.run(runner.cancel("one")).status == "cancelled"
 
 
 def test_nothing_runs_before_a_changed_reference_is_refused() -> None:

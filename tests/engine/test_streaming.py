@@ -608,6 +608,67 @@ async def test_a_question_from_inside_a_stream(settings: dict[str, Any]) -> None
     assert begun == ["source", "asks"] * 2
 
 
+async def test_two_questions_at_once_from_inside_a_stream(settings: dict[str, Any]) -> None:
+    async def first(x: int, info: StepInfo) -> AsyncIterator[int]:
+        yield x
+        yield await info.ask("more?", int)
+
+    async def second(numbers: AsyncIterator[int], info: StepInfo) -> AsyncIterator[int]:
+        async for number in numbers:
+            yield number + await info.ask("how much?", int)
+
+    runner = Flujo(StreamingStep(first) >> StreamingStep(second), **settings)
+    asked = await runner.run_async(3, run_id="r1")
+    assert sorted(one.address for one in asked.pending) == ["first#ask", "second#ask"]
+    known, answers = asked, {"first#ask": 10, "second#ask": 100, "second#ask-2": 1000}
+    while known.pending:
+        one = known.pending[0]
+        known = await runner.resume_async(known, answers[one.address], request=one.id)
+    assert known.output == [103, 1010]
+
+
+async def spends(number: int, info: StepInfo) -> AsyncIterator[int]:
+    info.report(Usage(requests=2))
+    yield number
+
+
+async def asks_for_more(numbers: AsyncIterator[int], info: StepInfo) -> AsyncIterator[int]:
+    async for number in numbers:
+        yield number
+    yield await info.ask("more?", int)
+
+
+spending = StreamingStep(spends, bound=Usage(requests=2)) >> StreamingStep(asks_for_more)
+
+
+async def test_what_was_spent_before_a_stream_was_broken_off_counts(settings: dict[str, Any]) -> None:
+    for quota in (None, Quota(requests=4)):
+        runner = Flujo(spending, quota=quota, **settings)
+        paused = await runner.run_async(3)
+        assert (paused.status, paused.usage.requests) == ("paused", 2)
+        done = await runner.resume_async(paused, 4)
+        assert (done.output, done.usage.requests) == ([3, 4], 4)
+    limited = Flujo(spending, quota=Quota(requests=3), **settings)
+    result = await limited.resume_async(await limited.run_async(3), 4)
+    assert isinstance(result.error, QuotaExceeded)
+
+
+async def test_a_shared_quota_is_settled_with_a_stream_that_was_broken_off() -> None:
+    store = MemoryStore()
+    await Flujo(spending, quota=Quota(requests=9, per="day"), state=store).run_async(3, run_id="r1")
+    assert list(await store.reservations("r1")) == []
+
+
+async def test_what_was_spent_in_a_stream_that_failed_counts(settings: dict[str, Any]) -> None:
+    async def fails(numbers: AsyncIterator[int]) -> AsyncIterator[int]:
+        async for number in numbers:
+            yield number
+        raise ValueError("no more")
+
+    result = await Flujo(StreamingStep(spends) >> StreamingStep(fails), **settings).run_async(3)
+    assert (result.status, result.usage.requests) == ("failed", 2)
+
+
 async def test_an_effect_in_a_stream_happens_once() -> None:
     charged: list[int] = []
     stuck = [True]

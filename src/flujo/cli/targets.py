@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from flujo.cli.output import exiting
-from flujo.errors import ConfigError, DefinitionError, FlujoError
+from flujo.errors import ConfigError, DefinitionError
 
 if TYPE_CHECKING:
     from flujo.engine.runner import Flujo
@@ -172,12 +172,10 @@ def code_of(given: str) -> Generator[None]:
     Raises:
         TargetBroken: It raised; an error of ours stays as it is.
     """
-    try:
+    from flujo.pipeline.loading import loading
+
+    with loading(lambda error: _broken(error, given)):
         yield
-    except FlujoError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise _broken(error, given) from error
 
 
 def _broken(error: Exception | SystemExit, given: str) -> TargetBroken:

@@ -17,6 +17,7 @@ from flujo.engine.build import Build, bind, governed_step, judge, output_check
 from flujo.engine.channel import Channel, Fed
 from flujo.engine.failures import Rejected
 from flujo.engine.gate import attempts_of, compile_reuse, noting
+from flujo.engine.record import usage_parts
 from flujo.engine.result import Chunk, StepResult
 from flujo.engine.run import Frame, Run, Suspended
 from flujo.errors import RecordError, RunError, RunTaken
@@ -107,6 +108,18 @@ class Hop:
         if place.outlet is not None:
             place.outlet.end()
         return Ended(outcome, perf_counter() - begun)
+
+    def discard(self, frame: Frame, outcome: Attempted) -> None:
+        """Note what it cost to come to an end, in a segment that was broken off and begins anew."""
+        used = outcome.usage - outcome.paid
+        if not used:
+            return
+        address = frame.prefix + self.label
+        frame.used(used)
+        body = {"attempt": outcome.attempts, "why": "its stream was broken off", "usage": usage_parts(used)}
+        frame.run.note("step.discarded", address, body)
+        if self._attempts.settle is not None:
+            self._attempts.settle(frame.run, address)
 
     async def _pump(self, frame: Frame, context: PipelineContext, place: Place, info: StepInfo | None) -> Any:
         """Let the agent's chunks flow, and return the final value."""

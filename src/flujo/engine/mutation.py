@@ -150,7 +150,7 @@ class _Making:
         self._row = list(place.members)
         self._problems: list[Problem] = []
         self._added: dict[str, str] = {}
-        self._inserted: dict[str, int] = {}
+        self._inserted: dict[str, dict[str, None]] = {}
         self._parameters: dict[str, dict[str, Any]] = {}
 
     def problem(self, message: str, fix: str) -> None:
@@ -173,8 +173,7 @@ class _Making:
                 target = change.target or self._place.members[self._place.at][0]
                 at = self._later(target, at_all=True)
                 if at is not None:
-                    many = self._inserted[target] = self._inserted.get(target, 0) + 1
-                    self._bring_in(change, at + many, self._row[at][1])
+                    self._bring_in(change, self._behind(target, at), self._row[at][1])
             case "append":
                 self._bring_in(change, len(self._row), self._row[-1][1])
             case "replace":
@@ -187,6 +186,9 @@ class _Making:
                 if at is not None:
                     del self._row[at]
                     self._added.pop(change.target, None)
+                    self._inserted.pop(change.target, None)
+                    for behind in self._inserted.values():
+                        behind.pop(change.target, None)
             case "reconfigure":
                 self._parameters.setdefault(change.target, {}).update(change.parameters)
 
@@ -200,7 +202,9 @@ class _Making:
         if target in labels:
             self.problem(f"{target!r} has been reached already", fix)
             return None
-        elsewhere = [node.path for node in self._place.plan.nodes.values() if node.label == target]
+        row = {self._place.prefix + label for label, _ in self._place.members}
+        nodes = self._place.plan.nodes.values()
+        elsewhere = [node.path for node in nodes if node.label == target and node.path not in row]
         if elsewhere:
             self.problem(f"{elsewhere[0]!r} stands in another row of nodes, which it cannot change", fix)
             return None
@@ -209,6 +213,11 @@ class _Making:
             f"no node after it is called {target!r}", f"did you mean {close[0]!r}?" if close else fix
         )
         return None
+
+    def _behind(self, target: str, at: int) -> int:
+        """Return where what is inserted after a node goes: behind what was inserted after it before."""
+        labels = [label for label, _ in self._row]
+        return 1 + max([at, *(labels.index(one) for one in self._inserted.get(target, ()))])
 
     def _bring_in(self, change: Change, at: int, anchor: AnyNode) -> None:
         try:
@@ -229,6 +238,10 @@ class _Making:
             placed = Within(placed, *layer.quotas, scope=layer.scope)
         self._row.insert(at, (label, placed))
         self._added[label] = change.node
+        if change.operation == "insert":
+            self._inserted.setdefault(change.target or self._place.members[self._place.at][0], {})[label] = (
+                None
+            )
 
     # The pipeline with the row in it
 
@@ -243,6 +256,7 @@ class _Making:
         row = tuple(self._row)
         plan = recompile(before, prefix, row)
         self._check_output(plan, row)
+        self._check_exports(plan)
         self._check_sources(plan)
         parameters = {
             path: given
@@ -267,6 +281,21 @@ class _Making:
                     f"let the last node give {type_name(wanted)}",
                 )
             )
+
+    def _check_exports(self, plan: Plan) -> None:
+        """Report what is recorded with a node around it, for who names it outside, and is of another type."""
+        before = self._place.plan
+        for path in dict.fromkeys(path for paths in before.exports.values() for path in paths):
+            declared, now = before.nodes[path].output_type, plan.nodes[path].output_type
+            if not assignable(now, declared):
+                self._problems.append(
+                    Problem(
+                        path,
+                        f"it would give {type_name(now)}, but a step outside its row names it, which is kept "
+                        f"as {type_name(declared)}",
+                        f"bring in what gives {type_name(declared)}",
+                    )
+                )
 
     def _check_sources(self, plan: Plan) -> None:
         """Report earlier outputs that this run did not keep for what comes in."""

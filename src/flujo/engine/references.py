@@ -11,8 +11,10 @@ from typing import Any, cast
 from pydantic_core import to_json
 
 from flujo.engine.caching import place_of
-from flujo.errors import PipelineError
+from flujo.engine.threads import text_of
+from flujo.errors import FlujoError
 from flujo.pipeline.flow import SubPipeline
+from flujo.pipeline.loading import loading
 from flujo.pipeline.node import Node, Pipeline, bare
 from flujo.pipeline.step import Step
 from flujo.plan.nodes import PlanStep, node_of
@@ -71,15 +73,31 @@ def resolved(reference: str, registered: Mapping[str, AnyNode], plan: Plan) -> t
 
 
 def _imported(reference: str) -> tuple[AnyNode, str]:
+    """Return what stands at an import path as a node, and what it is called.
+
+    Raises:
+        Unresolved: It is none, or the module cannot be imported, whatever it raised.
+    """
+
+    def broken(error: Exception | SystemExit) -> Unresolved:
+        known = isinstance(error, ImportError | AttributeError | ValueError)
+        return _no_node(reference, text_of(error) if known else f"{type(error).__name__}: {text_of(error)}")
+
     try:
-        found: object = pkgutil.resolve_name(reference)
+        with loading(broken):
+            found: object = pkgutil.resolve_name(reference)
+        if not isinstance(found, Node) and not callable(found):  # what it holds may be a secret
+            raise _no_node(reference, f"{type(found).__name__} is not callable")
         is_node = isinstance(found, Node)
         node: AnyNode = cast("AnyNode", found) if is_node else Step(cast("Callable[..., Any]", found))
-    except (ImportError, AttributeError, ValueError) as error:
-        said = error.message if isinstance(error, PipelineError) else str(error)
-        fix = "give the import path of a step, a pipeline or a function"
-        raise Unresolved(f"{reference!r} gives no node: {said}", fix=fix) from None
+    except FlujoError as error:
+        raise _no_node(reference, error.message) from None
     return node, node.name or reference.rpartition(":")[2]
+
+
+def _no_node(reference: str, why: str) -> Unresolved:
+    fix = "give the import path of a step, a pipeline or a function"
+    return Unresolved(f"{reference!r} gives no node: {why}", fix=fix)
 
 
 def named(node: AnyNode, name: str) -> AnyNode:

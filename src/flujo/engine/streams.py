@@ -124,17 +124,24 @@ class Segment:
                 raise _Waits(ended)
             ends[at] = ended
 
+        whole = False
         try:
             async with asyncio.TaskGroup() as group:
                 for at in range(len(places)):
                     group.create_task(carry(at))
+            self._join(frame, places)
+            whole = True
         except ExceptionGroup as several:  # in the order in which they failed; the first broke the others off
             waits = [error for error in several.exceptions if isinstance(error, _Waits)]
             failed = [error for error in several.exceptions if error not in waits]
             if failed:
                 raise failed[0] from failed[0].__cause__
-            return waits[0].suspended
-        self._join(frame, places)
+            return Suspended.together([one.suspended for one in waits])  # several may have asked at once
+        finally:
+            if not whole:
+                for hop, place, ended in zip(self._hops, places, ends, strict=True):
+                    if ended is not None:
+                        hop.discard(place.frame, ended.outcome)
         return [ended for ended in ends if ended is not None]
 
     def _places(self, frame: Frame, value: Any) -> list[Place]:
