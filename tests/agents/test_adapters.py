@@ -195,6 +195,26 @@ async def test_a_tool_of_ours_in_a_runnable_of_langchain() -> None:
     assert "amount: Input should be a valid integer" in wrong.unwrap()
 
 
+@pytest.mark.parametrize(
+    "first", [Decision("approve"), Decision("edit", {"amount": 60}), Decision("deny"), None]
+)
+async def test_what_a_person_decided_about_one_call_holds_for_no_other(first: Decision | None) -> None:
+    """What a runnable's own models say is not recorded: they may say something else when it runs again."""
+    bank, amounts = Bank(), iter([50, 5000, 5000])
+    tool = structured_tool_of(bank.tool())
+
+    async def agent(_: str) -> str:
+        return str(await tool.ainvoke({"amount": next(amounts)}))
+
+    runner = Flujo(Step(RunnableLambda(agent), name="clerk"), state=MemoryStore())
+    await runner.run_async("go", run_id="one")
+    asked = await runner.resume_async("one", first)
+    assert asked.pending[0].subject == {"tool": "pay", "arguments": {"amount": 5000}}
+    assert bank.paid == []
+    assert (await runner.resume_async("one", Decision("approve"))).unwrap() == "paid 5000 EUR"
+    assert bank.paid == [(5000, "clerk#tool")]
+
+
 def test_a_tool_is_told_the_same_way_to_every_layer() -> None:
     tool = Bank().tool()
     told = schema_of(tool)

@@ -23,6 +23,7 @@ from flujo.engine.requests import (
     importable,
     misfit,
     moment,
+    showed,
 )
 from flujo.engine.result import Chunk, RunEvent, ToolCalled
 from flujo.engine.run import Run
@@ -269,7 +270,8 @@ class StepEffects:
         if not self._asks:
             raise RunError(f"{info.address}: nobody can be asked here", fix="ask in a step of its own")
         run, address = self._run, _next_address(info, question.kind, question.number)
-        answer, prompt = answer_to(run, address), question.prompt
+        same, prompt = showed(run, address, question.subject), question.prompt
+        answer = answer_to(run, address) if same else None
         if answer is not None:
             wrong = question.misfit(answer["value"]) if answer["action"] == "edit" else ""
             if not wrong:
@@ -279,7 +281,7 @@ class StepEffects:
                 return Decision(answer["action"], value, *said)
             prompt = f"{prompt} (the last answer does not fit: {wrong})"
         raise Asked(
-            asked(run, address)
+            (asked(run, address) if same else None)
             or ask(run, address, "tool", prompt, subject=question.subject, schema=question.schema)
         )
 

@@ -71,6 +71,19 @@ def answer_to(run: Run, address: str) -> Mapping[str, Any] | None:
     return answer
 
 
+def showed(run: Run, address: str, subject: Any) -> bool:
+    """Say whether what was last asked at an address, if anything was, showed just this.
+
+    Code that asks a model which nothing records may come to another subject when it runs again, and whoever
+    approved the one has not seen the other.
+    """
+    known = [note.body["subject"] for note in run.noted(address) if note.kind == "request"]
+    try:
+        return not known or known[-1] == from_json(to_json(subject))
+    except ValueError:  # who asks about it is told that it cannot be shown
+        return False
+
+
 def answer_about(run: Run, address: str, digest: str) -> Mapping[str, Any] | None:
     """Return the answer to the request that showed what has this digest; None where there is none."""
     answer, shown = None, False
