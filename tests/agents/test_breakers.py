@@ -1,11 +1,13 @@
 """Breakers: when a provider is left alone, and what else there is between an agent and its model."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from pydantic_ai import Agent
 from pydantic_ai.models import Model
+from pydantic_ai.models.fallback import FallbackModel
 from typing_extensions import override
 
 from flujo import Flujo, MemoryStore, PipelineContext, Step, StepInfo
@@ -62,6 +64,29 @@ async def test_another_model_takes_over_while_a_provider_is_left_alone() -> None
     for _ in range(4):
         assert (await ask(model, other)).unwrap() == "from the other"
     assert (len(model.asked), len(other.asked)) == (3, 4)
+
+
+@pytest.mark.parametrize("layer", [Agent, ModelAgent])
+async def test_so_it_does_in_a_chain_of_the_users_own_making(layer: Callable[[Model], Any]) -> None:
+    model, other = Reached(*[Status(500)] * 3), Reached(*["from the other"] * 2)
+    other.where = "https://other.test"
+    step = Step(layer(FallbackModel(model, other)), name="ask")
+    for _ in range(2):
+        assert (await Flujo(step, clock=VirtualClock()).run_async("x")).unwrap() == "from the other"
+    assert (len(model.asked), len(other.asked)) == (3, 2)
+
+
+async def test_each_model_of_such_a_chain_is_asked_as_often_as_its_agent_says() -> None:
+    first, second, last = (
+        ScriptedModel(*[Status(503)] * 3),
+        ScriptedModel(*[Status(500)] * 3),
+        "from the last",
+    )
+    agent = ModelAgent(
+        FallbackModel(first, second), fallbacks=[ScriptedModel(last)], requests=Retry(3), name="ask"
+    )
+    assert (await Flujo(Step(agent), clock=VirtualClock()).run_async("x")).unwrap() == last
+    assert (len(first.asked), len(second.asked)) == (3, 3)
 
 
 @pytest.mark.parametrize("failure", [Status(429), Status(400), Status(401)], ids=str)

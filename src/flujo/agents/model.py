@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, cast, overload
 
 from pydantic_ai import Agent, Tool
-from pydantic_ai.exceptions import ModelAPIError
+from pydantic_ai.exceptions import FallbackExceptionGroup, ModelAPIError
 from pydantic_ai.models import Model
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.settings import ModelSettings
@@ -20,7 +20,7 @@ from typing_extensions import Unpack
 from flujo.agents.names import check_settings, model_named
 from flujo.agents.place import Place
 from flujo.agents.pydantic import PydanticAgent
-from flujo.agents.requests import REQUESTS, Patient
+from flujo.agents.requests import REQUESTS, patient
 from flujo.agents.tools import as_tool, for_model, named
 from flujo.errors import PipelineError, ProviderUnavailable
 from flujo.pipeline.checks import is_amount, is_count
@@ -30,7 +30,7 @@ from flujo.pipeline.step import Retry
 from flujo.pipeline.tools import FlujoTool
 
 Out = TypeVar("Out", covariant=True)
-_FAILED = (ModelAPIError, ProviderUnavailable)
+_FAILED = (ModelAPIError, FallbackExceptionGroup, ProviderUnavailable)
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -226,7 +226,7 @@ class ModelAgent(Generic[Out]):
     @cached_property
     def _adapted(self) -> PydanticAgent:
         models = [
-            Patient(model_named(one, self.name), self.requests) for one in (self.model, *self.fallbacks)
+            patient(model_named(one, self.name), self.requests) for one in (self.model, *self.fallbacks)
         ]
         settings = cast(
             "ModelSettings", {**({} if self.timeout is None else {"timeout": self.timeout}), **self.settings}

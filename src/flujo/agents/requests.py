@@ -25,6 +25,7 @@ from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
+from typing_extensions import override
 
 from flujo.agents.failures import without_keys
 from flujo.errors import ProviderUnavailable
@@ -198,19 +199,39 @@ class Patient(WrapperModel):
         return cast("ModelSettings", alone)
 
 
-def patient(model: Model) -> Model:
+class Linked(Patient):
+    """A model of a chain of the user's own making, whose other models take over where this one fails.
+
+    Such a chain knows failures of providers, and not that one is left alone: here that is one of them.
+    """
+
+    @contextmanager
+    @override
+    def _watched(self) -> Generator[None]:
+        try:
+            with super()._watched():
+                yield
+        except ProviderUnavailable as error:
+            raise ModelUnavailableError(self.model_name, error.message) from error
+
+
+def patient(model: Model, retry: Retry = REQUESTS) -> Model:
     """Return a model whose requests are sent again as a :class:`Patient` does, each fallback's by itself."""
     match model:
         case Patient():
             return model
         case FallbackModel() if not all(isinstance(one, Patient) for one in model.models):
             chain = copy(model)
-            chain.models = [patient(one) for one in model.models]
+            chain.models = [_linked(one, retry) for one in model.models]
             return chain
         case FallbackModel():
             return model
         case _:
-            return Patient(model)
+            return Patient(model, retry)
+
+
+def _linked(model: Model, retry: Retry) -> Model:
+    return patient(model, retry) if isinstance(model, Patient | FallbackModel) else Linked(model, retry)
 
 
 async def _rest(seconds: float) -> None:
@@ -220,7 +241,7 @@ async def _rest(seconds: float) -> None:
 
 def in_passing(error: ModelAPIError) -> bool:
     """Say whether the same request may succeed a moment later."""
-    if isinstance(error, ModelQuotaExceededError):
+    if isinstance(error, ModelQuotaExceededError) or isinstance(error.__cause__, ProviderUnavailable):
         return False
     if isinstance(error, ModelHTTPError) and error.provider_retry_hint is not None:
         return error.provider_retry_hint
