@@ -105,6 +105,28 @@ def test_an_agent_of_the_openai_sdk_survives_any_death() -> None:
 
 
 @pytest.mark.parametrize(
+    "given", [Decimal("1.10"), Used(1), {"at": {3}}], ids=lambda given: type(given).__name__
+)
+@pytest.mark.parametrize("ours", [True, False])
+def test_what_a_tool_gives_is_told_to_the_openai_sdk_the_same_wherever_the_process_dies(
+    ours: bool, given: Any
+) -> None:
+    lives = Lives()
+
+    def look(at: int) -> Any:
+        """Look."""
+        return given
+
+    def passage() -> None:
+        model = Said(call("look", '{"at": 1}'), text("It is done."))
+        tools = [function_tool_of(FlujoTool(look)) if ours else function_tool(look)]
+        result = lives.run(Step(Agent(name="clerk", model=model, tools=tools)), "go", run_id="one")
+        assert result.output == "It is done."
+
+    lives.everywhere(passage)
+
+
+@pytest.mark.parametrize(
     ("decision", "paid"),
     [(Decision("approve"), [5]), (Decision("edit", {"amount": 7}), [7]), (Decision("deny"), [])],
 )
@@ -249,10 +271,12 @@ async def test_what_is_sent_counts_with_the_tools_and_the_schema() -> None:
     assert bare < await least(handoffs=[Agent(name="other")])
 
 
-async def test_an_answer_of_unknown_length_is_not_asked_for_under_a_quota() -> None:
+async def test_an_answer_of_unknown_length_is_not_asked_for_under_a_quota_of_tokens() -> None:
     agent = Agent(name="clerk", model=Said(text("It is done.")))
-    refused = await Flujo(Step(agent), quota=Quota(requests=9)).run_async("go")
+    refused = await Flujo(Step(agent), quota=Quota(output_tokens=999)).run_async("go")
     assert "how long an answer of Said may be" in str(refused.error)
+    for quota in (Quota(requests=9), Quota(input_tokens=999), Quota(tool_calls=9), Quota(seconds=9)):
+        assert (await Flujo(Step(agent), quota=quota).run_async("go")).unwrap() == "It is done."
 
 
 def once_of_the_sdk(tool: FlujoTool) -> Any:

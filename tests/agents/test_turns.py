@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from datetime import date
+from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from pydantic_ai import Agent, ModelRetry, RunContext, Tool
+from pydantic_ai import Agent, FunctionToolset, ModelRetry, RunContext, Tool
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
@@ -26,7 +29,7 @@ from flujo import (
 )
 from flujo.agents import AgentBuilder, ModelAgent, make_agent_async
 from flujo.engine import Chunk, Finished, ToolCalled
-from flujo.errors import ConfigError, OutputRejected, PipelineError, QuotaExceeded, StepFailed
+from flujo.errors import ConfigError, OutputRejected, PipelineError, QuotaExceeded, RecordError, StepFailed
 from flujo.journal.store import Batch, Committed
 from flujo.pipeline.waits import PauseForHumanInput
 from flujo.testing import Died, Lives, Mortal, Reply, ScriptedModel, Status, UseTool, VirtualClock
@@ -35,6 +38,10 @@ from flujo.testing import Died, Lives, Mortal, Reply, ScriptedModel, Status, Use
 class Forecast(BaseModel):
     city: str
     degrees: int
+
+
+class Level(Enum):
+    HIGH = "high"
 
 
 class Desk:
@@ -199,6 +206,44 @@ def test_nothing_is_lost_or_done_twice_wherever_the_process_dies() -> None:
         assert len(asked) <= 4
 
     lives.everywhere(passage)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        Decimal("1.10"),
+        date(2026, 1, 2),
+        Level.HIGH,
+        Forecast(city="Oslo", degrees=4),
+        {"b": b"x"},
+        float("nan"),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_what_a_tool_gives_is_told_the_same_wherever_the_process_dies(given: Any) -> None:
+    """It is read from the journal as JSON: a model that was told of a date would be told of a text then."""
+    lives = Lives()
+
+    def look() -> Any:
+        """Look."""
+        return given
+
+    def passage() -> None:
+        model = ScriptedModel(UseTool("look", {}), UseTool("look", {}), "It is done.")
+        assert lives.run(Step(ModelAgent(model, tools=[look])), "go", run_id="one").output == "It is done."
+
+    lives.everywhere(passage)
+
+
+async def test_what_cannot_be_recorded_of_a_tool_is_said_with_what_to_do() -> None:
+    def look() -> Any:
+        """Look."""
+        return "\ud800"
+
+    agent = ModelAgent(ScriptedModel(UseTool("look", {}), "done"), tools=[look])
+    result = await Flujo(Step(agent), state=MemoryStore()).run_async("go")
+    assert isinstance(result.error, RecordError)
+    assert "a tool gave str, which cannot be written as JSON" in str(result.error)
 
 
 async def test_an_attempt_that_failed_is_gone_on_from_where_it_failed() -> None:
@@ -385,6 +430,27 @@ async def test_a_tool_of_pydantic_ai_is_asked_about_and_called_as_any() -> None:
     assert (await runner.resume_async("one", Decision("approve"))).unwrap() == "done"
     assert asked == ["whose"]
     assert "Rome is nobody's" in model.asked[1].said
+
+
+async def test_a_call_that_its_own_toolset_asks_about_counts_once() -> None:
+    paid: list[int] = []
+
+    def pay(amount: int) -> str:
+        """Pay."""
+        paid.append(amount)
+        return "paid"
+
+    agent = Agent(
+        ScriptedModel([use_pay(1), use_pay(2)], "It is done."),
+        name="clerk",
+        toolsets=[FunctionToolset([pay]).approval_required()],
+    )
+    runner = Flujo(Step(agent), state=MemoryStore(), quota=Quota(tool_calls=2))
+    paused = await runner.run_async("go", run_id="one")
+    assert [request.subject["arguments"]["amount"] for request in paused.pending] == [1, 2]
+    await runner.resume_async("one", Decision("deny"), request=paused.pending[0].id)
+    result = await runner.resume_async("one", Decision("approve"))
+    assert (result.unwrap(), paid, result.usage.tool_calls) == ("It is done.", [2], 1)
 
 
 async def test_dependencies_that_a_run_does_not_have_are_refused_at_once() -> None:

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from flujo.agents.digests import digest
 from flujo.agents.place import Place, denied
@@ -22,6 +22,8 @@ from flujo.pipeline.context import PipelineContext, fork
 from flujo.pipeline.effect import Effect, Judged, Question
 from flujo.pipeline.info import StepInfo, Usage
 from flujo.pipeline.tools import FlujoTool, ToolError
+from flujo.plan.jsonvalues import is_json
+from flujo.plan.unrecordable import Unrecordable
 
 GIVEN = (StepInfo, PipelineContext)
 """What the run gives a tool, whatever a model says."""
@@ -172,8 +174,12 @@ async def call_in_run(tool: FlujoTool, arguments: Mapping[str, Any]) -> Any:
 
     judged = Judged(tool.name, lambda: given, lambda written: written, act_on, facts=tool.facts)
     once = tool.effects == "at_most_once"
-    effect = Effect("tool", number, describe, lambda part: act_on(part, given), to_json, _same, once, judged)
-    return await info.perform(effect)
+    effect = Effect("tool", number, describe, lambda part: act_on(part, given), _dumped, _same, once, judged)
+    value = await info.perform(effect)
+    try:
+        return value if is_json(value) else from_json(to_json(value))  # as it is read from the journal
+    except ValueError:  # nothing is recorded, and nothing will go on elsewhere
+        return value
 
 
 def misfit(tool: FlujoTool, arguments: Any) -> str:
@@ -193,6 +199,21 @@ def told_of(error: ValidationError) -> str:
     """Return what does not fit, and where, without the values."""
     parts = error.errors(include_url=False, include_context=False, include_input=False)
     return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in parts)
+
+
+def unwritable(value: Any) -> Unrecordable:
+    """Return what is said of something that a tool gave and that no journal holds."""
+    return Unrecordable(
+        f"a tool gave {type(value).__qualname__}, which cannot be written as JSON",
+        fix="return a text, a Pydantic model or other JSON",
+    )
+
+
+def _dumped(value: Any) -> bytes:
+    try:
+        return to_json(value)
+    except ValueError as error:
+        raise unwritable(value) from error
 
 
 def _same(written: Any) -> Any:

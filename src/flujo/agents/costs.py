@@ -33,21 +33,21 @@ def _cost(response: ModelResponse) -> Decimal:
     return found.quantize(Decimal(1).scaleb(-FINEST), rounding=ROUND_CEILING)
 
 
-def bound_of(model: Model, settings: ModelSettings | None, sent: int, *, money: bool) -> Usage:
+def bound_of(model: Model, settings: ModelSettings | None, sent: int, limits: frozenset[str]) -> Usage:
     """Return the most that a request may cost; of a model with fallbacks, whichever of them answers.
 
     Args:
         model: Whom it is sent to.
         settings: Its settings.
         sent: The most tokens that are sent: what the provider counted before, and one a byte of what is new.
-        money: Whether money is limited, so that its price must be known.
+        limits: What is limited; see :func:`upper_bound`.
 
     Raises:
         ConfigError: Nothing says how long the answer may be, or the model has no known price.
     """
     if isinstance(model, FallbackModel):
-        bounds = [bound_of(one, settings, sent, money=money) for one in model.models]
+        bounds = [bound_of(one, settings, sent, limits) for one in model.models]
         most = max(bound.output_tokens for bound in bounds)
         return replace(bounds[0], output_tokens=most, cost=max(bound.cost for bound in bounds))
     longest = (settings or {}).get("max_tokens") or (model.settings or {}).get("max_tokens")
-    return upper_bound(model.model_id, longest, sent, money=money)
+    return upper_bound(model.model_id, longest, sent, limits)

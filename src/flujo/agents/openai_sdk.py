@@ -149,7 +149,7 @@ class _Recorded(Model):
             bound = NO_USAGE
             if limits := part.limits:
                 size = len(to_json([given, offered]))  # no token is shorter than a byte
-                bound = upper_bound(name, model_settings.max_tokens, size, money="usd" in limits)
+                bound = upper_bound(name, model_settings.max_tokens, size, limits)
             async with part.reserve(bound) as spending:
                 response = await self._model.get_response(
                     given[0], given[1], model_settings, tools, output_schema, handoffs, tracing, **more

@@ -11,13 +11,12 @@ from pydantic_ai.exceptions import ModelRetry, ToolFailed, ToolFailedError, Tool
 from pydantic_ai.messages import ToolReturn
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from flujo.agents.calls import unwritable
 from flujo.engine.requests import answer_codec, importable
 from flujo.pipeline.tools import ToolError
 from flujo.pipeline.waits import PauseForHumanInput
+from flujo.plan.jsonvalues import SCALARS, is_json
 from flujo.plan.unrecordable import Unrecordable
-
-_PLAIN = frozenset({str, int, bool, type(None)})
-"""What is written as it is, whatever the agent layer makes of it."""
 
 Kind = Literal["value", "return", "retry", "failed", "asks"]
 
@@ -42,16 +41,13 @@ class Outcome(NamedTuple):
         """
         if self.kind not in ("value", "return"):
             return to_json({"kind": self.kind, "given": self.value})
-        if self.kind == "value" and type(self.value) in _PLAIN:
-            return to_json({"kind": "value", "given": self.value})
         whole = self.value if self.kind == "return" else ToolReturn(return_value=self.value)
         try:
+            if self.kind == "value" and type(self.value) in SCALARS:
+                return to_json({"kind": "value", "given": self.value})
             given = from_json(_returns().dump_json(whole))
         except (PydanticSerializationError, ValueError) as error:
-            raise Unrecordable(
-                f"a tool gave {type(self.value).__qualname__}, which cannot be written as JSON",
-                fix="return a text, a Pydantic model or other JSON",
-            ) from error
+            raise unwritable(self.value) from error
         if self.kind == "value":
             given = given["return_value"]
         return to_json({"kind": self.kind, "given": given})
@@ -77,14 +73,26 @@ class Outcome(NamedTuple):
         return Outcome("value" if self.kind == "return" else self.kind, data)
 
     def give(self) -> Any:
-        """Return what the tool gave, or raise what tells the model that it did not."""
+        """Return what the tool gave, or raise what tells the model that it did not.
+
+        It is given as it is read from the journal, also when it was not: a date is a text there, and what
+        follows must be the same when the run goes on in another process.
+        """
         match self.kind:
             case "retry":
                 raise ModelRetry(self.value)
             case "failed":
                 raise ToolFailed(self.value)
-            case _:
+            case "value" if is_json(self.value):
                 return self.value
+            case _:
+                return self._read_again()
+
+    def _read_again(self) -> Any:
+        try:
+            return Outcome.load(from_json(self.dump())).value
+        except Unrecordable:  # nothing is recorded, and nothing will go on elsewhere
+            return self.value
 
 
 async def outcome_of(call: Callable[[], Awaitable[Any]]) -> Outcome:

@@ -125,7 +125,7 @@ class Turns(AbstractCapability[Any]):
                     return response
                 tokens = self._before.input_tokens + self._before.output_tokens + told().size
                 tokens += 0 if self._before else len(repr(parameters))
-                async with info.reserve(bound_of(model, settings, tokens, money="usd" in limits)) as spending:
+                async with info.reserve(bound_of(model, settings, tokens, limits)) as spending:
                     response = await sent(sender, info, self.say, messages, settings, parameters)
                     spending.report(usage_of(response))
                     return response
@@ -196,14 +196,18 @@ class Turns(AbstractCapability[Any]):
         async def act_on(info: StepInfo, given: dict[str, Any]) -> Outcome:
             bound = tool.bound if tool is not None and tool.bound is not None else NO_USAGE
             async with info.reserve(ONE_CALL + bound) if info.limits else nullcontext():
-                info.report(ONE_CALL)
                 if info.watched:
                     await info.emit_tool_call(call.tool_name, given)
-                token = part.set(info)
+                token, called = part.set(info), True
                 try:
                     return await outcome_of(lambda: handler(given))
+                except (ApprovalRequired, CallDeferred):  # its toolset asks first
+                    called = False
+                    raise
                 finally:
                     part.reset(token)
+                    if called:
+                        info.report(ONE_CALL)
 
         def describe(keep: Callable[[bytes], str]) -> Mapping[str, Any]:
             return {
