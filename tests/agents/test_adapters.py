@@ -119,7 +119,7 @@ def test_what_a_tool_gives_is_told_to_the_openai_sdk_the_same_wherever_the_proce
 
     def passage() -> None:
         model = Said(call("look", '{"at": 1}'), text("It is done."))
-        tools = [function_tool_of(FlujoTool(look)) if ours else function_tool(look)]
+        tools: list[Any] = [function_tool_of(FlujoTool(look)) if ours else function_tool(look)]
         result = lives.run(Step(Agent(name="clerk", model=model, tools=tools)), "go", run_id="one")
         assert result.output == "It is done."
 

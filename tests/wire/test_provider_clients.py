@@ -2,17 +2,19 @@
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from traceback import format_exception
 from typing import Any
 
 import httpx2
 import pytest
 from pydantic_ai import Agent
 from pydantic_ai.models.fallback import FallbackModel
+from pydantic_core import to_json
 
 from flujo import Flujo, Step
 from flujo.errors import StepFailed
 from flujo.testing import UseTool, VirtualClock
-from tests.wire.protocols import CACHED, READ, WRITTEN, Spoken
+from tests.wire.protocols import CACHED, KEY, READ, WRITTEN, Spoken
 from tests.wire.runs import Desk, Invoice, add
 from tests.wire.server import Fails, Garbled, Provider, says
 
@@ -181,6 +183,25 @@ async def test_an_answer_that_is_no_json_is_no_success(spoken: Spoken, desk: Des
     result = await desk.run(provider.model())
     assert result.status == "failed"
     assert len(provider.requests) == 1
+
+
+async def test_an_answer_that_is_not_as_its_protocol_says_is_told_without_what_was_said(
+    spoken: Spoken, desk: Desk
+) -> None:
+    odd = {"of": f"Ada Lovelace, {KEY}"}
+    body = {
+        "id": odd,
+        "model": "m",
+        "choices": [{"message": {"content": odd}}],
+        "content": odd,
+        "output": [odd],
+    }
+    provider = Provider(spoken, *[Garbled(to_json(body))] * 4)
+    result = await desk.run(provider.model())
+    assert result.status == "failed"
+    told = "".join(format_exception(result.error))
+    assert "Lovelace" not in told
+    assert KEY not in told
 
 
 async def test_another_model_takes_over(spoken: Spoken, desk: Desk) -> None:

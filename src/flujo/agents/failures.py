@@ -74,7 +74,8 @@ def _unfit(agent: str, error: UnexpectedModelBehavior) -> AgentFailed:
     parts = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the whole'}: {one['msg']}" for one in wrong)
     if _OUTPUTS in said:
         return AgentFailed(f"agent {agent!r} gave no output that fits: {parts}", fix=_FIT)
-    return AgentFailed(f"agent {agent!r}: {said} {parts}")
+    said = said.replace(str(invalid), "").rstrip(": ")  # some clients quote it whole, with the input
+    return AgentFailed(f"agent {agent!r}: {said}: {parts}")
 
 
 def without_keys(error: ModelAPIError) -> ModelAPIError:
