@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from importlib import invalidate_caches
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,6 +30,7 @@ from flujo import (
     Retry,
     Step,
     StepInfo,
+    StreamingStep,
     SubPipeline,
     Usage,
     compare_runs,
@@ -460,6 +461,48 @@ def test_a_rejected_output_changes_nothing() -> None:
 
     pipeline = row(IT.insert("check"), validators=[never], fallback=adds("instead"))
     assert Flujo(pipeline, state=MemoryStore()).run("a").unwrap() == "a instead draft polish"
+
+
+def test_two_rows_at_one_address_of_which_one_may_change() -> None:
+    class Denies(GovernancePolicy):
+        def check_input(self, context: PolicyContext, input_data: Any) -> PolicyDecision:
+            return PolicyDecision.DENY if context.step == "fails" else PolicyDecision.ALLOW
+
+    async def fails(text: str) -> str:
+        raise ValueError(text)
+
+    asking = row(IT.append("notify"))
+    for fallback, denied in ((asking, adds("other")), (adds("other"), asking)):
+        with pytest.raises(PlanError, match="which has the addresses of another"):
+            Flujo(Step(fails, fallback=fallback, on_denied=denied))
+    apart = Step(fails, fallback=adds("other") >> adds("more"), on_denied=SubPipeline(asking, name="sub"))
+    assert Flujo(apart).run("a").unwrap() == "a other more"
+    assert Flujo(apart, policies=[Denies()]).run("a").unwrap() == "a plan draft polish notify"
+
+
+def test_what_policies_do_not_let_run_there_is_refused() -> None:
+    class Judges(GovernancePolicy):
+        def check_output(self, context: PolicyContext, output: Any) -> PolicyDecision:
+            return PolicyDecision.ALLOW
+
+    async def words(text: str) -> AsyncIterator[str]:
+        for word in text.split():
+            yield word
+
+    async def loud(words: AsyncIterator[str]) -> AsyncIterator[str]:
+        async for word in words:
+            yield word.upper()
+
+    seen: list[Sequence[str]] = []
+
+    async def plan(text: str, info: StepInfo) -> str | PipelineMutation[str]:
+        seen.append(info.feedback)
+        return text if info.feedback else PipelineMutation(text).append("loud")
+
+    permission = may(nodes={"loud": StreamingStep(loud)})
+    pipeline = Step(plan, may_mutate=permission, retry=Retry(attempts=2)) >> StreamingStep(words)
+    assert Flujo(pipeline, policies=[Judges()]).run("a b").unwrap() == "ab"
+    assert "a policy judges what goes into 'words'" in seen[1][0]
 
 
 def test_a_step_without_permission() -> None:

@@ -14,7 +14,7 @@ from flujo.engine.failures import Refused
 from flujo.engine.mutation import Mutated, Place, again, mutate
 from flujo.engine.result import Mutation
 from flujo.engine.run import Frame, Run, Suspended, Walk
-from flujo.errors import PlanChanged, PlanError
+from flujo.errors import ConfigError, PlanChanged, PlanError
 from flujo.pipeline.mutation import PipelineMutation
 from flujo.plan.nodes import Members, PlanNode, PlanStep
 from flujo.plan.plan import NUMBER, Plan
@@ -115,6 +115,8 @@ class Row:
             self._stage.proposed(self.at, mutation)
         except PlanError as error:
             raise Refused(error.message.replace("the pipeline", "its mutation", 1)) from None
+        except ConfigError as error:  # policies or quotas do not let it run there
+            raise Refused(f"its mutation cannot run here: {error}") from None
         return PipelineMutation(output, mutation.changes)
 
     def accept(self, mutation: PipelineMutation[Any]) -> None:

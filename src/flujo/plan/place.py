@@ -25,7 +25,7 @@ from flujo.plan.nodes import (
     labeled,
     same_names,
 )
-from flujo.plan.scope import Scope, Source, unknown_source
+from flujo.plan.scope import Scope, Source, two_rows, unknown_source
 from flujo.plan.shapes import not_permitted, unreachable, without_changes
 from flujo.plan.signature import Signature, SignatureProblem, read_signature
 from flujo.plan.types import Type, assignable, is_never, type_name
@@ -74,6 +74,7 @@ class Placement:
         self._again = scopes is not None
         self.given_rows = rows
         self._begins: dict[str, AnyNode] = {}
+        self._shared: set[str] = set()
         self._changing: set[str] = set()
         self._within: tuple[PlanScope, ...] = ()
         self._joins = _ALONE
@@ -85,6 +86,8 @@ class Placement:
         root = self.place(pipeline, "", "", given, Scope(), first=not told)
         for path, name in self._unresolved:
             self.problems.append(unknown_source(path, name, self._placed))
+        for prefix in sorted(self._changing & self._shared):
+            self.problems.append(two_rows(prefix.rstrip("/")))
         return replace(root, input_type=given) if told else root
 
     def in_order(self) -> list[Problem]:
@@ -112,7 +115,8 @@ class Placement:
             PlanError: It lies too deep, so that what is inside it is not looked at.
         """
         if not label:  # a row of nodes begins
-            self._begins.setdefault(prefix, node)
+            if bare(self._begins.setdefault(prefix, node)) is not bare(node):
+                self._shared.add(prefix)
             if prefix in self.given_rows:
                 return self._place_row(self.given_rows[prefix], prefix, given, scope, first=first)
         if isinstance(node, Pipeline):

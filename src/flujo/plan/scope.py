@@ -91,3 +91,12 @@ def unknown_source(path: str, name: str, placed: Sequence[str]) -> Problem:
     close = difflib.get_close_matches(name, known, n=1)
     fix = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
     return Problem(path, f"it takes the output of {name!r}, but no node has this name", fix)
+
+
+def two_rows(path: str) -> Problem:
+    """Return what is wrong where a row of nodes that may change has the addresses of another."""
+    return Problem(
+        path,
+        "a step may change its row, which has the addresses of another, that runs here in another case",
+        "give that one a level of its own: SubPipeline(…, name=…)",
+    )
