@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx2
 import pytest
 from pydantic import Field
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
@@ -100,6 +101,23 @@ async def test_a_resumed_run_makes_the_same_agent() -> None:
     assert set(small.told) == {"first"}
 
 
+async def test_what_may_hold_a_key_is_not_recorded() -> None:
+    """It stays as the agent has it, and so do settings that cannot be recorded."""
+    store, model = MemoryStore(), ScriptedModel("done")
+    limit = httpx2.Timeout(3)
+    settings = {"extra_headers": {"X-Key": "top secret"}, "timeout": limit, "max_tokens": 9}
+    agent = ModelAgent(model, settings=settings, name="desk")
+    await Flujo(Step(ContextualAgentFactory(agent, choose_nothing)), state=store).run_async("?", run_id="one")
+    assert not [event for event in await store.events("one") if b"top secret" in event.body]
+    told = model.asked[0].settings or {}
+    assert (told.get("extra_headers"), told.get("timeout")) == ({"X-Key": "top secret"}, limit)
+    assert told.get("max_tokens") == 9
+
+
+def choose_nothing(context: Desk) -> AgentChoice:
+    return AgentChoice()
+
+
 def test_wherever_it_dies() -> None:
     lives = Lives()
     lives.everywhere(
@@ -158,6 +176,7 @@ def test_a_role_may_be_made_too() -> None:
         (AgentChoice(model="lrge"), "did you mean 'large'?"),
         (AgentChoice(fallbacks=("none",)), "known here: large"),
         (AgentChoice(retries=-1), "retries=-1"),
+        (AgentChoice(settings={"extra_headers": {"X-Key": "k"}}), "choices are recorded"),
         ("large", "'large' was chosen"),
     ],
 )
@@ -181,5 +200,7 @@ def test_what_cannot_work_is_refused_at_once() -> None:
     with pytest.raises(PipelineError, match="two tools are called 'look'"):
         ContextualAgentFactory(agent, choose, tools=[look])
     nothing: Any = None
+    with pytest.raises(PipelineError, match="pass a ModelAgent"):
+        ContextualAgentFactory(nothing, choose)
     with pytest.raises(PipelineError, match="choose=None"):
         ContextualAgentFactory(agent, nothing)

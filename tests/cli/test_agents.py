@@ -9,8 +9,9 @@ from tests.cli.conftest import Shell
 
 DESK = """\
 from pydantic_ai import Agent
-from flujo import FlujoTool, PipelineContext, Step, step
-from flujo.agents import AgentChoice, ClassifierAgent, ContextualAgentFactory, ModelAgent
+from flujo import FlujoTool, PipelineContext, Step, StreamingStep, step
+from flujo.agents import AgentChoice, ClassifierAgent, ContextualAgentFactory, ModelAgent, TranslatorAgent
+from flujo.skills import McpServer, with_mcp
 
 def look(number: str) -> str:
     '''Look up a number.'''
@@ -33,6 +34,12 @@ pipeline = (
     >> Step(ContextualAgentFactory(clerk, choose), name="made")
 )
 quiet = plain
+headers = {"X-Key": "top secret"}
+keyed = ModelAgent("openai:gpt-5", settings={"extra_headers": headers}, tools=tools, name="keyed")
+others = (
+    Step(with_mcp(keyed, McpServer("shop.py", name="shop")))
+    >> StreamingStep(TranslatorAgent("German", model="openai:gpt-5"), name="translate")
+)
 """
 
 
@@ -75,6 +82,18 @@ def test_they_are_listed_as_json(desk: Shell) -> None:
     roles = desk("agents", "list", "--json").json["roles"]
     assert len(roles) == 9
     assert desk("agents", "list", "desk.py:quiet", "--json").json == {"agents": []}
+
+
+def test_agents_with_mcp_servers_and_those_that_stream_are_listed_too(desk: Shell) -> None:
+    rows = [line.split() for line in desk("agents", "list", "desk.py:others").out.splitlines()[1:]]
+    assert rows == [
+        ["keyed", "with_mcp", "openai:gpt-5", "str", "look,", "shop_…"],
+        ["translate", "TranslatorAgent", "openai:gpt-5", "str", "none"],
+    ]
+    shown = desk("agents", "show", "desk.py:others", "keyed").out
+    assert "tools of the MCP servers: shop" in shown
+    assert "X-Key" in shown
+    assert "secret" not in shown
 
 
 def test_none_that_asks_a_model(desk: Shell) -> None:

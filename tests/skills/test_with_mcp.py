@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flujo import Decision, Flujo, Retry, SQLiteStore, Step
-from flujo.agents import ModelAgent
+from flujo.agents import ModelAgent, TranslatorAgent
 from flujo.errors import PipelineError, StepFailed
 from flujo.skills import McpServer, ToolChanged, close_servers, with_mcp
 from flujo.testing import ScriptedModel, UseTool
@@ -124,6 +124,9 @@ async def test_declarations_that_cannot_work_are_refused(tmp_path: Path) -> None
     with_mcp(agent, shop(tmp_path))
     with pytest.raises(PipelineError, match="declared twice"):
         with_mcp(agent, shop(tmp_path, timeout=1))
+    role: Any = TranslatorAgent("German", model=ScriptedModel("x"))
+    with pytest.raises(PipelineError, match="pass a ModelAgent; for an agent with a role"):
+        with_mcp(role, shop(tmp_path))
 
 
 async def test_a_tool_that_changed_between_two_steps_of_a_run_is_refused(tmp_path: Path) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
 from inspect import isawaitable
 from typing import Any, Generic, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 from pydantic_ai.models import Model
 
 from flujo.agents.model import ModelAgent
@@ -21,6 +22,9 @@ from flujo.pipeline.tools import FlujoTool
 from flujo.plan.signature import Signature, SignatureProblem, read_signature
 
 Out = TypeVar("Out", covariant=True)
+_JSON: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
+_SECRET = ("extra_headers",)
+"""The settings that may hold a key, and are not recorded."""
 NO_MODELS: Mapping[str, str | Model] = {}
 
 
@@ -54,7 +58,8 @@ class ContextualAgentFactory(Generic[Out]):
     """Makes an agent from the run's context, just before its step; a step takes the factory as its agent.
 
     What was made is recorded as an effect of the step (``draft#agent``): model, prompt, tools and settings in
-    full. A run that is resumed makes the same agent again, and asks nothing anew.
+    full, but for headers, which may hold a key. A run that is resumed makes the same agent again, and asks
+    nothing anew.
 
     Example:
         >>> from flujo import PipelineContext, Step
@@ -87,6 +92,10 @@ class ContextualAgentFactory(Generic[Out]):
         tools: Sequence[FlujoTool | Callable[..., Any]] = (),
     ) -> None:
         check_function(choose, "ContextualAgentFactory, choose")
+        if not isinstance(cast("object", agent), ModelAgent | RoleAgent):
+            raise PipelineError(
+                f"ContextualAgentFactory, agent={agent!r}", fix="pass a ModelAgent, or an agent with a role"
+            )
         self.agent = agent
         self._models = dict(models)
         self._signature = _signature_of(choose)
@@ -141,7 +150,7 @@ class ContextualAgentFactory(Generic[Out]):
         """Return a choice that says everything about the agent that can be written.
 
         Raises:
-            PipelineError: It names a tool that there is not.
+            PipelineError: It names a tool that there is not, or holds what may be a key.
         """
         base = self._base
         tools = choice.tools
@@ -149,6 +158,12 @@ class ContextualAgentFactory(Generic[Out]):
             tools = tuple(tool.name for tool in cast("Sequence[FlujoTool]", base.tools))
         for name in tools:
             self._known(name, self._tools, "tool")
+        for name in _SECRET:
+            if name in (choice.settings or {}):
+                raise PipelineError(
+                    f"agent {base.name!r}: {name} was chosen: choices are recorded, and it may hold a key",
+                    fix="let it stand in the agent's own settings, or in a model of models=",
+                )
         model = base.model if isinstance(base.model, str) else None
         fallbacks = tuple(one for one in base.fallbacks if isinstance(one, str))
         own = None if len(fallbacks) < len(base.fallbacks) else fallbacks
@@ -156,7 +171,7 @@ class ContextualAgentFactory(Generic[Out]):
             model=model if choice.model is None else choice.model,
             system_prompt=base.system_prompt if choice.system_prompt is None else choice.system_prompt,
             tools=tools,
-            settings={**base.settings, **(choice.settings or {})},
+            settings={**_written(base.settings), **(choice.settings or {})},
             fallbacks=own if choice.fallbacks is None else choice.fallbacks,
             retries=base.retries if choice.retries is None else choice.retries,
             timeout=base.timeout if choice.timeout is None else choice.timeout,
@@ -168,7 +183,7 @@ class ContextualAgentFactory(Generic[Out]):
         changes: dict[str, Any] = {
             "system_prompt": whole.system_prompt,
             "tools": tuple(self._known(name, self._tools, "tool") for name in whole.tools or ()),
-            "settings": whole.settings,
+            "settings": {**_unwritten(self._base.settings), **(whole.settings or {})},
             "retries": whole.retries,
             "timeout": whole.timeout,
             "max_turns": whole.max_turns,
@@ -186,6 +201,22 @@ class ContextualAgentFactory(Generic[Out]):
         if name not in known:
             raise PipelineError(f"agent {self._base.name!r} has no {what} {name!r}", fix=_near(name, known))
         return known[name]
+
+
+def _written(settings: Mapping[str, Any]) -> dict[str, JsonValue]:
+    """Return the settings of an agent that are recorded: not what may hold a key, nor what is no JSON."""
+    found: dict[str, JsonValue] = {}
+    for name, value in settings.items():
+        if name in _SECRET:
+            continue
+        with suppress(ValidationError):
+            found[name] = _JSON.validate_python(value)
+    return found
+
+
+def _unwritten(settings: Mapping[str, Any]) -> dict[str, Any]:
+    written = _written(settings)
+    return {name: value for name, value in settings.items() if name not in written}
 
 
 def _signature_of(choose: Callable[..., Any]) -> Signature:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from pydantic import PydanticUserError, TypeAdapter
 from pydantic_ai.models import Model
@@ -27,11 +27,27 @@ from flujo.agents.role import RoleAgent
 from flujo.agents.roleprompts import prompt_of_role
 from flujo.agents.working import CodeGeneratorAgent, GeneratedCode, PlannerAgent, TaskPlan
 from flujo.pipeline.tools import FlujoTool
-from flujo.plan.nodes import PlanStep
+from flujo.plan.nodes import PlanStep, PlanStream
 from flujo.plan.plan import Plan
 from flujo.plan.types import plain, type_name
 
 Described = Mapping[str, Any]
+
+
+@runtime_checkable
+class Wrapped(Protocol):
+    """An agent of another room, with a model's agent inside."""
+
+    @property
+    def agent(self) -> ModelAgent[Any]:
+        """The agent inside."""
+        ...
+
+    @property
+    def described(self) -> Described:
+        """What is other about it, as JSON."""
+        ...
+
 
 _ROLES: tuple[tuple[type[RoleAgent[Any]], Any, str], ...] = (
     (ClassifierAgent, None, "one of its labels, or a list of them"),
@@ -77,7 +93,9 @@ def _settings() -> set[str]:
 def agents_of(plan: Plan) -> list[Described]:
     """Return the agents of a plan's steps that ask a model, in order."""
     found = (
-        (path, agent_of(node.node.agent)) for path, node in plan.nodes.items() if isinstance(node, PlanStep)
+        (path, agent_of(node.stream.agent if isinstance(node, PlanStream) else node.node.agent))
+        for path, node in plan.nodes.items()
+        if isinstance(node, PlanStep)
     )
     return [{"address": path, **facts} for path, facts in found if facts is not None]
 
@@ -94,6 +112,8 @@ def agent_of(agent: object) -> Described | None:
             return {**_model_agent(role.agent), "agent": type(role).__name__, **version}
         case ModelAgent():
             return _model_agent(cast("ModelAgent[Any]", agent))
+        case Wrapped():
+            return {**_model_agent(agent.agent), **agent.described}
         case PydanticAgent():
             return _pydantic_agent(agent)
         case _:
@@ -108,7 +128,7 @@ def _model_agent(agent: ModelAgent[Any]) -> dict[str, Any]:
         "gives": type_name(plain(agent.output_type)),
         "prompt": agent.system_prompt,
         "output_schema": schema_of(agent.output_type),
-        "settings": to_jsonable_python(dict(agent.settings), fallback=str),
+        "settings": to_jsonable_python({**agent.settings, **_headers(agent.settings)}, fallback=str),
         "retries": agent.retries,
         "timeout": agent.timeout,
         "max_turns": agent.max_turns,
@@ -124,6 +144,15 @@ def _pydantic_agent(adapted: PydanticAgent) -> dict[str, Any]:
         "model": "" if model is None else _model_name(model),
         "gives": type_name(gives),
         "output_schema": schema_of(gives),
+    }
+
+
+def _headers(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the headers among settings, without what they hold: it may be a key."""
+    return {
+        name: dict.fromkeys(cast("Mapping[str, Any]", value), "***")
+        for name, value in settings.items()
+        if name == "extra_headers"
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping
-from typing import Any, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 from pydantic import BaseModel, JsonValue
 from pydantic_ai import ModelRetry
@@ -15,7 +15,7 @@ from flujo.agents.marks import as_data
 from flujo.agents.role import RoleAgent, RoleSettings, marked
 from flujo.agents.sql_check import Checked, Refused, Tables, check_sql
 from flujo.agents.sql_run import Database, Rows, database_of, shown_tables
-from flujo.errors import ConfigError
+from flujo.errors import ConfigError, PipelineError
 from flujo.pipeline.checks import check_count, seconds
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.info import StepInfo
@@ -125,6 +125,10 @@ class SQLQueryAgent(RoleAgent[Out]):
         **settings: Unpack[RoleSettings],
     ) -> None:
         check_count(rows, "SQLQueryAgent, rows")
+        for what, names in (("only", only), ("functions", functions)):
+            if isinstance(names, str):
+                raise PipelineError(f"SQLQueryAgent, {what}={names!r}", fix=f"pass a list: [{names!r}]")
+        _check_output(settings)
         found = database_of(database)
         fields = {
             "database": found,
@@ -144,6 +148,11 @@ class SQLQueryAgent(RoleAgent[Out]):
             {"dialect": found.dialect, "rows": str(rows)},
             settings,
         )
+
+    @override
+    def replace(self, **changes: Any) -> Self:
+        _check_output(changes)
+        return super().replace(**changes)
 
     @override
     async def answer(self, input: Any, info: StepInfo, context: PipelineContext) -> Any:
@@ -189,6 +198,14 @@ class SQLQueryAgent(RoleAgent[Out]):
             columns=list(found.columns),
             rows=[list(row) for row in found.rows],
             truncated=found.truncated,
+        )
+
+
+def _check_output(settings: Mapping[str, object]) -> None:
+    if "output_type" in settings:
+        raise PipelineError(
+            "SQLQueryAgent has no setting output_type: it gives what the database found",
+            fix="make something else of it in a step after it",
         )
 
 

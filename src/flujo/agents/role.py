@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence, Set
 from contextlib import aclosing
 from hashlib import sha256
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
@@ -178,11 +178,12 @@ def labels_of(given: Sequence[str] | Mapping[str, str], what: str) -> dict[str, 
     """Return labels with what they mean, where that is said.
 
     Raises:
-        PipelineError: There are none, or one is empty or stands twice.
+        PipelineError: There are none, they have no order, or one is empty or stands twice.
     """
     labels: dict[str, str] = dict(given) if isinstance(given, Mapping) else dict.fromkeys(given, "")
     wrong = [label for label in labels if not isinstance(cast("object", label), str) or not label.strip()]
-    if isinstance(given, str) or wrong or len(labels) < len(given) or len(labels) < 2:
+    unordered = isinstance(given, Set)  # each process would tell it otherwise, and take it for another plan
+    if isinstance(given, str) or unordered or wrong or len(labels) < len(given) or len(labels) < 2:
         raise PipelineError(
             f"{what}={given!r}",
             fix="pass two or more, each a text of its own: a list, or a mapping of each to its meaning",

@@ -56,7 +56,9 @@ def _cell(one: Facts, key: str) -> str:
         case "":
             return f"version {one['prompt_version']}"
         case "tools":
-            return ", ".join(tool["name"] for tool in one.get("tools", ())) or "none"
+            found = [tool["name"] for tool in one.get("tools", ())]
+            found += [f"{server}_…" for server in one.get("mcp_servers", ())]
+            return ", ".join(found) or "none"
         case "agent" if one.get("by_context"):
             return f"{one['agent']} (as begun with)"
         case _:
@@ -116,6 +118,8 @@ def _told(one: Facts) -> Iterator[str]:
     for key in ("retries", "timeout", "max_turns"):
         if one.get(key) is not None:
             yield f"  {key.replace('_', ' ')}: {one[key]}"
+    if one.get("mcp_servers"):
+        yield f"  tools of the MCP servers: {_value(one['mcp_servers'])}"
     for tool in one.get("tools", ()):
         asks = {False: "", True: " (a person must agree)"}.get(
             tool["needs_approval"], " (a person may be asked)"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from flujo.agents import ModelAgent
 from flujo.agents.requests import part
@@ -30,6 +30,11 @@ class WithMcp(Generic[Out]):
         self.agent = agent
         self.servers = servers
         self.__name__ = agent.name
+
+    @property
+    def described(self) -> Mapping[str, Any]:
+        """What tells it from its agent, as JSON."""
+        return {"agent": "with_mcp", "mcp_servers": [server.name for server in self.servers]}
 
     @property
     def run(self) -> Callable[[Any, StepInfo, PipelineContext], Coroutine[Any, Any, Out]]:
@@ -61,8 +66,13 @@ def with_mcp(agent: ModelAgent[Out], *servers: McpServer | str) -> WithMcp[Out]:
         servers: The servers; a text is the command of one, or its URL.
 
     Raises:
-        PipelineError: There is none, or two have one name.
+        PipelineError: There is none, two have one name, or the agent is no ModelAgent.
     """
+    if not isinstance(cast("object", agent), ModelAgent):
+        raise PipelineError(
+            f"with_mcp({agent!r}, …)",
+            fix="pass a ModelAgent; for an agent with a role, use mcp_tools and tools=",
+        )
     if not servers:
         raise PipelineError("with_mcp(): no server", fix="pass McpServer(…), a command or a URL")
     declared = named(servers, {})
