@@ -319,6 +319,34 @@ async def test_a_reader_that_has_enough_ends_the_writer() -> None:
     assert (result.output, sorted(closed)) == ([1, 2, 3], ["endless", "stuck"])
 
 
+async def test_a_reader_that_takes_chunks_in_several_tasks(settings: dict[str, Any]) -> None:
+    async def slow(until: int) -> AsyncIterator[int]:
+        for number in range(until):
+            for _ in range(5):
+                await asyncio.sleep(0)
+            yield number
+
+    async def shared(numbers: AsyncIterator[int]) -> AsyncIterator[int]:
+        taken: list[int] = []
+
+        async def take() -> None:
+            async for number in numbers:
+                taken.append(number)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(take())
+            impatient = group.create_task(take())
+            group.create_task(take())
+            await asyncio.sleep(0)
+            impatient.cancel()
+        for number in sorted(taken):
+            yield number
+
+    node = StreamingStep(slow) >> StreamingStep(shared)
+    async with asyncio.timeout(5):
+        assert await output(node, 20, **settings) == list(range(20))
+
+
 async def test_a_reader_that_takes_nothing() -> None:
     async def deaf(numbers: AsyncIterator[int]) -> AsyncIterator[str]:
         yield "enough"

@@ -98,8 +98,12 @@ class Channel:
         while not chunks:
             if self._ended or self.closed:
                 raise StopAsyncIteration
-            self._written = asyncio.get_running_loop().create_future()
-            await self._written
+            written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            before, self._written = self._written, written
+            try:
+                await written
+            finally:
+                _wake(before)  # several tasks of the reader may take chunks
         chunk = chunks.popleft()
         _wake(self._read)
         return chunk
