@@ -9,7 +9,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCall
 from pydantic_ai.models import Model
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from flujo import Flujo, MemoryStore, Node, PipelineContext, Step, step
+from flujo import Flujo, MayMutate, MemoryStore, Node, PipelineContext, Reconfigure, Step, step
 from flujo.agents import AgentChoice, ClassifierAgent, ContextualAgentFactory, ModelAgent
 from flujo.errors import PipelineError, PlanError, StepFailed
 from flujo.plan.compile import compile_plan
@@ -112,6 +112,19 @@ async def test_what_may_hold_a_key_is_not_recorded() -> None:
     told = model.asked[0].settings or {}
     assert (told.get("extra_headers"), told.get("timeout")) == ({"X-Key": "top secret"}, limit)
     assert told.get("max_tokens") == 9
+
+
+def test_an_earlier_step_may_ask_for_a_model_by_its_name() -> None:
+    permitted = MayMutate("reconfigure", parameters=["desk.model", "desk.temperature"])
+
+    @step(may_mutate=permitted)
+    async def triage(text: str) -> Reconfigure[str]:
+        return Reconfigure(text, step="desk", model="large", temperature=0)
+
+    small, large = ScriptedModel("small"), ScriptedModel("large")
+    result = Flujo(triage >> desk(small, large, choose_nothing), state=MemoryStore()).run("?")
+    assert result.unwrap() == "large"
+    assert (large.asked[0].settings or {}).get("temperature") == 0
 
 
 def choose_nothing(context: Desk) -> AgentChoice:

@@ -393,6 +393,11 @@ class TestCode:
         assert Flujo(Step(CodeGeneratorAgent(model=model))).run("print 1").unwrap() == CODE
         assert "the code is no Python: line 1" in model.asked[1].said
 
+    def test_what_the_parser_cannot_hold_goes_back(self) -> None:
+        model = ScriptedModel({"language": "python", "code": f"{'-' * 100_000}1"}, CODE)
+        assert Flujo(Step(CodeGeneratorAgent(model=model))).run("do it").unwrap()
+        assert "nested too deeply" in model.asked[1].said
+
     def test_other_languages_and_fences(self) -> None:
         assert GeneratedCode(language="Rust", code="fn main() {").code == "fn main() {"
         assert GeneratedCode(language="Python", code="```python\nx = 1\n```").code == "x = 1"

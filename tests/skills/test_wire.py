@@ -1,6 +1,7 @@
 """Requests over HTTP: what becomes of one is told as an error of its own."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ import httpx2
 import pytest
 from mcp_types import CONNECTION_CLOSED
 
+from flujo.skills.mcp_pipes import LARGEST_MESSAGE
 from flujo.skills.mcp_wire import UNSENT, Wire
 
 CALL: dict[str, Any] = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {}}
@@ -55,6 +57,20 @@ async def test_what_became_of_a_request(answer: bytes, code: int, said: str) -> 
         told = await posted(address, asyncio.Event())
     assert (told["id"], told["error"]["code"]) == (7, code)
     assert said in told["error"]["message"]
+
+
+async def test_an_answer_is_bounded_as_it_is_read() -> None:
+    """A little that is compressed may be much."""
+    said: dict[str, Any] = {"jsonrpc": "2.0", "id": 7, "result": {}}
+    for body, fits in ((json.dumps(said).encode(), True), (b" " * (LARGEST_MESSAGE + 1), False)):
+        packed = gzip.compress(body)
+        answer = status(200, "application/json\r\ncontent-encoding: gzip", packed)
+        async with answering(answer) as address:
+            if fits:
+                assert await posted(address, asyncio.Event()) == said
+                continue
+            with pytest.raises(httpx2.StreamError, match=f"more than {LARGEST_MESSAGE} bytes"):
+                await posted(address, asyncio.Event())
 
 
 async def test_a_server_that_is_not_there_was_sent_nothing(port: int) -> None:

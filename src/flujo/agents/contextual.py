@@ -76,7 +76,7 @@ class ContextualAgentFactory(Generic[Out]):
         agent: What is made where nothing else is chosen.
         choose: Gives what is to be other, from the context; and from the step's input, if it takes one. It
             may be ``async``. What it changes in the context is forgotten.
-        models: Models by the names that choices may use for them.
+        models: Models by the names that choices, and a :class:`flujo.Reconfigure`, may use for them.
         tools: Tools that may be chosen beside the agent's own.
 
     Raises:
@@ -127,6 +127,8 @@ class ContextualAgentFactory(Generic[Out]):
                 return self._whole(await self._chosen(input, info, context))
 
             agent = self._made(await info.do("agent", made))
+            if info.parameters:
+                info.parameters = self._meant(info.parameters)
             return await agent.run(input, info, context)
 
         run.__annotations__["input"] = self._signature.input_type
@@ -193,6 +195,15 @@ class ContextualAgentFactory(Generic[Out]):
         if whole.fallbacks is not None:
             changes["fallbacks"] = tuple(self._model(one) for one in whole.fallbacks)
         return self.agent.replace(**changes)
+
+    def _meant(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what an earlier step asked to be set, with the models that the names in it stand for."""
+        meant = dict(parameters)
+        if isinstance(meant.get("model"), str):
+            meant["model"] = self._model(meant["model"])
+        if isinstance(meant.get("fallbacks"), list | tuple):
+            meant["fallbacks"] = tuple(self._model(str(one)) for one in meant["fallbacks"])
+        return meant
 
     def _model(self, name: str) -> str | Model:
         return self._models[name] if name in self._models else _checked(name, self._models)

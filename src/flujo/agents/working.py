@@ -201,6 +201,8 @@ class GeneratedCode(BaseModel):
                 ast.parse(self.code)
             except SyntaxError as error:
                 raise ValueError(f"the code is no Python: line {error.lineno}: {error.msg}") from None
+            except (MemoryError, RecursionError):  # of the parser's stack
+                raise ValueError("the code is no Python that can be read: it is nested too deeply") from None
         return self
 
 

@@ -53,9 +53,10 @@ class Wire(httpx2.AsyncHTTPTransport):
             return _instead(request, CONNECTION_CLOSED, f"HTTP {response.status_code}")
         if kind.startswith("text/event-stream"):  # the protocol's client bounds each event
             return response
+        plain = {"content-encoding", "content-length"}  # of what was sent, and not of what is read
         return httpx2.Response(
             response.status_code,
-            headers=response.headers,
+            headers=[(name, value) for name, value in response.headers.items() if name.lower() not in plain],
             stream=_Bounded(response),
             extensions=response.extensions,
             request=request,
@@ -77,7 +78,7 @@ def _instead(
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """The body of an answer, as long as it is not too long."""
+    """The body of an answer, as long as it is not too long: counted unpacked, for little may hold much."""
 
     def __init__(self, response: httpx2.Response) -> None:
         self._response = response
@@ -85,7 +86,7 @@ class _Bounded(httpx2.AsyncByteStream):
     @override
     async def __aiter__(self) -> AsyncGenerator[bytes]:
         read = 0
-        async for chunk in self._response.aiter_raw():
+        async for chunk in self._response.aiter_bytes():
             read += len(chunk)
             if read > LARGEST_MESSAGE:
                 raise httpx2.StreamError(f"the answer has more than {LARGEST_MESSAGE} bytes")
