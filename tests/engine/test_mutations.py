@@ -732,6 +732,7 @@ def test_an_upgraded_run_keeps_its_mutation() -> None:
     result = longer.resume("one", "yes")
     assert result.unwrap() == "yes end new"
     assert result.mutations[0].row == ("plan", "check", "human_input", "end", "new")
+    assert asyncio.run(longer.replay("one")).differences == ()
 
 
 def test_replays_forks_and_comparisons_know_the_mutation() -> None:

@@ -6,7 +6,7 @@ and the order of its plan, which its first event refers to; the code that the ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json
@@ -58,6 +58,7 @@ class Flow:
             self._levels.setdefault(level, []).append(label)
         self._at: dict[str, dict[str, Event]] = {}
         self._rows: dict[str, list[str]] = {}
+        self._skipped: dict[str, set[str]] = {}
         self._joined: dict[str, str] = {}
         self._tops: set[str] = set()
         for event in past.events:
@@ -80,7 +81,9 @@ class Flow:
 
     def _mutate(self, level: str, facts: Mapping[str, Any]) -> None:
         """Take in which nodes stand in a row after a mutation, and what is inside those that joined it."""
-        self._rows[level] = facts["row"]
+        skipped = self._skipped.setdefault(level, set())
+        skipped.update(one["target"] for one in facts["operations"] if one["operation"] == "skip")
+        self._rows[level] = self._with_declared(level, facts["row"], skipped)
         self._tops.update(level + label for label in facts.get("added", ()))
         begin = len(NUMBER.sub("[]", level))
         for path, (kind, *_) in facts.get("nodes", {}).items():
@@ -89,6 +92,17 @@ class Flow:
             inside, label = _split(place)
             if inside != level and label not in self._levels.setdefault(inside, []):
                 self._levels[inside].append(label)
+
+    def _with_declared(self, level: str, row: Sequence[str], skipped: Collection[str]) -> list[str]:
+        """Return a recorded row with the nodes that an upgrade brought in since: behind those they follow."""
+        found, at = list(row), 0
+        for label in self._levels.get(self._path(level), ()):
+            if label in found:
+                at = found.index(label) + 1
+            elif label not in skipped:
+                found.insert(at, label)
+                at += 1
+        return found
 
     def joined(self, address: str) -> bool:
         """Say whether a node stands there that joined the run while it ran."""
