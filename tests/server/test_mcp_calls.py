@@ -9,7 +9,7 @@ import pytest
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ElicitResult, RequestParamsMeta
 
-from flujo import Flujo, FlujoTool, SQLiteStore, Step
+from flujo import Flujo, FlujoTool, HumanInput, Parallel, SQLiteStore, Step, step
 from flujo.agents import ModelAgent
 from flujo.journal.store import RunQuery, RunRecord
 from flujo.testing import ScriptedModel, UseTool
@@ -328,6 +328,33 @@ async def test_requests_are_listed_and_answered(connect: Connect) -> None:
     assert result.structured_content["output"] == "sent: RENT"
     assert late.is_error
     assert "nothing waits" in told(late)
+
+
+async def test_two_requests_of_a_run_are_answered_at_once(connect: Connect) -> None:
+    """One answer would take the run from whoever goes on with the other."""
+    goes_on = asyncio.Event()
+
+    @step
+    async def work(said: str) -> str:
+        goes_on.set()
+        await asyncio.sleep(0.1)
+        return said
+
+    asks = Parallel(a=HumanInput("a?", name="ask_a") >> work, b=HumanInput("b?", name="ask_b"))
+    async with connect((shop.shout >> asks).named("two"), approvals=True, asks=False) as client:
+        paused = (await client.call_tool("two", {"input": "x"})).structured_content
+        assert [one["prompt"] for one in paused["pending"]] == ["a?", "b?"]
+
+        async def answer(asked: dict[str, Any]) -> CallToolResult:
+            given = {"request": asked["id"], "digest": asked["digest"], "decision": "edit", "value": "v"}
+            return await client.call_tool("flujo_answer", given)
+
+        first = asyncio.create_task(answer(paused["pending"][0]))
+        await goes_on.wait()
+        second = await answer(paused["pending"][1])
+    assert not (await first).is_error
+    assert second.structured_content is not None
+    assert second.structured_content["status"] == "completed"
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ class Calls:
         self, call: Call, tool: PipelineTool, run_id: str, start: Start
     ) -> PipelineResult[Any, Any]:
         """Carry a run, or look on where it is carried, and return what it comes to."""
-        return await self.watched(call, self.hand.carry(tool.runner, run_id, start))
+        return await self.watched(call, await self.hand.carry(tool.runner, run_id, start))
 
     async def _run(self, call: Call, tool: PipelineTool, params: CallToolRequestParams) -> Answer:
         if params.request_state is not None:
@@ -167,7 +167,7 @@ class Calls:
             )
 
         given = tool.takes.dump(value)
-        result = await self.watched(call, self.hand.carry(tool.runner, run_id, start, given=given))
+        result = await self.watched(call, await self.hand.carry(tool.runner, run_id, start, given=given))
         return await self._asked(call, tool, result)
 
     async def _go_on(self, call: Call, tool: PipelineTool, params: CallToolRequestParams) -> Answer:
@@ -257,7 +257,8 @@ class Calls:
         if decision is None:
             return False
         try:
-            await tool.runner.answer(request.run_id, decision, request=request.id)
+            async with self.hand.answering(request.run_id):
+                await tool.runner.answer(request.run_id, decision, request=request.id)
         except UnknownRequest:
             log.info("%s was answered elsewhere meanwhile", request.id)
         return True

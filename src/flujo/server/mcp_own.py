@@ -157,9 +157,12 @@ class OwnTools:
             channel="mcp",
             digest=given.digest,
         )
-        if not any(one.id == given.request for one in await tool.runner.pending(run_id)):
-            raise UnknownRequest(f"nothing waits under {given.request!r}", fix="list with `flujo_approvals`")
-        await tool.runner.answer(run_id, decision, request=given.request)
+        async with self._calls.hand.answering(run_id):
+            if not any(one.id == given.request for one in await tool.runner.pending(run_id)):
+                raise UnknownRequest(
+                    f"nothing waits under {given.request!r}", fix="list with `flujo_approvals`"
+                )
+            await tool.runner.answer(run_id, decision, request=given.request)
         return answered(tool, await self._calls.resumed(call, tool, run_id))
 
     async def _tool(self, run_id: str) -> PipelineTool:

@@ -7,11 +7,12 @@ own, and calls only look on: one that goes away leaves the run alone, one that i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
 from flujo.engine.result import Finished, PipelineResult, RunEvent
 from flujo.engine.runner import Flujo
@@ -27,6 +28,8 @@ class Carried:
         run_id: The run.
         runner: Who carries it.
         given: What it was begun with, as JSON; None where it only goes on.
+        callers: How many calls wait for it.
+        ended: Set when it is carried no more.
     """
 
     def __init__(self, run_id: str, runner: Flujo[Any, Any, Any], given: bytes | None) -> None:
@@ -34,6 +37,7 @@ class Carried:
         self.runner = runner
         self.given = given
         self.callers = 0
+        self.ended = asyncio.Event()
         self._told: list[asyncio.Queue[RunEvent | None]] = []
         self._result: PipelineResult[Any, Any] | None = None
         self._error: BaseException | None = None
@@ -96,6 +100,7 @@ class RunsInHand:
         self._group = asyncio.TaskGroup()
         self._carried: dict[str, Carried] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
@@ -112,7 +117,21 @@ class RunsInHand:
         """Return a run that is under way here."""
         return self._carried.get(run_id)
 
-    def carry(
+    @asynccontextmanager
+    async def answering(self, run_id: str) -> AsyncGenerator[None]:
+        """Hold a run still while it is answered: whoever carries it would lose it to the answer.
+
+        An answer to a run that is carried waits until that ends or pauses again.
+        """
+        async with self._turn(run_id):
+            while (carried := self._carried.get(run_id)) is not None:
+                await carried.ended.wait()
+            yield
+
+    def _turn(self, run_id: str) -> asyncio.Lock:
+        return self._turns.setdefault(run_id, asyncio.Lock())
+
+    async def carry(
         self, runner: Flujo[Any, Any, Any], run_id: str, start: Start, *, given: bytes | None = None
     ) -> Carried:
         """Return a run under way: one that is carried already, or one that begins to be now.
@@ -126,6 +145,10 @@ class RunsInHand:
         Raises:
             RunConflict: It is carried, and began with another input.
         """
+        async with self._turn(run_id):
+            return self._carry(runner, run_id, start, given)
+
+    def _carry(self, runner: Flujo[Any, Any, Any], run_id: str, start: Start, given: bytes | None) -> Carried:
         carried = self._carried.get(run_id)
         if carried is not None:
             if given is not None and carried.given not in (None, given):
@@ -138,7 +161,7 @@ class RunsInHand:
         return carried
 
     def _ended(self, run_id: str, task: asyncio.Task[None]) -> None:
-        del self._carried[run_id]
+        self._carried.pop(run_id).ended.set()
         self._tasks.discard(task)
 
 
