@@ -652,6 +652,19 @@ def test_a_reference_that_stands_for_something_else_is_refused() -> None:
     assert paused_run(store, {"check": adds("check")}).resume("one", "yes").unwrap() == "yes end"
 
 
+def test_a_fork_where_the_step_decides_anew_needs_nothing_that_it_brought_in() -> None:
+    store = MemoryStore()
+    paused_run(store, {"check": adds("check")}).run("a", run_id="one")
+    changed = paused_run(store, {"check": adds("check") >> adds("more")})
+    with pytest.raises(PlanChanged, match="check"):
+        asyncio.run(changed.fork("one", at="check"))
+    with pytest.raises(PlanChanged, match="check"):
+        asyncio.run(changed.fork("one", at="human_input"))
+    forked = asyncio.run(changed.fork("one", at="plan"))
+    assert forked.status == "paused"
+    assert changed.resume(forked.run_id, "yes").unwrap() == "yes end"
+
+
 def test_a_run_whose_reference_cannot_be_imported_any_more_is_refused_and_can_be_cancelled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from flujo.engine.past import Past
 from flujo.engine.record import Note, Recorder
 from flujo.engine.run import Frame, NodeAt, Walk, node_at
 from flujo.engine.side_by_side import needs_views
-from flujo.errors import AnswerRejected, InputError, ResumeError, RunConflict, UnknownAddress
+from flujo.errors import AnswerRejected, InputError, PlanChanged, ResumeError, RunConflict, UnknownAddress
 from flujo.journal.events import Event
 from flujo.journal.store import JournalStore, StatusChange
 from flujo.journal.verify import references
@@ -80,7 +80,11 @@ async def fork(
         said: What policies said of the changes.
     """
     known = await opener.find(origin)
-    await opener.check(known, take_over=True)
+    try:
+        await opener.check(known, take_over=True)
+    except PlanChanged:
+        if known.made_by["fingerprint"] != build.plan.fingerprint:
+            raise  # otherwise something that joined the run is not what it was: perhaps after the fork
     opener.check_policies(known)
     store = opener.store
     assert store is not None  # or the run would not have been found
@@ -90,7 +94,7 @@ async def fork(
             f"run {origin} cannot be forked: policies let nothing of what it was given in",
             fix="begin a new run",
         )
-    nodes = _nodes_of(build.plan, past)
+    nodes = _nodes_of(build.plan, past, revision.at)
     cut = _cut(nodes, past, revision.at)
     kept = list(_kept(nodes, past.events, cut, revision.at))
     _check_undone(past, kept)
@@ -201,13 +205,19 @@ def given_codec(node: PlanNode) -> Codec | None:
 # Where the past ends
 
 
-def _nodes_of(plan: Plan, past: Past) -> NodeAt:
-    """Return what tells the nodes of a run, those included that joined it on the way."""
+def _nodes_of(plan: Plan, past: Past, at: str) -> NodeAt:
+    """Return what tells the nodes of a run, those included that joined it before it came to an address."""
     notes: dict[str, list[Note]] = {}
     for event in past.events:
+        if at and _is_within(event.address, at):
+            break
         if event.kind == "mutated":
             notes.setdefault(event.address, []).append(Note(event.kind, from_json(event.body)))
     return node_at(plan, past.record.run_id, notes)
+
+
+def _is_within(address: str, at: str) -> bool:
+    return address == at or address.startswith((f"{at}/", f"{at}[", f"{at}#"))
 
 
 def _cut(nodes: NodeAt, past: Past, at: str) -> int:
@@ -222,9 +232,8 @@ def _cut(nodes: NodeAt, past: Past, at: str) -> int:
             f"run {past.record.run_id} cannot be forked at {at!r}: what streamed into it was not recorded",
             fix=f"fork it at {first!r}, where the stream begins",
         )
-    below = (f"{at}/", f"{at}[", f"{at}#")
     for event in past.events:
-        if at and (event.address == at or event.address.startswith(below)) and "#" not in at:
+        if at and _is_within(event.address, at) and "#" not in at:
             return event.seq
     known = nodes(at) is not None and "[]" not in at
     if known and past.record.status != "completed":  # it ended on the way there, or right at it
