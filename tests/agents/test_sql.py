@@ -317,23 +317,9 @@ class TestPostgres:
             "customers": {"id": "integer", "name": "text"},
         }
 
-    async def test_it_tells_computed_columns_too(self, tmp_path: Path) -> None:
-        with sqlite3.connect(tmp_path / "computed.db") as connection:
-            connection.execute("CREATE TABLE t (a INT, b INT AS (a * 2), c INT AS (a * 3) STORED)")
-        connection.close()
-        told = await SQLiteDatabase(tmp_path / "computed.db").tables()
-        assert told == {"t": {"a": "INT", "b": "INT", "c": "INT"}}
-
-    async def test_a_connection_may_give_its_rows_otherwise(self, shop: Path) -> None:
-        def opened() -> sqlite3.Connection:
-            connection = sqlite3.connect(shop)
-            connection.row_factory = lambda cursor, row: {"first": row[0]}
-            connection.text_factory = bytes
-            return connection
-
-        database = SQLiteDatabase(opened)
-        assert await database.tables() == await SQLiteDatabase(shop).tables()
-        assert (await database.query("SELECT id, name FROM customers", 1, 5)).rows == ((1, "Ada"),)
+    @pytest.mark.parametrize("sql", ["SELECT c FROM customers AS c", "SELECT DATE '4713-01-01 BC'"])
+    async def test_what_cannot_be_read_goes_back(self, url: str, sql: str) -> None:
+        assert "cast it to text" in (await PostgresDatabase(url).query(sql, 5, 5)).error
 
     async def test_rows_are_json_and_limited(self, url: str) -> None:
         database = PostgresDatabase(url)
