@@ -48,3 +48,34 @@ class FullStore(MemoryStore):
             full.set_exception(StoreUnavailable("the disk is full", fix="make room"))
             return full
         return super().submit(batch)
+
+
+class SlowStore(MemoryStore):
+    """A store in memory that commits in order, some time after it was asked to.
+
+    Args:
+        seconds: How long it takes.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    def submit(self, batch: Batch) -> Committed:
+        loop = asyncio.get_running_loop()
+        told: Committed = loop.create_future()
+        loop.call_later(self.seconds, self._at_last, batch, told)
+        return told
+
+    def _at_last(self, batch: Batch, told: Committed) -> None:
+        super().submit(batch).add_done_callback(lambda committed: _tell(committed, told))
+
+
+def _tell(committed: Committed, told: Committed) -> None:
+    error = committed.exception()
+    if told.done():
+        return
+    if error is None:
+        told.set_result(committed.result())
+    else:
+        told.set_exception(error)

@@ -24,6 +24,7 @@ from flujo import (
     step,
 )
 from flujo.errors import ResumeError, RunBusy, RunCancelled, StepFailed, UnknownRun
+from tests.engine.stores import SlowStore
 
 SOON = 0.1
 """Seconds within which a cancelled run has ended."""
@@ -384,6 +385,42 @@ class TestInterruption:
         stage.go.set()
         assert (await runner.resume_async("r1")).output == 4
         assert ran == ["first"]
+
+    @pytest.mark.parametrize("turns", range(1, 30, 4))
+    async def test_who_goes_on_with_it_at_once_finds_what_was_on_its_way_to_the_store(
+        self, turns: int
+    ) -> None:
+        ran: list[int] = []
+
+        async def plus(x: int) -> int:
+            ran.append(x)
+            return x + 1
+
+        runner = Flujo(
+            Step(plus) >> Step(plus, name="again") >> Step(plus, name="last"), state=SlowStore(0.002)
+        )
+        task = asyncio.create_task(runner.run_async(0, run_id="r1"))
+        while len(ran) < 2 and not task.done():
+            await asyncio.sleep(0)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await runner.resume_async("r1")).unwrap() == 3
+        assert ran in ([0, 1, 2], [0, 1, 1, 2])
+
+    async def test_a_store_that_says_nothing_keeps_nobody_from_leaving(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("flujo.engine.record.PATIENCE", 0.01)
+        task = asyncio.create_task(Flujo(double, state=SlowStore(60)).run_async(1))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        began = time.monotonic()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert time.monotonic() - began < SOON * 5
 
     async def test_a_timeout_around_a_run(self) -> None:
         stage = Stage()

@@ -93,7 +93,7 @@ class Carrier:
             return await supervised.outcome()
         except asyncio.CancelledError:
             if supervised.reason is None:
-                opened.interrupt()
+                await opened.interrupt()
                 raise
             cancelled = await self.end_cancelled(opened.heir(), supervised.reason)
             return cancelled

@@ -73,7 +73,7 @@ class Opened:
         """The token of the run's writer; empty without a store."""
         return "" if self.run.recorder is None else self.run.recorder.token
 
-    def interrupt(self) -> None:
+    async def interrupt(self) -> None:
         """Keep what was done so far, and cut the run off from steps that may still be running."""
         self.run.given_up = True
         if self.run.recorder is not None:
@@ -81,8 +81,7 @@ class Opened:
             if self.run.parks:  # a worker hands it back: any other may go on with it, wherever it is
                 rest.append("run.paused", "", b'{"handed_back":true}')
                 rest.change(StatusChange("queued"))
-            if rest.pending:
-                rest.submit()
+            await rest.landed()
 
     def heir(self) -> Opened:
         """Return the same run for its end, cut off from steps that may still be running."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from hashlib import sha256
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from flujo.errors import PlanChanged, RecordError, RunTaken
+from flujo.errors import PlanChanged, RecordError, RunTaken, StoreError
 from flujo.journal.events import GENESIS, Event, EventKind, link
 from flujo.journal.store import Batch, Committed, Job, JournalStore, StatusChange
 from flujo.pipeline.info import NO_USAGE, Usage
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 INLINE = 4096
 """Values of more bytes than this are stored once, by hash, beside the events."""
+
+PATIENCE = 1.0
+"""Seconds that a run which is interrupted waits for its store."""
 
 OUTPUT_APART = b'{"output_ref"'
 """How the body of an execution begins whose output is stored beside the events."""
@@ -231,6 +235,21 @@ class Recorder:
         elif later:
             self._handed = last
             last.add_done_callback(_seen)
+
+    async def landed(self) -> None:
+        """Wait until the store has all that was handed to it, unless that takes long.
+
+        Also what nobody waits for any more: whoever carries the run on at once is not to find it half there,
+        and be refused when the rest arrives.
+        """
+        if self._last is None and not self.pending:
+            return
+        with suppress(StoreError):  # it is closed, and has what it has
+            self.submit()
+            last = self._last
+            assert last is not None
+            last.add_done_callback(_seen)
+            await asyncio.wait({last}, timeout=PATIENCE)
 
     def detach(self) -> Recorder:
         """Return a writer that goes on where this one stands; this one writes nothing any more.
