@@ -207,8 +207,9 @@ class PostgresDatabase:
             if isinstance(error, asyncpg.PostgresConnectionError | asyncpg.OperatorInterventionError):
                 raise
             return Rows(error=str(error))
-        except (asyncpg.UnsupportedClientFeatureError, ValueError) as error:
-            # a whole row as a value, a year before Christ
+        except (asyncpg.InterfaceError, ValueError) as error:  # a whole row as a value, a year before Christ
+            if connection.is_closed():
+                raise
             return Rows(error=f"what it gives cannot be read: {error}; cast it to text")
         finally:
             await connection.close()
