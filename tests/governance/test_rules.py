@@ -204,3 +204,28 @@ async def test_branches_share_one_history(store: MemoryStore | None) -> None:
     results = await asyncio.gather(*(runner.run_async("export") for _ in range(20)))
     assert len(calls) == 20
     assert all(isinstance(result.error, PolicyDenied) for result in results)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Regions(["eu"], {"eu": "azure:*"}),
+        lambda: Regions(["eu"], {"eu": ["azure:*"]}, labels="phi"),
+        lambda: NoEgressAfter("phi", tools="send_*"),
+        lambda: Hours("09:00-17:00", tools="pay"),
+        lambda: Hours("09:00-17:00", steps="pay"),
+    ],
+)
+def test_a_text_in_the_place_of_a_list_is_refused(make: Any) -> None:
+    """Its letters would be patterns: a star among them lets everything through, the others nothing."""
+    with pytest.raises(ConfigError, match="is no list"):
+        make()
+
+
+async def test_regions_take_patterns_of_labels() -> None:
+    rule = Regions(["eu"], {"eu": ["azure:*"]}, labels=["pii.*"])
+
+    runner = Flujo(Step(ModelAgent(ScriptedModel("done", "done"), name="draft")), policies=[rule])
+    denied = await runner.run_async("x", input_labels=["pii.name"])
+    assert isinstance(denied.error, PolicyDenied)
+    assert (await runner.run_async("x", input_labels=["phi"])).status == "completed"

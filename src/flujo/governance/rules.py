@@ -154,6 +154,10 @@ class NoEgressAfter(Rule):
     egress: str = field(default="egress", kw_only=True)
     tools: Sequence[str] = field(default=(), kw_only=True)
 
+    def __post_init__(self) -> None:
+        _check_lists("NoEgressAfter", tools=self.tools)
+        super().__post_init__()
+
     @override
     def _words(self) -> str:
         return f"no egress after {self.label}"
@@ -191,14 +195,7 @@ class Tools(Rule):
     roles: Sequence[str] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
-        for name, given in (
-            ("allow", self.allow),
-            ("deny", self.deny),
-            ("steps", self.steps),
-            ("roles", self.roles),
-        ):
-            if isinstance(given, str):
-                raise ConfigError(f"Tools({name}={given!r})", fix=f"pass {name}=[{given!r}]")
+        _check_lists("Tools", allow=self.allow, deny=self.deny, steps=self.steps, roles=self.roles)
         super().__post_init__()
 
     @override
@@ -235,6 +232,7 @@ class Hours(Rule):
 
     def __post_init__(self) -> None:
         self._span()
+        _check_lists("Hours", tools=self.tools, steps=self.steps)
         odd = [day for day in self.days if day not in _DAYS]
         if odd or isinstance(self.days, str):
             raise ConfigError(f"Hours(days={self.days!r})", fix=f"use some of {', '.join(_DAYS)}")
@@ -294,7 +292,7 @@ class Regions(Rule):
     Args:
         allow: The regions.
         models: Which models are where, by region: ``{"eu": ["azure:*", "mistral:*"]}``.
-        labels: Only data that holds one of these; all when left out.
+        labels: Only data that holds one of these, patterns allowed; all when left out.
     """
 
     allow: Sequence[str]
@@ -308,6 +306,9 @@ class Regions(Rule):
                 f"Regions(allow={self.allow!r}) names regions that models= does not",
                 fix="say which models are there",
             )
+        _check_lists("Regions", labels=self.labels)
+        for region, models in self.models.items():
+            _check_lists("Regions, models", **{region: models})
         super().__post_init__()
 
     @override
@@ -318,12 +319,23 @@ class Regions(Rule):
     async def check_input(self, context: PolicyContext, input_data: Any) -> PolicyDecision:
         if context.point != "before_model":
             return _ALLOW
-        if self.labels and not context.labels.intersection(self.labels):
+        if self.labels and not any(fits(label, self.labels) for label in context.labels):
             return _ALLOW
         model = str(context.facts.get("model", ""))
         if any(fits(model, self.models[region]) for region in self.allow):
             return _ALLOW
         return self._broken(f"the model {model!r} is in none of the regions {', '.join(self.allow)}")
+
+
+def _check_lists(rule: str, **given: Sequence[str]) -> None:
+    """Refuse a text where a list belongs: each of its letters would be a pattern, and "*" fits everything.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    for name, value in given.items():
+        if isinstance(value, str):
+            raise ConfigError(f"{rule}({name}={value!r}) is no list", fix=f"pass {name}=[{value!r}]")
 
 
 def labels_of(context: PolicyContext) -> frozenset[str]:

@@ -5,7 +5,18 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from flujo.governance.pii import Date, Finding, KnownValues, Number, PIIEngine, Scrubber, of_key, rewritten
+from flujo.governance.pii import (
+    Date,
+    Finding,
+    KnownValues,
+    Number,
+    PIIEngine,
+    Scrubber,
+    bytes_of,
+    of_key,
+    rewritten,
+    text_of,
+)
 from flujo_deidentifier.errors import DamagedToken
 from flujo_deidentifier.photos import photos
 from flujo_deidentifier.tokens import LITERAL, PATTERN, Token, random_token, sealed_token, token_of
@@ -122,9 +133,13 @@ class Deidentifying:
             return value
         return self._treat.day(value, named(entity or "date"), path)
 
-    def binary(self, value: bytes, entity: str | None) -> bytes:
+    def binary(self, value: bytes, entity: str | None) -> tuple[bytes, Sequence[Finding]]:
         """See `Rewriter.binary`."""
-        return value if self._profile.binary and entity is None else b""
+        if entity is not None or not self._profile.binary:
+            return b"", [Finding(0, len(value), entity or "photo", 1.0, "field")] if value else ()
+        text, codec = text_of(value)
+        found = self.find(text) if text else ()
+        return bytes_of(self.text(text, found), codec) if text else value, found
 
     def _instead(self, entity: str, value: str, rule: str) -> tuple[str, bool]:
         """Return what stands for a value, and whether that is a token."""
@@ -224,9 +239,10 @@ class Reidentifying:
         """See `Rewriter.date`."""
         return value
 
-    def binary(self, value: bytes, entity: str | None) -> bytes:
+    def binary(self, value: bytes, entity: str | None) -> tuple[bytes, Sequence[Finding]]:
         """See `Rewriter.binary`."""
-        return value
+        text, codec = text_of(value)
+        return bytes_of(self.text(text, ()), codec) if text else value, ()
 
     def _opened(self, match: re.Match[str]) -> str:
         written = match[0]

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from flujo.governance.pii.fields import PII, of_key
     from flujo.governance.pii.finding import ENTITIES, Finding, PIIEngine
     from flujo.governance.pii.known import KnownValues
+    from flujo.governance.pii.legacy import bytes_of, text_of
     from flujo.governance.pii.policy import PIIScrubbingPolicy
     from flujo.governance.pii.presidio import PresidioEngine
     from flujo.governance.pii.rules import RuleEngine
@@ -28,15 +29,17 @@ __all__ = [
     "Rewriter",
     "RuleEngine",
     "Scrubber",
+    "bytes_of",
     "of_key",
     "rewritten",
+    "text_of",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'flujo.governance.pii' has no attribute {name!r}")
-    from flujo.governance.pii import fields, finding, known, policy, presidio, rules, scrub, walk
+    from flujo.governance.pii import fields, finding, known, legacy, policy, presidio, rules, scrub, walk
 
-    modules = (fields, finding, known, policy, presidio, rules, scrub, walk)
+    modules = (fields, finding, known, legacy, policy, presidio, rules, scrub, walk)
     return next(vars(module)[name] for module in modules if name in vars(module))

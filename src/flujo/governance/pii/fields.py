@@ -43,18 +43,18 @@ def of_key(key: str) -> str | None:
 
 
 @lru_cache(maxsize=1024)
-def marks_of(kind: type[Any]) -> Mapping[str, PII]:
-    """Return the marked fields of a model or a dataclass, by name."""
+def marks_of(kind: type[object]) -> Mapping[str, PII]:
+    """Return the marked fields of a model, a dataclass or a named tuple, by name."""
     if issubclass(kind, BaseModel):
         marked = {name: _mark((*info.metadata, info.annotation)) for name, info in kind.model_fields.items()}
-    elif is_dataclass(kind):
+    elif is_dataclass(kind) or issubclass(kind, tuple):
         marked = {name: _mark((hint,)) for name, hint in _hints(kind).items()}
     else:
         return {}
     return {name: mark for name, mark in marked.items() if mark}
 
 
-def _hints(kind: type[Any]) -> Mapping[str, Any]:
+def _hints(kind: Any) -> Mapping[str, Any]:
     try:
         return get_type_hints(kind, include_extras=True)
     except (

@@ -5,11 +5,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date
 from operator import attrgetter
-from typing import Any
+from pathlib import PurePath
+from typing import Any, Protocol, runtime_checkable
+from uuid import UUID
 
 from pydantic import BaseModel
 
 from flujo.governance.pii.fields import PII, marks_of
+
+
+@runtime_checkable
+class _NamedTuple(Protocol):
+    _fields: tuple[str, ...]
+
 
 Key = Callable[[str], str | None]
 """Tells what a key of a mapping, or the name of a field, says of its value."""
@@ -33,9 +41,14 @@ def named(value: Any, entity: str | None, key: Key, depth: int) -> Iterator[tupl
         case str() | date() | int() if entity:
             if not isinstance(judged, bool):
                 yield entity, judged.isoformat()[:10] if isinstance(judged, date) else str(judged)
+        case UUID() | PurePath() if entity:
+            yield entity, str(judged)
         case list() | tuple() | set() | frozenset() | deque():
-            for inner in value if depth > 0 else ():
-                yield from named(inner, entity, key, depth - 1)
+            marks = dict(told_items(value, key))
+            for at, inner in enumerate(value) if depth > 0 else ():
+                mark = marks.get(at)
+                if mark is None or mark.entity:
+                    yield from named(inner, (mark.entity if mark else None) or entity, key, depth - 1)
         case _:
             for told, inner in _inside(value, key) if depth > 0 else ():
                 yield from named(inner, told or entity, key, depth - 1)
@@ -65,6 +78,17 @@ def told_fields(value: Any, key: Key) -> Iterator[tuple[str, PII | None]]:
         mark = marked.get(name)
         told = key(name) if mark is None else None
         yield name, mark or (PII(told) if told else None)
+
+
+def told_items(value: object, key: Key) -> Iterator[tuple[int, PII]]:
+    """Yield the places in a named tuple of which something is said; nothing of other sequences."""
+    if not isinstance(value, _NamedTuple) or not isinstance(value, tuple):
+        return
+    marked = marks_of(type(value))
+    for at, name in enumerate(value._fields):
+        mark, told = marked.get(name), key(name)
+        if mark or told:
+            yield at, mark or PII(told)
 
 
 def field_of(value: object, name: str) -> Any:

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeVar
 from flujo.governance.pii.fields import of_key
 from flujo.governance.pii.finding import Finding, PIIEngine, settle
 from flujo.governance.pii.known import KnownValues
+from flujo.governance.pii.legacy import bytes_of, text_of
 from flujo.governance.pii.named import field_of, named, told_fields, untold
 from flujo.governance.pii.walk import Date, Number, replaced, rewritten
 
@@ -115,5 +116,9 @@ class _Scrubbing:
         # A date of no marked field is data, not text.
         return value.replace(year=1, month=1, day=1) if entity else value
 
-    def binary(self, value: bytes, entity: str | None) -> bytes:
-        return b"" if entity else value
+    def binary(self, value: bytes, entity: str | None) -> tuple[bytes, Sequence[Finding]]:
+        if entity:
+            return b"", [Finding(0, len(value), entity, 1.0, "field")]
+        text, codec = text_of(value)
+        found = self.find(text) if text else ()
+        return bytes_of(self.text(text, found), codec) if found else value, found

@@ -9,6 +9,8 @@ from dataclasses import replace as changed
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import cached_property
+from math import isfinite
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar, cast
@@ -17,8 +19,9 @@ from uuid import UUID
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 from flujo.errors import ScrubError
+from flujo.governance.pii.fields import PII
 from flujo.governance.pii.finding import Finding
-from flujo.governance.pii.named import field_of, told_fields
+from flujo.governance.pii.named import field_of, told_fields, told_items
 from flujo.governance.pii.words import words
 
 _PLAIN = (
@@ -26,9 +29,7 @@ _PLAIN = (
     complex,
     time,
     timedelta,
-    UUID,
     Enum,
-    PurePath,
     SecretStr,
     SecretBytes,
     type(None),
@@ -37,7 +38,8 @@ _PLAIN = (
 )
 _OF_MESSAGES = frozenset(word.replace(" ", "_") for word in words("messages", "kept"))
 """What ties the messages of a conversation together, and would break it where it is replaced."""
-_LONG_NUMBER = 10**7
+_LONG_NUMBER, _ENDLESS = 10**7, 10**40
+"""Whole numbers from the first on may be somebody's; where they are no integers, below the second."""
 T = TypeVar("T")
 Number = TypeVar("Number", int, float, Decimal)
 Date = TypeVar("Date", bound=date)
@@ -86,8 +88,8 @@ class Rewriter(Protocol):
         """Return what stands for a date, as a date; of one that nothing marks as personal, often itself."""
         ...
 
-    def binary(self, value: bytes, entity: str | None) -> bytes:
-        """Return what stands for bytes that are no text, of which an entity is told or not."""
+    def binary(self, value: bytes, entity: str | None) -> tuple[bytes, Sequence[Finding]]:
+        """Return what stands for bytes that are no UTF-8, of which an entity is told or not; and findings."""
         ...
 
 
@@ -131,6 +133,8 @@ class Walk:
             case str():
                 clean = self._text(value, path, entity, depth)
                 return clean if clean is value or type(value) is str else type(value)(clean)
+            case PurePath() | UUID():
+                return self._written(judged, path, entity, depth)
             case int() | float() | Decimal():
                 return self._number(value, path, entity)
             case datetime() | date():
@@ -156,9 +160,12 @@ class Walk:
         if entity:
             return self._all_of(text, path, entity) if text.strip() else text
         if self._by.json and text[:1] in "{[ \n\t" and text.lstrip()[:1] in ("{", "["):
-            inner = _parsed(text)
+            shadowed: list[tuple[str, Any]] = []
+            inner = _parsed(text, shadowed)
             if inner is not None:
                 before = len(self.findings)
+                for pair in shadowed:  # nobody who reads JSON sees these, and whoever prints the text does
+                    self._value(dict([pair]), path, None, depth + 1)
                 clean = self._value(inner, path, None, depth + 1)
                 return text if len(self.findings) == before else json.dumps(clean, ensure_ascii=False)
         found = self._by.find(text)
@@ -170,11 +177,23 @@ class Walk:
         return self._by.whole(text, entity)
 
     def _number(self, value: Any, path: str, entity: str | None) -> Any:
-        if not entity and not (isinstance(value, int) and abs(value) >= _LONG_NUMBER):
+        written = str(value) if entity else _figures(value)
+        if not written:
             return value
-        found = [Finding(0, len(str(value)), entity, 1.0, "field")] if entity else self._by.find(str(value))
+        found = [Finding(0, len(written), entity, 1.0, "field")] if entity else self._by.find(written)
         self.findings += [changed(finding, path=path) for finding in found]
         return self._by.number(value, found[0].entity, path) if found else value
+
+    def _written(self, value: PurePath | UUID, path: str, entity: str | None, depth: int) -> PurePath | UUID:
+        """Return what stands for a path; or for a UUID, which is personal only where something says so."""
+        if isinstance(value, PurePath):
+            clean = self._text(str(value), path, entity, depth)
+            return value if clean == str(value) else type(value)(clean)
+        if not entity:
+            return value
+        self.findings.append(Finding(0, len(str(value)), entity, 1.0, "field", path))
+        number = self._by.number(value.int, entity, path)
+        return value if number == value.int else UUID(int=number % (1 << 128))
 
     def _date(self, value: Any, path: str, entity: str | None) -> Any:
         clean = self._by.date(value, entity, path)
@@ -186,7 +205,8 @@ class Walk:
         try:
             text = value.decode()
         except UnicodeDecodeError:  # pictures and the like: their insides are not text
-            clean = self._by.binary(bytes(value), entity)
+            clean, found = self._by.binary(bytes(value), entity)
+            self.findings += [changed(finding, path=path) for finding in found]
             return value if clean == value else type(value)(clean)
         fresh = self._text(text, path, entity, depth)
         return value if fresh is text else type(value)(fresh.encode())
@@ -201,7 +221,11 @@ class Walk:
             clean = self._value(held[name], place, entity or (mark.entity if mark else None), depth + 1)
             if clean is not held[name]:
                 update[name] = clean
-        return value.model_copy(update=update) if update else value
+        if not update:
+            return value
+        fresh = value.model_copy(update=update)
+        _forget_derived(fresh)
+        return fresh
 
     def _mapping(
         self, value: Mapping[Any, Any], path: str, entity: str | None, depth: int
@@ -209,18 +233,35 @@ class Walk:
         clean: dict[Any, Any] = {}
         same = True
         for key, inner in value.items():
-            named = self._text(key, _joined(path, "(key)"), None, depth + 1) if isinstance(key, str) else key
-            fresh, count = named, 2
-            while fresh in clean:
-                fresh, count = f"{named} {count}", count + 1
+            fresh = self._key(key, path, depth, clean)
             told = self._by.key(key) if isinstance(key, str) else None
             place = _joined(path, fresh if isinstance(fresh, str) else type(key).__name__)
             clean[fresh] = self._value(inner, place, entity or told, depth + 1)
             same = same and fresh is key and clean[fresh] is inner
         return value if same else _like(value, clean)
 
+    def _key(self, key: Any, path: str, depth: int, taken: Mapping[Any, Any]) -> Any:
+        """Return a mapping's key without personal data, other than those that are taken."""
+        place = _joined(path, "(key)")
+        if not isinstance(key, str):
+            fresh = self._value(key, place, None, depth + 1)
+            if fresh in taken:
+                raise ScrubError(
+                    f"two keys of a mapping at {_short(place)!r} are one without personal data",
+                    fix="key it by texts, or pass a list of pairs",
+                )
+            return fresh
+        named = fresh = self._text(key, place, None, depth + 1)
+        count = 2
+        while fresh in taken:
+            fresh, count = f"{named} {count}", count + 1
+        return fresh
+
     def _several(self, value: Any, path: str, entity: str | None, depth: int) -> Any:
-        clean = [self._value(inner, f"{path}[{at}]", entity, depth + 1) for at, inner in enumerate(value)]
+        marks = dict(told_items(value, self._by.key))
+        clean = [
+            self._item(inner, f"{path}[{at}]", entity, depth, marks.get(at)) for at, inner in enumerate(value)
+        ]
         if all(one is other for one, other in zip(clean, value, strict=True)):
             return value
         kind = cast("Callable[..., Any]", type(cast("object", value)))
@@ -231,6 +272,12 @@ class Walk:
                 return kind(*clean)  # a named tuple
             case _:
                 return kind(clean)
+
+    def _item(self, value: Any, path: str, entity: str | None, depth: int, mark: PII | None) -> Any:
+        """Return an item of a sequence without personal data, with what is said of its place in that."""
+        if mark is None:
+            return self._value(value, path, entity, depth + 1)
+        return value if mark.entity is None else self._value(value, path, entity or mark.entity, depth + 1)
 
     def _dataclass(self, value: Any, path: str, entity: str | None, depth: int) -> Any:
         skipped = _OF_MESSAGES if type(value).__module__.startswith("pydantic_ai.") else frozenset[str]()
@@ -248,13 +295,43 @@ class Walk:
         fresh = copy(value)
         for name, clean in update.items():
             object.__setattr__(fresh, name, clean)  # also where the class is frozen
+        _forget_derived(fresh)
         return fresh
 
 
-def _parsed(text: str) -> Any:
-    """Return what JSON in a string holds; None where it is no JSON."""
+def _figures(value: int | float | Decimal) -> str:
+    """Return the figures of a number that may be somebody's: a whole one, and long; else nothing."""
+    if isinstance(value, int):
+        return str(value) if abs(value) >= _LONG_NUMBER else ""
+    may_be = isfinite(value) and _LONG_NUMBER <= abs(value) < _ENDLESS and value == int(value)
+    return str(int(value)) if may_be else ""
+
+
+def _forget_derived(value: object) -> None:
+    """Have an object derive anew what it remembers by cached properties: that was of what was replaced."""
+    for kind in type(value).__mro__:
+        for name, member in vars(kind).items():
+            if isinstance(member, cached_property):
+                vars(value).pop(name, None)
+
+
+def _parsed(text: str, shadowed: list[tuple[str, Any]]) -> Any:
+    """Return what JSON in a string holds; None where it is no JSON.
+
+    Args:
+        text: The string.
+        shadowed: Is given the members that later ones of the same name hide.
+    """
+
+    def last_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        last = dict(pairs)
+        if len(last) < len(pairs):
+            at_end = {name: at for at, (name, _) in enumerate(pairs)}
+            shadowed.extend(pair for at, pair in enumerate(pairs) if at_end[pair[0]] != at)
+        return last
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=last_of_each)
     except RecursionError:
         raise ScrubError(
             "JSON in a string is nested deeper than can be read",
