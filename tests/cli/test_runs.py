@@ -69,6 +69,11 @@ def test_a_run_is_shown_with_what_happened(some: Shell) -> None:
     assert any("run completed" in line and "sent: X" in line for line in told)
 
 
+def test_a_failed_attempt_is_shown_with_its_error(some: Shell) -> None:
+    (line,) = [line for line in some("runs", "show", "b1").out.splitlines() if "attempt failed" in line]
+    assert line.endswith("1: ValueError: no x, gave up")
+
+
 def test_a_run_is_shown_to_machines_with_its_whole_journal(some: Shell) -> None:
     document = some("runs", "show", "b1", "--json").json
     assert (document["status"], document["labels"]["target"].endswith("shop.py:fail")) == ("failed", True)

@@ -63,7 +63,7 @@ def _step(body: dict[str, Any]) -> str:
 
 def _failed_attempt(body: dict[str, Any]) -> str:
     again = "" if body.get("again") else ", gave up"
-    return f"{body.get('attempt')}: {body.get('error')}: {brief(body.get('message', ''))}{again}"
+    return f"{body.get('attempt')}: {brief(body.get('text', ''))}{again}"
 
 
 def _decided(body: dict[str, Any]) -> str:

@@ -261,4 +261,4 @@ def _scrubbing() -> Redact:
     from flujo.governance.pii import PIIScrubbingPolicy
 
     policy = PIIScrubbingPolicy()
-    return lambda data, context: policy.scrub(data, context=context.context)[0]
+    return lambda data, context: policy.redacted(data, context)[0]

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, cast
 from flujo.errors import ConfigError
 from flujo.governance.pii.finding import Finding, PIIEngine
 from flujo.governance.pii.known import KnownValues
+from flujo.governance.pii.messages import said, tied
 from flujo.governance.pii.rules import RuleEngine
 from flujo.governance.pii.scrub import Scrubber, Strategy
 from flujo.governance.pii.stream import HOLD, StreamScrubber, scrub_chunks, scrub_chunks_async
@@ -135,8 +136,21 @@ class PIIScrubbingPolicy(GovernancePolicy):
         clean = cast("PipelineContext", decision.data).model_copy(update=kept)
         return PolicyDecision.ALLOW if clean == data else replace(decision, data=clean)
 
+    def redacted(self, value: Any, context: PolicyContext) -> tuple[Any, list[Finding]]:
+        """Return what is judged without personal data, and what was found in it.
+
+        The messages of a request to a model keep what ties them together: their ids and their moments.
+
+        Raises:
+            ScrubError: The value is nested too deep, or holds an object that cannot be looked into.
+        """
+        if context.point not in ("before_model", "after_model"):
+            return self.scrub(value, context=context.context)
+        clean, findings = self.scrub(said(value), context=context.context)
+        return (tied(clean, value) if findings else value), findings
+
     def _judged(self, value: Any, context: PolicyContext) -> PolicyDecision:
-        clean, findings = self.scrub(value, context=context.context)
+        clean, findings = self.redacted(value, context)
         if not findings:
             return PolicyDecision.ALLOW
         counts = Counter(finding.entity for finding in findings)

@@ -21,8 +21,8 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 from flujo.errors import ScrubError
 from flujo.governance.pii.fields import PII
 from flujo.governance.pii.finding import Finding
+from flujo.governance.pii.messages import KEPT
 from flujo.governance.pii.named import field_of, told_fields, told_items
-from flujo.governance.pii.words import words
 
 _PLAIN = (
     bool,
@@ -36,8 +36,6 @@ _PLAIN = (
     type,
     type(...),
 )
-_OF_MESSAGES = frozenset(word.replace(" ", "_") for word in words("messages", "kept"))
-"""What ties the messages of a conversation together, and would break it where it is replaced."""
 _LONG_NUMBER, _ENDLESS = 10**7, 10**40
 """Whole numbers from the first on may be somebody's; where they are no integers, below the second."""
 T = TypeVar("T")
@@ -280,7 +278,7 @@ class Walk:
         return value if mark.entity is None else self._value(value, path, entity or mark.entity, depth + 1)
 
     def _dataclass(self, value: Any, path: str, entity: str | None, depth: int) -> Any:
-        skipped = _OF_MESSAGES if type(value).__module__.startswith("pydantic_ai.") else frozenset[str]()
+        skipped = KEPT if type(value).__module__.startswith("pydantic_ai.") else frozenset[str]()
         update: dict[str, Any] = {}
         for name, mark in told_fields(value, self._by.key):
             if name in skipped or (mark and mark.entity is None):
