@@ -59,6 +59,10 @@ async def test_a_stream_that_is_cut_is_begun_again_by_the_steps_next_attempt(
     assert result.unwrap() == TEXT
     assert len(provider.requests) == 2
     assert "".join(pieces).endswith(TEXT)
+    # What the provider had counted by then was spent: one counts as it begins, the others at the end.
+    counted = READ if spoken.name == "anthropic" else 0
+    assert result.usage.input_tokens == counted + READ
+    assert result.usage.output_tokens == (counted > 0) + WRITTEN
 
 
 @pytest.mark.parametrize(

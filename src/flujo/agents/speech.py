@@ -13,10 +13,11 @@ from pydantic_ai.messages import (
     TextPart,
     TextPartDelta,
 )
-from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
 
-from flujo.pipeline.info import StepInfo
+from flujo.agents.costs import usage_of
+from flujo.pipeline.info import StepInfo, Usage
 
 _SAY_WHY = frozenset({"openai", "azure"})
 
@@ -31,28 +32,49 @@ async def sent(
     messages: list[ModelMessage],
     settings: ModelSettings | None,
     parameters: ModelRequestParameters,
+    spent: Callable[[Usage], None] | None = None,
 ) -> ModelResponse:
     """Send a request; where somebody listens, its text is told as it comes.
+
+    Args:
+        sender: Whom it is sent to.
+        info: The request's part of its step.
+        say: Takes the text; where left out, whoever streams the run is shown it.
+        messages: What is said.
+        settings: How it is to be answered.
+        parameters: What may be called and given.
+        spent: Takes what it used; where left out, it is reported to the step. Of an answer that broke off it
+            is what the provider had counted by then.
 
     Raises:
         ModelConnectionError: The answer broke off in the middle.
     """
+    report = spent or info.report
     if say is None and not info.watched:
-        return await sender.request(messages, settings, parameters)
-    tell = say or info.emit
+        response = await sender.request(messages, settings, parameters)
+        report(usage_of(response))
+        return response
     async with sender.request_stream(messages, settings, parameters) as stream:
-        async for event in stream:
-            match event:
-                case PartStartEvent(part=TextPart(content=text)) if text:
-                    await tell(text)
-                case PartDeltaEvent(delta=TextPartDelta(content_delta=text)) if text:
-                    await tell(text)
-                case _:
-                    pass
-        response = stream.get()
+        try:
+            await _tell(stream, say or info.emit)
+        finally:
+            response = stream.get()
+            if response.parts or response.usage.has_values():
+                report(usage_of(response))
     if response.state != "complete" or _cut(response):
         raise ModelConnectionError(sender.model_name, "the answer broke off in the middle", in_stream=True)
     return response
+
+
+async def _tell(stream: StreamedResponse, tell: Callable[[str], Awaitable[None]]) -> None:
+    async for event in stream:
+        match event:
+            case PartStartEvent(part=TextPart(content=text)) if text:
+                await tell(text)
+            case PartDeltaEvent(delta=TextPartDelta(content_delta=text)) if text:
+                await tell(text)
+            case _:
+                pass
 
 
 def _cut(response: ModelResponse) -> bool:

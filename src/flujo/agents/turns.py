@@ -37,7 +37,7 @@ from pydantic_ai.tools import (
 )
 
 from flujo.agents.calls import ONE_CALL, told_of
-from flujo.agents.costs import bound_of, usage_of
+from flujo.agents.costs import bound_of
 from flujo.agents.digests import digest
 from flujo.agents.messages import Conversation, dumped, loaded, read_messages, shown_messages
 from flujo.agents.place import Place, denied
@@ -120,15 +120,12 @@ class Turns(AbstractCapability[Any]):
             try:
                 limits = info.limits
                 if not limits:
-                    response = await sent(sender, info, self.say, messages, settings, parameters)
-                    info.report(usage_of(response))
-                    return response
+                    return await sent(sender, info, self.say, messages, settings, parameters)
                 tokens = self._before.input_tokens + self._before.output_tokens + told().size
                 tokens += 0 if self._before else len(repr(parameters))
                 async with info.reserve(bound_of(model, settings, tokens, limits)) as spending:
-                    response = await sent(sender, info, self.say, messages, settings, parameters)
-                    spending.report(usage_of(response))
-                    return response
+                    spent = spending.report
+                    return await sent(sender, info, self.say, messages, settings, parameters, spent)
             finally:
                 part.reset(token)
 

@@ -7,6 +7,7 @@ import sys
 from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -126,8 +127,9 @@ class Writer:
 
     def _abandon(self, group: list[Submission]) -> None:
         """Refuse what will not be written: the group in hand, and what was queued too late."""
-        while self._queue:
-            group.append(self._queue.popleft())
+        with suppress(IndexError):  # a late submitter and the ending thread may both be here
+            while True:
+                group.append(self._queue.popleft())
         tell([future for _, future in group], {future: closed(self._path) for _, future in group})
 
 
