@@ -98,7 +98,7 @@ class Attempts:
 
     def govern(self, governed: GovernedStep) -> None:
         """Have policies judge what comes out, and once more what goes in where hooks may have changed it."""
-        self.governed = governed
+        self.governed, self.call = governed, governed.saying(self.call)
         if self.direct is not None:
             self.direct = governed.direct(self.direct, self.check_type, views=self._changes_context)
 
@@ -159,10 +159,11 @@ class Attempts:
                 self._discard(frame, info, self.NEVER_BEGAN if self._never_began(error) else self.GIVEN_UP)
                 raise
             except Exception as error:  # noqa: BLE001  # the step's own code
-                failed = self._failed(frame, info, error)
+                said = error if self.governed is None else await self.governed.failing(frame, info, error)
+                failed = self._failed(frame, info, error, said)
                 if isinstance(failed, Suspended):
                     return failed
-                tried, wait = tried.after(info, error), failed
+                tried, wait = tried.after(info, said), failed
                 if wait < 0:
                     break
             await self._rest(run, address, tried, wait)
@@ -258,8 +259,8 @@ class Attempts:
             await run.clock.sleep(min(left, self._node.retry.wait(tried.failed, 0.0)))
         return tried
 
-    def _failed(self, frame: Frame, info: StepInfo, error: Exception) -> float | Suspended:
-        """Record a failed attempt; return the seconds until another, less than 0 when there is none.
+    def _failed(self, frame: Frame, info: StepInfo, error: Exception, said: Exception) -> float | Suspended:
+        """Record a failed attempt as it may be told; return the seconds until another, less than 0 for none.
 
         Whether an attempt took effect that was broken off is not known: where that matters, a person
         is asked.
@@ -272,7 +273,7 @@ class Attempts:
             if self._once:
                 return self._doubt(run, address)
         wait = self._wait(run, info.attempt, error)
-        note_failure(run, info, error, wait)
+        note_failure(run, info, said, wait)
         return -1.0 if wait is None else wait
 
     def _wait(self, run: Run, attempt: int, error: Exception) -> float | None:

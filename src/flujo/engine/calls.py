@@ -10,6 +10,7 @@ from typing import Any, cast
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from flujo.engine.effects import is_async
+from flujo.engine.entry import entry_of
 from flujo.engine.guard import Guard
 from flujo.engine.requests import Asked
 from flujo.engine.run import Frame, Run
@@ -92,6 +93,10 @@ class EffectGuard:
         if passed is shown:
             return output, None
         return (passed if judged is None else judged.replaced(output, passed)), None
+
+    async def asked(self, address: str, prompt: str, subject: Any) -> tuple[str, Any]:
+        """Return what is asked and shown as it may be written: see `Entry.asked`."""
+        return await entry_of(self._guard).asked(self._frame, address, prompt, subject)
 
     def gave(self, address: str, effect: Effect) -> None:
         """Note what an effect gave, now or when it was recorded, for what comes of it."""

@@ -251,8 +251,11 @@ class StepEffects:
             if not wrong:
                 return accepted(answer, codec, address)
             prompt = f"{prompt} (the last answer does not fit: {wrong})"  # its type was not known then
+        known = asked(run, address)
+        if known is None and self._guard is not None:
+            prompt, subject = await self._guard.asked(address, prompt, subject)
         raise Asked(
-            asked(run, address)
+            known
             or ask(
                 run,
                 address,

@@ -9,6 +9,7 @@ from flujo.engine.declared import holds_of, labelled
 from flujo.engine.judge import Asking, Judgement, digest_of, judged
 from flujo.engine.kept import as_begun
 from flujo.engine.seen import RunDesk, Seen
+from flujo.errors import PolicyDenied
 from flujo.pipeline.policy import Point, PolicyContext, Verdict
 
 if TYPE_CHECKING:
@@ -74,6 +75,32 @@ class Entry:
         if found.verdict in (Verdict.DENY, Verdict.ESCALATE):
             raise self._guard.denial(Seen(_Entering(point), address, data), found)
         return found.data
+
+    async def words(self, frame: Frame, address: str, step: str, text: str) -> str:
+        """Return what code says of itself, as it may be written: why it failed, or why the run stops.
+
+        Args:
+            frame: Where the run stands.
+            address: Where the verdict is recorded.
+            step: What policies are told of the step.
+            text: What it says.
+        """
+        try:
+            return await self.passed(frame, address, step, "output", text, fits=same_class)
+        except PolicyDenied as denied:
+            return f"what it says is withheld, since the policy {denied.policy!r} does not let it be written"
+
+    async def asked(self, frame: Frame, address: str, prompt: str, subject: Any) -> tuple[str, Any]:
+        """Return what a step asks a person, and what it shows them, as it may be written.
+
+        Raises:
+            PolicyDenied: It may not be.
+        """
+        place, step = f"{address}#entry", address.partition("#")[0].rpartition("/")[2]
+        prompt = await self.passed(frame, place, step, "output", prompt, fits=same_class)
+        if subject is not None:
+            subject = await self.passed(frame, place, step, "output", subject, fits=same_class)
+        return prompt, subject
 
     async def changed(self, frame: Frame, view: PipelineContext, address: str) -> None:
         """Leave in a view of a run's context what a step may have changed there.

@@ -87,7 +87,7 @@ class Tried(NamedTuple):
 
 
 class RecordedFailure(Exception):
-    """What the journal kept of an exception that ended an attempt in another process."""
+    """What the journal keeps of an exception: of another process, or one that may not be told as it is."""
 
     def __init__(self, kind: Kind, text: str, quota: Mapping[str, Any] | None = None) -> None:
         super().__init__(text)
@@ -176,6 +176,8 @@ def told(error: BaseException | None) -> tuple[Kind, str]:
 def described(error: BaseException | None) -> str:
     """Return an exception in one line: its type and what it says."""
     text = text_of(error)
+    if isinstance(error, RecordedFailure):  # it tells its type itself
+        return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

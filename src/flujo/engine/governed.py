@@ -10,20 +10,22 @@ from flujo.engine.build import Build, output_check
 from flujo.engine.calls import EffectGuard
 from flujo.engine.effects import StepEffects
 from flujo.engine.entry import entry_of
-from flujo.engine.failures import note_failure
+from flujo.engine.failures import RecordedFailure, Rejected, TimeLimit, described, note_failure, told
 from flujo.engine.guard import Guard
 from flujo.engine.requests import Asked
 from flujo.engine.result import StepGaveUp, StepResult
 from flujo.engine.run import Frame, Run, Suspended, Walk
 from flujo.engine.seen import Seen
-from flujo.errors import PolicyDenied
+from flujo.errors import PolicyDenied, QuotaExceeded
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
 from flujo.pipeline.policy import Point
+from flujo.pipeline.waits import PauseForHumanInput, StopPipeline
 from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanStep
 from flujo.plan.types import Type, recorded_input, type_name
 
+Call = Callable[[Frame, PipelineContext, Any, StepInfo | None], Awaitable[Any]]
 Direct = Callable[[Frame, Any], Awaitable[Any]]
 Complete = Callable[[Frame, StepResult, Frame | None, Usage], Awaitable[Any]]
 
@@ -70,7 +72,7 @@ class GovernedStep:
             check_type: Refuses an output of another type.
             views: Whether it works on a view of the context, which a denied output must not change.
         """
-        if self._hooks or (views and (self._guard.judges_output or self._entry.judges)):
+        if self._hooks or self._entry.judges or (views and self._guard.judges_output):
             return None
         if not self._guard.judges_output:
             return call
@@ -148,6 +150,56 @@ class GovernedStep:
         if self._entry.judges:
             await self._entry.changed(frame, view, address)
 
+    def saying(self, call: Call) -> Call:
+        """Return how the agent is called, with what it says by raising judged before it is written.
+
+        Args:
+            call: How it is called.
+        """
+        entry, label = self._entry, self._plan.label
+        if not entry.judges:
+            return call
+
+        async def said(frame: Frame, context: PipelineContext, value: Any, info: StepInfo | None) -> Any:
+            address = frame.prefix + label
+            try:
+                return await call(frame, context, value, info)
+            except StopPipeline as stop:
+                reason = await entry.words(frame, f"{address}#stop", label, stop.reason)
+                if reason == stop.reason:
+                    raise
+                raise StopPipeline(reason) from None
+            except PauseForHumanInput as pause:
+                asked = await entry.asked(frame, address, pause.prompt, pause.subject)
+                if asked == (pause.prompt, pause.subject):
+                    raise
+                raise PauseForHumanInput(asked[0], pause.schema, subject=asked[1]) from None
+
+        return said
+
+    async def failing(self, frame: Frame, info: StepInfo, error: Exception) -> Exception:
+        """Return how the failure of an attempt may be told and recorded: itself, or in other words.
+
+        Where policies judge what is written, what an exception says is, too, and what it came of: both are
+        shown by a traceback.
+
+        Args:
+            frame: Where the step stands.
+            info: The attempt.
+            error: What ended it.
+        """
+        if not self._entry.judges or isinstance(error, TimeLimit | QuotaExceeded):
+            return error
+        label, address = self._plan.label, f"{info.address}#error"
+        kind, text = told(error)
+        whole = "\n".join([text, *map(described, _came_of(error))])
+        clean = await self._entry.words(frame, address, label, whole)
+        if clean == whole:
+            return error
+        if whole != text:
+            clean = await self._entry.words(frame, address, label, text)
+        return type(error)(clean) if isinstance(error, Rejected) else RecordedFailure(kind, clean)
+
     def _note(self, run: Run, denial: PolicyDenied) -> None:
         """Record that the step is over: it is neither attempted again nor asked about."""
         info = StepInfo(run.id, denial.address, denial.attempt, (), StepEffects(run))
@@ -212,6 +264,16 @@ class Flowing:
     def schema(self) -> Mapping[str, Any]:
         """Return the JSON Schema of what may take its place."""
         return codec_for(self._annotation).schema()
+
+
+def _came_of(error: BaseException) -> list[BaseException]:
+    """Return the exceptions that one came of, the nearest first."""
+    chain: list[BaseException] = []
+    cause = error.__cause__ or error.__context__
+    while cause is not None and cause is not error and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return chain
 
 
 def _denied_before(run: Run, address: str, label: str) -> PolicyDenied | None:

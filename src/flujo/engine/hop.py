@@ -77,7 +77,7 @@ class Hop:
         self.reuse = compile_reuse(plan, build)
         self.governed = governed_step(plan, build, None)
         self._attempts = attempts_of(plan, build, None, self.governed)
-        self._attempts.call = self._pump
+        self._attempts.call = self._pump if self.governed is None else self.governed.saying(self._pump)
         self.settle = noting(self._attempts.settle, build)
         self._shows = self.governed is None or not self.governed.judges_output
         self._open = bind(_opened(plan), plan.sources)

@@ -294,7 +294,7 @@ class LimitedAttempts(Attempts):
         return output
 
     @override
-    def _failed(self, frame: Frame, info: StepInfo, error: Exception) -> float | Suspended:
+    def _failed(self, frame: Frame, info: StepInfo, error: Exception, said: Exception) -> float | Suspended:
         broken_off = isinstance(error, TimeLimit | CutOff) and not self._never_began(error)
         self._settle(frame.run, info, unknown=broken_off)
         if self._once and broken_off and info.usage:  # nothing else tells of an attempt that is in doubt
@@ -304,7 +304,7 @@ class LimitedAttempts(Attempts):
                 "usage": from_json(write_usage(info.usage)),
             }
             frame.run.note("step.discarded", info.address, body)
-        return super()._failed(frame, info, error)
+        return super()._failed(frame, info, error, said)
 
     @override
     def _asked_before(self, run: Run, address: str) -> Attempted | Suspended | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
@@ -19,6 +19,9 @@ from flujo.pipeline.info import StepInfo
 from flujo.plan.codec import codec_for
 from flujo.plan.nodes import PlanNode, PlanStep
 from flujo.plan.signature import Signature
+
+if TYPE_CHECKING:
+    from flujo.engine.guard import Guard
 
 
 class Undo:
@@ -71,13 +74,17 @@ class Undo:
         return failures
 
     async def _undo(self, frame: Frame, node: PlanNode | None, address: str, output: Any) -> str:
-        info = StepInfo(frame.run.id, f"{address}#undo", 1, (), self._effects(frame, node))
-        _, error = await tried(bind(_undo_of(node), {}), frame, frame.context, output, info)
-        return "" if error is None else described(error)
-
-    def _effects(self, frame: Frame, node: PlanNode | None) -> StepEffects:
         guards = self._guards
         guard = None if guards is None or not isinstance(node, PlanStep) else guards.of(node)
+        info = StepInfo(frame.run.id, f"{address}#undo", 1, (), self._effects(frame, guard))
+        _, error = await tried(bind(_undo_of(node), {}), frame, frame.context, output, info)
+        if error is None or guard is None:
+            return "" if error is None else described(error)
+        from flujo.engine.entry import entry_of
+
+        return await entry_of(guard).words(frame, f"{address}#undo", guard.label, described(error))
+
+    def _effects(self, frame: Frame, guard: Guard | None) -> StepEffects:
         if guard is None:
             return StepEffects(frame.run, asks=False)
         from flujo.engine.calls import EffectGuard
