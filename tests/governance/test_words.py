@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from flujo import Flujo, PauseForHumanInput, Retry, Step, StepInfo, StopPipeline, StreamingStep, step
+from flujo import (
+    Flujo,
+    HumanInput,
+    Loop,
+    PauseForHumanInput,
+    Retry,
+    Step,
+    StepInfo,
+    StopPipeline,
+    StreamingStep,
+    step,
+)
 from flujo.governance import GovernancePolicy, PIIScrubbingPolicy, PolicyDecision
 from flujo.pipeline.policy import EVERYWHERE
 
@@ -70,6 +81,10 @@ async def chunks(text: str) -> AsyncIterator[str]:
     raise ValueError(f"cannot write to {MAIL}")
 
 
+def raises(text: str) -> Any:
+    raise ValueError(f"cannot write to {MAIL}")
+
+
 def pipelines() -> dict[str, Callable[[], Any]]:
     return {
         "error": lambda: Step(fails),
@@ -81,6 +96,8 @@ def pipelines() -> dict[str, Callable[[], Any]]:
         "ask": lambda: Step(asks),
         "validator": lambda: Step(gives, validators=[rejects]),
         "undo": lambda: Step(gives, undo=undoes) >> Step(breaks),
+        "between steps": lambda: Loop(Step(gives), until=raises, max_turns=2),
+        "prompt": lambda: Step(gives) >> HumanInput(raises, schema=str, name="more"),
         "stream": lambda: StreamingStep(chunks),
     }
 
@@ -170,3 +187,15 @@ async def test_a_step_that_was_asked_goes_on_with_the_answer() -> None:
     paused = await runner.run_async("x")
     assert paused.pending[0].prompt == "Write to [EMAIL]?"
     assert (await runner.resume_async(paused, "yes")).output == "said yes"
+
+
+@pytest.mark.parametrize("governed", [True, False])
+async def test_why_a_run_was_cancelled_is_judged(governed: bool, tmp_path: Path) -> None:
+    policies = [PIIScrubbingPolicy()] if governed else []
+    pipeline = Step(gives) >> HumanInput("Go on?", schema=str, name="more")
+    async with Flujo(pipeline, state=tmp_path / "runs.db", policies=policies) as runner:
+        await runner.run_async("x", run_id="one")
+        result = await runner.cancel("one", f"{MAIL} asked for it")
+    assert result.status == "cancelled"
+    assert (MAIL in told(result)) is not governed
+    assert (MAIL.encode() in written(tmp_path)) is not governed

@@ -140,12 +140,16 @@ class Carrier:
 
     async def end_cancelled(self, opened: Opened, reason: str) -> PipelineResult[Any, Any]:
         """End a run as cancelled, undoing what its steps declare."""
+        if self.door is not None and reason:
+            reason = await self.door.words(opened.frame, reason)
         return await self._end(opened, _cancelled(opened.run.id, reason))
 
     async def end_changed(self, known: Stored, reason: str) -> PipelineResult[Any, Any]:
         """End as cancelled a run that was made by another plan, undoing what this one still finds."""
-        ending = _cancelled(known.record.run_id, reason)
         opened, readable = await reopened(self._build.plan, self._opener, known)
+        if self.door is not None and reason:
+            reason = await self.door.words(opened.frame, reason)
+        ending = _cancelled(known.record.run_id, reason)
         await self._settle(opened)
         await self._undone(opened, ending, changed=True, blind=not readable)
         return await self._close(opened, ending)

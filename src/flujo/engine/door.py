@@ -24,7 +24,7 @@ from flujo.engine.record import Note, Recall
 from flujo.engine.requests import Asked
 from flujo.engine.run import Frame, Run, Suspended, Walk
 from flujo.engine.seen import Seen
-from flujo.errors import AnswerRejected, InputError, PolicyDenied
+from flujo.errors import AnswerRejected, HookFailed, InputError, PolicyDenied, RunError
 from flujo.journal.events import EventKind
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.policy import Point
@@ -128,6 +128,11 @@ class Door:
                 return await guard.passed(frame, Seen(leaving, "", output))
             except Asked as question:
                 return question.suspended
+            except RunError as error:
+                told = await self._told(frame, error)
+                if told is error:
+                    raise
+                raise told from None
 
         return through
 
@@ -138,6 +143,20 @@ class Door:
             PolicyDenied: It may not be.
         """
         return await self._guard.passed(frame, Seen(self._output, "", output, asked=False))
+
+    async def words(self, frame: Frame, text: str) -> str:
+        """Return what is said of a whole run, such as why it was cancelled, as it may be written."""
+        return await self._entry.words(frame, "#words", "", text)
+
+    async def _told(self, frame: Frame, error: RunError) -> RunError:
+        """Return how a failure between steps may be told: it quotes what the code there raised.
+
+        Errors that mean something to whoever carries the run on stay what they are, and steps tell their own.
+        """
+        if type(error) not in (RunError, HookFailed):
+            return error
+        clean = await self.words(frame, error.message)
+        return error if clean == error.message else type(error)(clean, fix=error.fix)
 
     async def _let_in(self, frame: Frame, seen: Seen) -> Any:
         """Return the input as a person let it in."""
