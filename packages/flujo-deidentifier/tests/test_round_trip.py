@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from flujo import Flujo, Step
+from flujo import Flujo, MemoryStore, Step
 from flujo.governance import PII, Principal
 from flujo_deidentifier import GDPR, Deidentify, Keys, MemoryVault, Profile, Reidentify
+from flujo_deidentifier.scope import Scope
 from flujo_deidentifier.tokens import PATTERN
 
 KEYS = Keys({"k1": secrets.token_bytes(32)})
@@ -186,3 +187,21 @@ def test_keys_of_every_type_and_old_encodings_come_back(how: str) -> None:
     result = Flujo(Step(take) >> Step(look) >> Step(back)).run(value, principal=ADA)
     assert result.output == value
     assert all(name not in repr(seen) for name in ("example.com", "Smith"))
+
+
+@pytest.mark.parametrize(("scope", "opens"), [("run", False), ("tenant", True)])
+async def test_tokens_of_a_run_do_not_open_in_its_forks_and_those_of_a_tenant_do(
+    scope: Scope, opens: bool
+) -> None:
+    vault = MemoryVault()
+
+    async def look(text: str) -> str:
+        return text
+
+    take = Deidentify(str, ALL, keys=KEYS, vault=vault, scope=scope)
+    back = Reidentify(str, keys=KEYS, vault=vault, scope=scope)
+    runner = Flujo(Step(take) >> Step(look) >> Step(back), state=MemoryStore())
+    await runner.run_async("Write to jane@example.com", run_id="one", principal=ADA)
+    fork = await runner.fork("one", at="look")
+    assert fork.output == ("Write to jane@example.com" if opens else None)
+    assert opens or "UnknownToken" in str(fork.error)
