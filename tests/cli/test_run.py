@@ -217,6 +217,13 @@ waits at confirm: Send it?
 """)
 
 
+@pytest.mark.parametrize("detached", [[], ["--detach"]])
+def test_a_name_that_is_empty_is_refused(detached: list[str], flujo: Shell) -> None:
+    told = flujo("run", "shop.py:double", "1", "--run-id", "", *detached)  # as where a variable is not set
+    assert (told.code, told.out) == (2, "")
+    assert told.err.startswith("error: run_id='' cannot name a run\n")
+
+
 def test_the_same_name_twice_is_one_run(flujo: Shell) -> None:
     assert flujo("run", "shop.py:shouted", "-i", "x", "--run-id", "r1", QUIET).out == "X\n"
     assert flujo("run", "shop.py:shouted", "-i", "x", "--run-id", "r1", QUIET).out == "X\n"

@@ -275,6 +275,20 @@ async def denied_inside(number: int, info: StepInfo) -> int:
     return await info.ask("may I?", int)
 
 
+@step
+async def asks_at_work(number: int, info: StepInfo) -> int:
+    info.report(Usage(1, 10, 5, Decimal("0.01")))
+    return await info.ask("may I?", int)
+
+
+async def test_a_run_that_waits_in_the_middle_of_a_step_that_used_something_replays_equal() -> None:
+    runner = Flujo(add >> asks_at_work, state=MemoryStore())
+    assert (await runner.run_async(1, run_id="a")).status == "paused"
+    report = await runner.replay("a")
+    assert (report.equal, report.differences) == (True, ())
+    assert (await runner.upgrade("a")).verdict == "safe"
+
+
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 async def test_runs_that_did_not_complete_replay_as_far_as_they_went(kind: str, tmp_path: Path) -> None:
     store: JournalStore = MemoryStore() if kind == "memory" else SQLiteStore(tmp_path / "flujo_ops.db")

@@ -15,7 +15,7 @@ from flujo.cli.declared import declared
 from flujo.cli.outcome import command, outcome_code, tell
 from flujo.cli.output import DONE, Fault, colored, emit, emit_json, note, report, traced, user_code
 from flujo.cli.targets import Target, load_target
-from flujo.engine.identity import new_run_id
+from flujo.engine.identity import checked_id, new_run_id
 from flujo.engine.result import Finished, PipelineResult, RunEvent, StepCompleted
 from flujo.engine.runner import Flujo
 from flujo.engine.supervise import beside
@@ -113,7 +113,7 @@ def run_target(begun: Begun, config: Config, show: Show) -> int:
         FlujoError: The target, the input or the store cannot be used.
     """
     target, runner, value, begun_with = _read(begun, config)
-    name = begun.run_id or new_run_id()
+    name = new_run_id() if begun.run_id is None else checked_id(begun.run_id)
     if runner.store is None and not show.quiet:
         note("this runner has no store: nothing is recorded, and the run cannot be resumed")
     return carry(

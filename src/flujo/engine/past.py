@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from flujo.engine.clock import Clock
 from flujo.engine.record import Memo, Note, Recall, Recorder, read_usage
+from flujo.engine.requests import pending
 from flujo.errors import ChainBroken, UnknownRun
 from flujo.journal.events import Event, EventKind
 from flujo.journal.memory import MemoryStore
@@ -87,14 +88,21 @@ class Past:
         """The executions of steps that gave an output of their own, by address."""
         return {event.address: event for event in self.events if event.kind == "step.completed"}
 
-    def used(self) -> Usage:
-        """Return what all steps used, as their own events tell."""
+    def used(self, unless: Collection[str] = ()) -> Usage:
+        """Return what all steps used, as their own events tell, but for unfinished ones at some addresses."""
         used = NO_USAGE
         for event in self.events:
-            part = event.kind in ("step.attempt", "step.discarded") and event.address not in self.steps
+            part = event.kind in ("step.attempt", "step.discarded") and (
+                event.address not in self.steps and event.address not in unless
+            )
             if (part or event.kind == "step.completed") and b'"usage"' in event.body:
                 used += read_usage(from_json(event.body).get("usage"))
         return used
+
+    def waiting(self) -> set[str]:
+        """Return the addresses of the steps in whose middle the run waits for a person."""
+        asked = pending(self.recall().notes, self.record.run_id)
+        return {one.address.partition("#")[0] for one in asked}
 
     def recall(self) -> Recall:
         """Return what is answered from the journal: steps, and what happened on the way; nothing decided."""
