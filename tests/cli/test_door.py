@@ -15,6 +15,7 @@ WRONG = {
     "option": (["run", "shop.py:shouted", "--inptu", "x"], 2, "did you mean --input"),
     "no target": (["run"], 2, "flujo run --help"),
     "file": (["run", "shp.py:shouted"], 2, "did you mean shop.py"),
+    "folder": (["run", "../:shouted"], 2, "name a file in it"),
     "module": (["run", "shpo:shouted"], 2, "did you mean shop:shouted"),
     "object": (["run", "shop.py:shoutd"], 2, "did you mean shop.py:shouted"),
     "no object": (["run", "shop.py"], 2, "choose from shop.py:"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from flujo import Decision, Flujo, HumanInput, MemoryStore, SQLiteStore, WaitForEvent, step
-from flujo.errors import PlanChanged, ResumeError
+from flujo.errors import PlanChanged, ResumeError, UnknownAddress
 from flujo.governance import GovernancePolicy, PolicyContext, PolicyDecision
 from flujo.journal.store import JournalStore
 
@@ -22,6 +22,12 @@ class Allows(GovernancePolicy):
     async def check_input(self, context: PolicyContext, input_data: Any) -> PolicyDecision:
         self.asked += 1
         return PolicyDecision.ALLOW
+
+
+class AtTheDoor(Allows):
+    """One that judges whole runs, too."""
+
+    points = ("agent_start",)
 
 
 @step
@@ -135,3 +141,12 @@ async def test_a_runner_under_further_policies_begins_runs_under_all() -> None:
     await runner.under([Allows("second")]).run_async(1, run_id="one")
     with pytest.raises(ResumeError, match="second"):
         await runner.resume_async("one", Decision("approve"))
+
+
+async def test_where_it_can_be_forked_is_told_by_places_alone() -> None:
+    store = MemoryStore()
+    at_the_door = AtTheDoor("first")
+    await paused(store, at_the_door)
+    with pytest.raises(UnknownAddress) as raised:
+        await Flujo(steps, state=store, policies=[at_the_door]).fork("one", at="nowhere")
+    assert raised.value.fix == "choose from read, ask"

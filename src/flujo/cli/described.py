@@ -47,7 +47,7 @@ def list_agents(target: str | None, config: Config, *, as_json: bool) -> int:
         note(f"no step of {target} asks a model, as far as Flujo knows")
         return DONE
     rows = [[_cell(one, key) for key in keys] for one in found]
-    emit(table(head, rows, width=terminal_width()))
+    emit(table([column.upper() for column in head], rows, width=terminal_width()))
     return DONE
 
 

@@ -221,7 +221,8 @@ def approvals_answer(
 ) -> int:
     """Answer with a value of your own.
 
-    One that does not fit leaves the request open, and says what was wrong.
+    One that does not fit leaves the request open, and says what was wrong. Whether edited arguments fit an
+    agent's tool is known where the agent is: when the run goes on, which asks again if they do not.
     """
     from flujo.cli.approvals import decide
     from flujo.cli.carry import Show

@@ -129,6 +129,8 @@ def _loaded(text: str, names: Mapping[str, str], folder: Path) -> tuple[str, str
 
 
 def _import_file(file: Path, given: str) -> ModuleType:
+    if file.is_dir():
+        raise TargetError(f"{file} is a folder", fix=f"name a file in it; {FORMS}")
     if not file.is_file():
         near = [path.name for path in sorted(file.parent.glob("*.py"))] if file.parent.is_dir() else []
         close = difflib.get_close_matches(file.name, near, n=1, cutoff=0.5)

@@ -249,8 +249,8 @@ def _unknown(past: Past, at: str) -> UnknownAddress:
             f"run {run_id} cannot be forked at {at!r}: an effect is a part of its step",
             fix=f"fork it at {at.partition('#')[0]!r}",
         )
-    known = list(dict.fromkeys(event.address.partition("#")[0] for event in past.events if event.address))
-    known = [address for address in known if not address.endswith("[]")]
+    known = list(dict.fromkeys(event.address.partition("#")[0] for event in past.events))
+    known = [address for address in known if address and not address.endswith("[]")]
     close = difflib.get_close_matches(at, known, n=1)
     fix = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known[:12])}"
     return UnknownAddress(f"run {run_id} has no execution at {at!r}", fix=fix)
