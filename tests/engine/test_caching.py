@@ -2,9 +2,19 @@
 
 import functools
 import math
+import os
+import subprocess
+import sys
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from pydantic import BaseModel, Field, SecretStr
 
 from flujo import Flujo, From, MemoryStore, PipelineContext, Step, step
 from flujo.errors import PlanError
@@ -117,3 +127,72 @@ async def test_what_is_no_number_is_not_nothing() -> None:
 
     runner = Flujo(Step(work, cache=True), state=None)
     assert [(await runner.run_async(x)).output for x in (None, math.nan)] == ["None", "nan"]
+
+
+class Cat(BaseModel):
+    age: int
+
+
+class Dog(BaseModel):
+    age: int
+
+
+@dataclass(frozen=True)
+class Bird:
+    age: int
+
+
+class Hidden(BaseModel):
+    age: int = Field(exclude=True)
+
+
+class Locked(BaseModel):
+    key: SecretStr
+
+
+class Hue(Enum):
+    RED = "red"
+
+
+APART = {
+    "models": [Cat(age=1), Dog(age=1), Bird(1), {"age": 1}],
+    "models within": [[Cat(age=1)], [Dog(age=1)], (Cat(age=1),)],
+    "texts": ["1", Decimal(1), b"1", Path("1")],
+    "digits": [Decimal("1.0"), Decimal("1.00"), 1.0, 1, True],
+    "lists": [[1], (1,), {1}, frozenset({1}), deque([1])],
+    "times": [datetime(2020, 1, 1, tzinfo=UTC), "2020-01-01T00:00:00Z"],
+    "enums": [Hue.RED, "red", "RED"],
+    "left out of its JSON": [Hidden(age=1), Hidden(age=2)],
+    "secrets": [Locked(key=SecretStr("a")), Locked(key=SecretStr("b"))],
+    "keys": [{1: "a"}, {"1": "a"}],
+}
+
+
+@pytest.mark.parametrize("values", APART.values(), ids=APART)
+async def test_inputs_whose_json_is_the_same_are_told_apart(values: list[Any]) -> None:
+    ran: list[int] = []
+
+    async def work(value: object) -> int:
+        ran.append(len(ran))
+        return len(ran) - 1
+
+    runner = Flujo(Step(work, cache=True), state=None)
+    for _ in range(2):
+        assert [(await runner.run_async(value)).output for value in values] == list(range(len(values)))
+
+
+def test_a_set_has_one_key_in_every_process() -> None:
+    code = (
+        "from flujo.engine.caching import told_apart; from pydantic_core import to_json;"
+        "print(to_json(told_apart([{'a', 'b', 'c', 'd'}, {'x': frozenset('efgh')}])))"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in "123"
+    }
+    assert len(said) == 1

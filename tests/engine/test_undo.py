@@ -177,6 +177,39 @@ async def test_items_and_branches_that_completed(ledger: Ledger, store: JournalS
     assert ledger.lines == ["book seat", "book seat", "undo seat 3", "undo seat 2"]
 
 
+@pytest.mark.parametrize("output", [{"cached": True}, {"order": {"cached": True}}, {"n": 1}], ids=str)
+async def test_whatever_its_output_is_named(output: dict[str, Any], store: JournalStore | None) -> None:
+    undone: list[dict[str, Any]] = []
+
+    async def book(x: int) -> dict[str, Any]:
+        return output
+
+    async def unbook(booked: dict[str, Any]) -> None:
+        undone.append(booked)
+
+    @step
+    async def pay(booked: dict[str, Any]) -> int:
+        raise LookupError("no money")
+
+    result = await Flujo(Step(book, undo=unbook) >> pay, state=store).run_async(1)
+    assert result.status == "failed"
+    assert undone == [output]
+
+
+async def test_what_came_from_the_cache_is_not_undone(ledger: Ledger, store: JournalStore | None) -> None:
+    async def book(x: int) -> int:
+        ledger.lines.append("book")
+        return x
+
+    async def unbook(output: int) -> None:
+        ledger.lines.append("undo")
+
+    runner = Flujo(Step(book, cache=True, undo=unbook) >> breaks, state=store)
+    for _ in range(2):
+        assert (await runner.run_async(1)).status == "failed"
+    assert ledger.lines == ["book", "undo"]
+
+
 async def test_a_crash_in_the_middle_of_undoing(ledger: Ledger) -> None:
     store, dying = MemoryStore(), [True]
 

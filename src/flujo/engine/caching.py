@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from copy import deepcopy
+from dataclasses import fields, is_dataclass
+from enum import Enum
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic_core import to_json
 
 from flujo.engine.build import condition
@@ -18,10 +22,14 @@ from flujo.engine.failures import Attempted, described
 from flujo.engine.run import Frame
 from flujo.errors import RunError
 from flujo.plan.codec import codec_for
+from flujo.plan.jsonvalues import SCALARS, STRINGS
 from flujo.plan.nodes import PlanStep
+from flujo.plan.same import attributes
 from flujo.plan.signature import Signature, unwrapped
 from flujo.plan.types import type_text
 from flujo.plan.unrecordable import Unrecordable
+
+_TYPE = "\0type"
 
 
 class Cached(NamedTuple):
@@ -65,7 +73,7 @@ class StepCache:
     def _given(self, value: Any, frame: Frame) -> str:
         """Return as JSON all that the agent is given."""
         named = {parameter: frame.slots[path] for parameter, path in self._sources}
-        return to_json([value, named, self._held], inf_nan_mode="constants").decode()
+        return to_json(told_apart([value, named, self._held]), inf_nan_mode="constants").decode()
 
     async def find(self, frame: Frame, address: str, key: str) -> Cached | None:
         """Return what is remembered under a key, for the step at an address."""
@@ -83,6 +91,55 @@ class StepCache:
             return
         with suppress(Unrecordable):
             run.recorder.remember(key, self._codec.dump(output))
+
+
+def told_apart(value: Any) -> Any:
+    """Return a value as JSON that no other value has.
+
+    What is JSON of its own kind stays as it is. Anything else goes with its type and all that it holds, what
+    it would not record included: the plain JSON of ``A(x=1)`` is that of ``B(x=1)``, too.
+
+    Raises:
+        ValueError: A part of it has no JSON.
+    """
+    kind = cast("type[Any]", type(value))
+    if kind in SCALARS or kind is float:
+        return value
+    if kind is list:
+        return [told_apart(member) for member in value]
+    if kind is dict and STRINGS.issuperset(map(type, value)) and _TYPE not in value:
+        return {key: told_apart(member) for key, member in value.items()}
+    return {_TYPE: [_imported(kind.__module__), kind.__qualname__], "is": _held_by(value)}
+
+
+def _members(names: Iterable[str], value: Any) -> list[Any]:
+    return [[place, held] for place, held, _ in attributes(list(names), value, value)]
+
+
+def _held_by(value: Any) -> Any:
+    parts: list[Any]
+    match value:
+        case Enum():
+            return value.name
+        case SecretStr() | SecretBytes():
+            return told_apart(value.get_secret_value())
+        case BaseModel():
+            parts = [*_members(type(value).__pydantic_fields__, value)]
+            parts += [value.__pydantic_extra__, value.__pydantic_private__]
+        case Mapping():
+            parts = [list(pair) for pair in cast("Mapping[Any, Any]", value).items()]
+        case Set():  # whose order is another in each process
+            return sorted(to_json(told_apart(member)).decode() for member in cast("Set[Any]", value))
+        case tuple() | list() | deque():
+            parts = list(cast("Sequence[Any]", value))
+        case _ if is_dataclass(value):
+            parts = _members([field.name for field in fields(value)], value)
+        case _:
+            return to_json(value, inf_nan_mode="constants").decode()
+    try:
+        return told_apart(parts)
+    except ValueError:  # a part without JSON of its own may have it as the whole says
+        return to_json(value, inf_nan_mode="constants").decode()
 
 
 def place_of(function: object) -> tuple[str, str]:

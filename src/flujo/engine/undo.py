@@ -116,7 +116,7 @@ class Undo:
             return [(step.address, step.output, "") for step in ended if not step.cached]
         found: list[tuple[str, Any, str]] = []
         for event in events:
-            if event.kind != "step.completed" or b'"cached":true' in event.body:
+            if event.kind != "step.completed" or _from_cache(event.body):
                 continue
             node = at(event.address)
             if node is None:
@@ -128,6 +128,11 @@ class Undo:
                 except PlanChanged as changed:
                     found.append((event.address, None, changed.message))
         return found
+
+
+def _from_cache(body: bytes) -> bool:
+    """Say whether a step's output came from the cache, so that this run did nothing that is to be undone."""
+    return b'"cached":true' in body and from_json(body).get("cached") is True  # an output may say it, too
 
 
 def _undone_by(node: PlanNode | None) -> Signature | None:

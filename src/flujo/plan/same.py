@@ -71,9 +71,9 @@ def _parts(recorded: Any, restored: Any) -> Parts | None:
     if isinstance(recorded, BaseModel):
         hidden = (recorded.__pydantic_private__, recorded.__pydantic_extra__)
         same = hidden == (restored.__pydantic_private__, restored.__pydantic_extra__)
-        return _attributes(list(type(recorded).__pydantic_fields__), recorded, restored) if same else None
+        return attributes(list(type(recorded).__pydantic_fields__), recorded, restored) if same else None
     if is_dataclass(recorded):
-        return _attributes([member.name for member in fields(recorded)], recorded, restored)
+        return attributes([member.name for member in fields(recorded)], recorded, restored)
     kind = type(cast("object", recorded))
     if recorded is restored:  # the member of an enum, say
         return []
@@ -102,7 +102,8 @@ def _members(recorded: Mapping[Any, Any], restored: Mapping[Any, Any], step: str
     ]
 
 
-def _attributes(names: Sequence[str], recorded: Any, restored: Any) -> Parts:
+def attributes(names: Sequence[str], recorded: Any, restored: Any) -> Parts:
+    """Return the attributes of these names of two values of one type, side by side with their places."""
     return [(f".{name}", getattr(recorded, name, None), getattr(restored, name, None)) for name in names]
 
 
