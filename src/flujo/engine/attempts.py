@@ -207,6 +207,8 @@ class Attempts:
         for validator in self._validators:
             await accept(validator, frame, given)
         left = await self._left(frame, info.address, info.attempt, given)
+        if changes and self.governed is not None:
+            output = await self.governed.mutating(frame, info.address, output)
         rows = frame.run.rows
         return left if rows is None or not changes else rows.open[frame.prefix].checked(output, left)
 
@@ -356,8 +358,7 @@ class Attempts:
         notes = [note for note in run.noted(address) if note.kind in _SETTLES]
         if not notes:
             return None
-        answer = answer_to(run, address)
-        last = notes[-1]
+        answer, last = answer_to(run, address), notes[-1]
         if last.kind == "request" and answer is None:
             return Suspended(approval(run.id, address, last.body))
         if last.kind == "request" and answer is not None:

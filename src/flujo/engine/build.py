@@ -21,6 +21,7 @@ from flujo.plan.signature import Signature
 from flujo.plan.types import Type, members, plain
 
 if TYPE_CHECKING:
+    from flujo.engine.between import Between
     from flujo.engine.door import Door
     from flujo.engine.governed import GovernedStep
     from flujo.engine.guards import Guards
@@ -122,6 +123,17 @@ def door_for(build: Build) -> Door | None:
     return Door(build, at_the_door, asks=build.guards.asks)
 
 
+def between_for(build: Build) -> Between | None:
+    """Return what judges functions between steps; None where no policy judges what enters runs."""
+    judges = () if build.guards is None else build.guards.judges
+    asked = any("agent_start" in judge.points and "check_entry" in judge.checks for judge in judges)
+    if build.guards is None or not asked:
+        return None
+    from flujo.engine.between import Between
+
+    return Between(build.plan.name, build.guards)
+
+
 async def refuse(quotas: Quotas | None, run: Run, asked: str | None) -> None:
     """Refuse to begin a run whose worst case could exceed a quota, if that is asked.
 
@@ -182,13 +194,19 @@ def judge(signature: Signature) -> Judge:
     return call
 
 
-def condition(signature: Signature, role: str, made: Callable[[Any], Any] | None = None) -> Condition:
+def condition(
+    signature: Signature,
+    role: str,
+    made: Callable[[Any], Any] | None = None,
+    between: Between | None = None,
+) -> Condition:
     """Return how a function that decides something is called; what it raises fails the run with its place.
 
     Args:
         signature: The function.
         role: What it is to its node.
         made: What is made of the function's answer, by code of the answer's own.
+        between: What judges what it changes in the context.
     """
     call = judge(signature)
 
@@ -202,7 +220,7 @@ def condition(signature: Signature, role: str, made: Callable[[Any], Any] | None
             raised = f"{type(error).__name__}: {text_of(error)}"
             raise RunError(f"{address}: {role} raised {raised}") from error
 
-    return decide
+    return decide if between is None or not signature.context else between.around(decide)
 
 
 def output_check(annotation: Type) -> tuple[type, ...] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flujo.engine.build import Build, condition
+from flujo.engine.build import Build, between_for, condition
 from flujo.engine.composite import Composite
 from flujo.engine.record import Memo
 from flujo.engine.run import Frame, Suspended, Walk
@@ -17,7 +17,7 @@ from flujo.plan.nodes import PlanBranch, PlanLoop
 def compile_branch(plan: PlanBranch, cases: dict[str, Walk], build: Build) -> Walk:
     """Return the walk of a branch: choose once, record the choice, run the case."""
     node, label = plan.node, plan.label
-    on = condition(plan.on, "on")
+    on = condition(plan.on, "on", between=between_for(build))
     labels = {key: case_label(key) for key in node.cases}
     text = codec_for(str)
 
@@ -82,7 +82,7 @@ def compile_loop(plan: PlanLoop, body: Walk, build: Build) -> Walk:
     """Return the walk of a loop: each turn is recorded with its output and whether it was the last."""
     node, label = plan.node, plan.label
     record = Composite(plan, build.codec(plan.output_type), build)
-    until, most = condition(plan.until, "until", bool), node.max_turns
+    until, most = condition(plan.until, "until", bool, between_for(build)), node.max_turns
 
     async def one_turn(frame: Frame, address: str, value: Any) -> Memo | Suspended:
         inner = frame.inner(f"{address}/")

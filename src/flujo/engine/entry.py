@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flujo.engine.declared import holds_of, labelled
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from flujo.pipeline.context import PipelineContext
 
 Fits = Callable[[Any, Any], bool]
+Changes = Callable[[Any], Awaitable[Any]]
 
 
 class Entry:
@@ -102,8 +103,16 @@ class Entry:
             subject = await self.passed(frame, place, step, "output", subject, fits=same_class)
         return prompt, subject
 
-    async def changed(self, frame: Frame, view: PipelineContext, address: str) -> None:
+    async def changed(
+        self, frame: Frame, view: PipelineContext, address: str, judge: Changes | None = None
+    ) -> None:
         """Leave in a view of a run's context what a step may have changed there.
+
+        Args:
+            frame: Where the run stands, with the context as it was.
+            view: The view.
+            address: Who changed it.
+            judge: Returns of what was changed what may stay; the policies are asked when left out.
 
         Raises:
             PolicyDenied: It may not have.
@@ -115,7 +124,9 @@ class Entry:
         part = type(view).model_construct(None, **touched)
         step = address.rpartition("/")[2]
         place = f"{address}#context"
-        left: PipelineContext = await self.passed(frame, place, step, "output", part, fits=same_class)
+        left: PipelineContext = await (
+            self.passed(frame, place, step, "output", part, fits=same_class) if judge is None else judge(part)
+        )
         clean, values = vars(left), vars(view)
         for name, value in touched.items():
             if clean[name] is not value:

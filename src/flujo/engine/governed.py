@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
 from flujo.engine.build import Build, output_check
 from flujo.engine.calls import EffectGuard
 from flujo.engine.effects import StepEffects
-from flujo.engine.entry import entry_of
+from flujo.engine.entry import entry_of, same_class
 from flujo.engine.failures import RecordedFailure, Rejected, TimeLimit, described, note_failure, told
 from flujo.engine.guard import Guard
 from flujo.engine.requests import Asked
@@ -19,6 +20,7 @@ from flujo.engine.seen import Seen
 from flujo.errors import PolicyDenied, QuotaExceeded
 from flujo.pipeline.context import PipelineContext
 from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
+from flujo.pipeline.mutation import Change, PipelineMutation
 from flujo.pipeline.policy import Point
 from flujo.pipeline.waits import PauseForHumanInput, StopPipeline
 from flujo.plan.codec import codec_for
@@ -149,6 +151,24 @@ class GovernedStep:
         """
         if self._entry.judges:
             await self._entry.changed(frame, view, address)
+
+    async def mutating(
+        self, frame: Frame, address: str, mutation: PipelineMutation[Any]
+    ) -> PipelineMutation[Any]:
+        """Return a mutation with the parameters that later steps may be given, as they may be written.
+
+        Raises:
+            PolicyDenied: They may not be.
+        """
+        if not self._entry.judges:
+            return mutation
+        place, label, changes = f"{address}#entry", self._plan.label, list[Change]()
+        for change in mutation.changes:
+            given = dict(change.parameters)
+            if given:
+                given = await self._entry.passed(frame, place, label, "output", given, fits=same_class)
+            changes.append(replace(change, parameters=given))
+        return PipelineMutation(mutation.output, tuple(changes))
 
     def saying(self, call: Call) -> Call:
         """Return how the agent is called, with what it says by raising judged before it is written.

@@ -57,6 +57,7 @@ class Guard:
         asks: Whether they are asked; otherwise only what is recorded counts.
         step: What policies are told of the step, where that is something else.
         plan: The step, if it is one.
+        method: What they are asked by at every point, where that is `check_entry`.
 
     Attributes:
         label: The step, or the pipeline.
@@ -78,18 +79,20 @@ class Guard:
         asks: bool,
         step: str | None = None,
         plan: PlanStep | None = None,
+        method: str = "",
     ) -> None:
         self.label = label
         self._step = label if step is None else step
         self.judges_all = judges if asks else ()
         self.pipeline = pipeline
+        self._methods = dict.fromkeys(_METHODS, method) if method else _METHODS
         self._asking: dict[Point, Asking] = {
             point: [
                 (judge, judge.checks[name])
                 for judge in judges
-                if asks and name in judge.checks and point in judge.points
+                if asks and name in judge.checks and ("agent_start" if method else point) in judge.points
             ]
-            for point, name in _METHODS.items()
+            for point, name in self._methods.items()
         }
         self._asks = asks
         self._declared: Mapping[str, Any] = {} if plan is None else declared(plan.node)
@@ -189,7 +192,7 @@ class Guard:
         """Ask the policies, and record what they said; None where all simply allow."""
         run, kind = frame.run, seen.kind
         if self.keeps:
-            asking = await as_begun(run, self.pipeline, asking, _METHODS[kind.point])
+            asking = await as_begun(run, self.pipeline, asking, self._methods[kind.point])
         context = context or self._context(frame, seen)
         judgement = await judged(asking, context, seen.data, run.threads, after=allowed)
         if judgement is None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
-from flujo.engine.build import Build, condition
+from flujo.engine.build import Build, between_for, condition
 from flujo.engine.choices import known_choice, record_choice
 from flujo.engine.composite import Composite
 from flujo.engine.merge import merge
@@ -69,7 +69,8 @@ def compile_map(plan: PlanMap, body: Walk, build: Build) -> Walk:
     node, label = plan.node, plan.label
     composite = Composite(plan, build.codec(plan.output_type), build)
     items_codec = codec_for(list[plan.body.input_type] if build.durable else Any)
-    over = None if plan.over is None else condition(plan.over, "over")
+    between = between_for(build)
+    over = None if plan.over is None else condition(plan.over, "over", between=between)
     views, collect = needs_views(plan, build), node.on_failure == "collect"
 
     async def choose_items(frame: Frame, address: str, value: Any) -> list[Any]:
@@ -81,6 +82,8 @@ def compile_map(plan: PlanMap, body: Walk, build: Build) -> Walk:
             return known.output
         given = value if over is None else await over(frame, address, value)
         items = _listed(given, address)
+        if over is not None and between is not None:
+            items = await between.given(frame, f"{address}[]", list[plan.body.input_type], items)
         record_choice(frame, f"{address}[]", items, items_codec)
         return items
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flujo.engine.build import Build, condition
+from flujo.engine.build import Build, between_for, condition
 from flujo.engine.choices import known_choice, record_choice
 from flujo.engine.composite import Composite
 from flujo.engine.run import Frame, Suspended, Walk
@@ -17,8 +17,9 @@ def compile_sub(plan: PlanSub, body: Walk, build: Build) -> Walk:
     label = plan.label
     composite = Composite(plan, build.codec(plan.output_type), build)
     input_codec = codec_for(plan.mapped_type if build.durable else Any)
-    into = None if plan.into is None else condition(plan.into, "input")
-    outof = None if plan.outof is None else condition(plan.outof, "output")
+    between = between_for(build)
+    into = None if plan.into is None else condition(plan.into, "input", between=between)
+    outof = None if plan.outof is None else condition(plan.outof, "output", between=between)
 
     async def mapped(frame: Frame, address: str, value: Any) -> Any:
         """Return the sub-pipeline's input; recorded, so that its steps see the same one after a crash."""
@@ -27,6 +28,8 @@ def compile_sub(plan: PlanSub, body: Walk, build: Build) -> Walk:
         if known is not None:
             return known.output
         value = await into(frame, address, value)
+        if between is not None:
+            value = await between.given(frame, f"{address}[]", plan.mapped_type, value)
         record_choice(frame, f"{address}[]", value, input_codec)
         return value
 
@@ -43,6 +46,8 @@ def compile_sub(plan: PlanSub, body: Walk, build: Build) -> Walk:
             return output
         if outof is not None:
             output = await outof(inner, address, output)
+            if between is not None:
+                output = await between.given(inner, address, plan.output_type, output)
             inner.diff(address)
         composite.ended(frame, address, output, usage=inner.usage, patch=inner.patch)
         return output

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from flujo.engine.build import condition
+from flujo.engine.build import Build, between_for, condition
 from flujo.engine.dispatch import arrived
 from flujo.engine.requests import accepted, answer_to, ask, asked, importable, is_late
 from flujo.engine.run import Frame, Run, Suspended, Walk
@@ -17,7 +17,7 @@ from flujo.plan.nodes import PlanEvent, PlanHuman, PlanSleep
 from flujo.plan.types import assignable
 
 
-def compile_human(plan: PlanHuman, on_deny: Walk | None, on_timeout: Walk | None) -> Walk:
+def compile_human(plan: PlanHuman, on_deny: Walk | None, on_timeout: Walk | None, build: Build) -> Walk:
     """Return the walk of a HumanInput: ask once, and go on with the answer."""
     node, label = plan.node, plan.label
     codec = codec_for(node.schema)
@@ -25,12 +25,17 @@ def compile_human(plan: PlanHuman, on_deny: Walk | None, on_timeout: Walk | None
     may_approve = node.subject is not None or assignable(plan.input_type, node.schema)
     prompt = None if plan.prompt is None else condition(plan.prompt, "prompt", str)
     subject = None if plan.subject is None else condition(plan.subject, "subject")
+    between = between_for(build)
     actions: tuple[Action, ...] = ("approve", "edit", "deny") if may_approve else ("edit", "deny")
 
     async def ask_them(frame: Frame, address: str, value: Any) -> Suspended:
         place = Frame(frame.run, frame.prefix, fork(frame.context), None, frame.slots)  # they only look
         text = str(node.prompt) if prompt is None else await prompt(place, address, value)
         shown = value if subject is None else await subject(place, address, value)
+        if between is not None and prompt is not None:
+            text = await between.given(frame, address, str, text)
+        if between is not None and subject is not None:
+            shown = await between.given(frame, address, Any, shown)
         return ask(
             frame.run,
             address,

@@ -98,7 +98,7 @@ def _walk_of(node: PlanNode, build: Build) -> Walk:
         case PlanSub():
             return compile_sub(node, compile_walk(node.body, build), build)
         case PlanHuman():
-            return compile_human(node, _aside(node.on_deny, build), _aside(node.on_timeout, build))
+            return compile_human(node, _aside(node.on_deny, build), _aside(node.on_timeout, build), build)
         case PlanEvent():
             return compile_event(node, _aside(node.on_timeout, build))
         case PlanSleep():
