@@ -42,6 +42,16 @@ class TestStarting:
         assert (await runner.result(run_id)).output == "it is 42"
         assert worker.tally.outcomes == {(runner.plan.name, "completed"): 1}
 
+    @pytest.mark.parametrize("name", ["n" * 28, "onboarding " * 9, "ü" * 50])
+    async def test_a_long_name_is_no_hindrance(self, runner_of: Make, name: str) -> None:
+        runner = runner_of((double >> Sleep(timedelta(seconds=0.05)) >> say).named(name))
+        other = runner_of((double >> say).named(f"{name}, too"))
+        runs = [await one.start_async(21) for one in (runner, other)]
+        async with at_work(runner, other, pipelines={runner.plan.name: 1}) as worker:
+            for one, run_id in zip((runner, other), runs, strict=True):
+                await until(one, run_id)
+        assert worker.tally.outcomes[other.plan.name, "completed"] == 1
+
     async def test_one_name_is_one_run(self, runner_of: Make) -> None:
         runner = runner_of(double)
         names = [await runner.start_async(1, run_id="order-7") for _ in range(3)]

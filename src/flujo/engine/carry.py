@@ -9,15 +9,13 @@ from dataclasses import replace
 from threading import Lock
 from typing import Any, NamedTuple, cast
 
-from pydantic_core import to_json
-
 from flujo.engine.build import Build, door_for
 from flujo.engine.failures import denial_of, quota_of
 from flujo.engine.history import reopened, reread, restored
 from flujo.engine.hooks import shown
 from flujo.engine.identity import begins, ends, owner_of
 from flujo.engine.opened import Opened, Opener, Stored, record_start
-from flujo.engine.record import Recorder
+from flujo.engine.record import Recorder, write_note
 from flujo.engine.requests import Asked, moment
 from flujo.engine.result import Paused, PipelineResult, RunStarted, Status, StepHistory
 from flujo.engine.run import Suspended, Walk, microseconds
@@ -343,7 +341,7 @@ def _told(result: PipelineResult[Any, Any]) -> bytes:
     facts: dict[str, Any] = {"status": result.status, "reason": result.reason}
     if result.error is not None:
         facts["error"] = facts_of(result.error)
-    return to_json(facts)
+    return write_note(facts)
 
 
 def facts_of(error: FlujoError) -> dict[str, Any]:

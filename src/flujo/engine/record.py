@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from pydantic_core import from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from flujo.errors import PlanChanged, RecordError, RunTaken, StoreError
 from flujo.journal.events import GENESIS, Event, EventKind, link
@@ -342,6 +342,29 @@ def _seen(future: Committed) -> None:
     """Look at a commit that nobody may wait for: the next one fails for the same reason, and is told."""
     if not future.cancelled():
         future.exception()
+
+
+def write_note(body: Any) -> bytes:
+    """Return what is noted on the way as JSON; what of its texts no UTF-8 holds is escaped.
+
+    A file's name may bring in an unpaired surrogate, or what a model says: a run does not break at it.
+    """
+    try:
+        return to_json(body)
+    except PydanticSerializationError:
+        return to_json(_escaped(body))
+
+
+def _escaped(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case dict():
+            return {_escaped(key): _escaped(held) for key, held in cast("dict[Any, Any]", value).items()}
+        case list() | tuple():
+            return [_escaped(held) for held in cast("Sequence[Any]", value)]
+        case _:
+            return value
 
 
 def write_usage(usage: Usage) -> bytes:

@@ -12,6 +12,7 @@ from flujo.engine.carry import Carrier
 from flujo.engine.clock import Clock
 from flujo.engine.dispatch import Woken, deliver, due_of
 from flujo.engine.history import read_into, stored_result
+from flujo.engine.identity import checked_id
 from flujo.engine.opened import Opened, Opener, Stored
 from flujo.engine.requests import pending as pending_requests
 from flujo.engine.result import Context, Observer, PipelineResult
@@ -261,7 +262,7 @@ class RecordedRuns(Generic[Out, Context]):
     async def _named(self, run_id: str) -> Stored | None:
         if self.store is None:
             return None
-        if await self.store.run(run_id) is None:
+        if await self.store.run(checked_id(run_id)) is None:
             await refuse_pruned(self.store, run_id)
             return None
         return await self._opener.find(run_id)

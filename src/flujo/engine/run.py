@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from flujo.engine.clock import Clock
 from flujo.engine.patch import Summary, Tracker
-from flujo.engine.record import Memo, Note, Recall, Recorder
+from flujo.engine.record import Memo, Note, Recall, Recorder, write_note
 from flujo.engine.result import Observer, StepHistory, StepResult, Unread
 from flujo.engine.threads import Threads
 from flujo.errors import PlanChanged, RecordError
@@ -173,7 +173,7 @@ class Run:
     def note(self, kind: EventKind, address: str, body: dict[str, Any]) -> None:
         """Write down something that happened on the way."""
         if self.recorder is not None:
-            self.recorder.append(kind, address, to_json(body))
+            self.recorder.append(kind, address, write_note(body))
         else:
             self.live_notes.setdefault(address, []).append(Note(kind, body))
 

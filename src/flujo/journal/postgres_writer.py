@@ -17,7 +17,7 @@ from flujo.journal.postgres_ledger import claims, entries, missing_of
 from flujo.journal.postgres_server import LOST, connect, store_error
 from flujo.journal.rules import Answers, Fence, Submission, changed, created, tell
 from flujo.journal.scripts import queries
-from flujo.journal.store import Batch, Committed, RunRecord
+from flujo.journal.store import Batch, Committed, RunRecord, short_queue
 
 # What a group raises in which one batch is not to be written; the others are, one by one.
 _ONE_OF_THEM = (
@@ -256,7 +256,8 @@ class Writer:
         signals = sorted(signal for batch in batches for signal in batch.signals)
         received = sorted(chain.from_iterable(batch.received for batch in batches))
         if jobs:
-            await connection.execute(self._sql["enqueue"], *_columns([job for _, job in jobs], 5))
+            rows = [job._replace(queue=short_queue(job.queue)) for _, job in jobs]
+            await connection.execute(self._sql["enqueue"], *_columns(rows, 5))
         if signals:
             await connection.execute(self._sql["keep_signals"], *_columns(signals, 5))
         if received:

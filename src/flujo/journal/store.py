@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 from flujo.journal.events import Event
@@ -17,6 +18,8 @@ ENDED: frozenset[RunStatus] = frozenset({"completed", "failed", "cancelled", "st
 
 Committed: TypeAlias = "asyncio.Future[tuple[Shortfall, ...]]"
 """Done when a batch is committed: with what was missing for those of its reservations that were not made."""
+
+_SHORT = 63 - len("procrastinate_queue_v1#")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,15 @@ class Job(NamedTuple):
 def queue_of(pipeline: str, fingerprint: str) -> str:
     """Return the queue of a plan's runs: only workers that have the plan can carry them on."""
     return f"{pipeline[:100]}@{fingerprint[:12]}"
+
+
+def short_queue(queue: str) -> str:
+    """Return a queue's name as PostgreSQL takes it: what is announced has a channel of 63 bytes at most."""
+    if len(queue.encode()) <= _SHORT:
+        return queue
+    pipeline, _, fingerprint = queue.rpartition("@")
+    begins = pipeline.encode()[: _SHORT - 22].decode(errors="ignore")
+    return f"{begins}~{sha256(queue.encode()).hexdigest()[:8]}@{fingerprint}"
 
 
 class Signal(NamedTuple):

@@ -27,7 +27,7 @@ from flujo.engine.supervise import beside
 from flujo.journal.postgres import PostgresStore
 from flujo.journal.postgres_server import LOST, connect
 from flujo.journal.scripts import queries
-from flujo.journal.store import Batch, Job
+from flujo.journal.store import Batch, Job, short_queue
 from flujo.worker.dispatch import Carry, Dispatch, Terms
 
 logger = logging.getLogger("flujo.worker")
@@ -64,6 +64,7 @@ class ProcrastinateDispatch(Dispatch):
         self._store = store
         self._terms = terms
         self._slots = Slots(store, terms)
+        self._queues = {short_queue(queue): queue for queue in terms.queues}
 
     async def work(self, carry: Carry, stop: asyncio.Event) -> None:
         """Hand out what is due until told to stop; see :meth:`Dispatch.work`."""
@@ -88,12 +89,12 @@ class ProcrastinateDispatch(Dispatch):
         @app.task(name=TASK, pass_context=True, retry=_Again())
         async def carry_on(context: JobContext, run_id: str, tenant: str = "", gone: str = "") -> None:
             job = context.job
-            await self._carried(carry, Job(run_id, job.queue, 0, job.priority, tenant), gone)
+            await self._carried(carry, Job(run_id, self._queues[job.queue], 0, job.priority, tenant), gone)
 
         async with app.open_async(), beside(self._recover(app)):
             serving = asyncio.ensure_future(
                 app.run_worker_async(
-                    queues=list(self._terms.queues),
+                    queues=list(self._queues),
                     concurrency=self._terms.concurrency,
                     fetch_job_polling_interval=max(self._terms.poll, 1.0),
                     shutdown_graceful_timeout=self._terms.grace,
