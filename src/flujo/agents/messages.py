@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from pydantic import ConfigDict, TypeAdapter
-from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse, ModelResponsePart
+from pydantic_ai.messages import (
+    InstructionPart,
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ModelResponse,
+    ModelResponsePart,
+)
+from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.usage import RequestUsage
 from pydantic_core import from_json, to_json
 
@@ -71,6 +79,24 @@ def read_messages(written: Any) -> list[ModelMessage]:
         ValueError: It is none.
     """
     return ModelMessagesTypeAdapter.validate_json(to_json(written))
+
+
+def instructed(
+    parameters: ModelRequestParameters, before: Sequence[ModelMessage], after: Sequence[ModelMessage]
+) -> ModelRequestParameters:
+    """Return a request's parameters with the instructions of what takes the place of its messages.
+
+    Models read them from the parameters, and in the messages only where they are not there.
+    """
+    told = _instructions(after)
+    if told == _instructions(before):
+        return parameters
+    return replace(parameters, instruction_parts=[] if told is None else [InstructionPart(told)])
+
+
+def _instructions(messages: Sequence[ModelMessage]) -> str | None:
+    found = (one.instructions for one in reversed(messages) if isinstance(one, ModelRequest))
+    return next((one for one in found if one is not None), None)
 
 
 class Conversation:

@@ -39,7 +39,7 @@ from pydantic_ai.tools import (
 from flujo.agents.calls import ONE_CALL, told_of
 from flujo.agents.costs import bound_of
 from flujo.agents.digests import digest
-from flujo.agents.messages import Conversation, dumped, loaded, read_messages, shown_messages
+from flujo.agents.messages import Conversation, dumped, instructed, loaded, read_messages, shown_messages
 from flujo.agents.place import Place, denied
 from flujo.agents.requests import part, patient
 from flujo.agents.results import Outcome, outcome_of
@@ -72,6 +72,7 @@ class Turns(AbstractCapability[Any]):
         self._calls: dict[str, int] = {}
         self._count = 0
         self._conversation = Conversation()
+        self._written: Conversation | None = None
         self._recorded: RecordedModel | None = None
         self._before = Usage()
         self._told: dict[str, tuple[Any, str]] = {}
@@ -104,28 +105,31 @@ class Turns(AbstractCapability[Any]):
         told = self._conversation.later(messages)
         sender, number = patient(model), self.requests
 
-        def describe(keep: Callable[[bytes], str]) -> Mapping[str, Any]:
+        def describe(keep: Callable[[bytes], str], given: list[ModelMessage] = messages) -> dict[str, Any]:
             arguments = {
                 "messages": told().digest,
                 "settings": self._digests(settings or {}, "settings"),
                 "tools": self._digests(parameters, "tools"),
             }
-            return {"call": model.model_id, "arguments": arguments, "messages": told().recorded(keep)}
+            if given is not messages and self._written is None:
+                self._written = Conversation()  # from here on, what was said is not what is written
+            written = told() if self._written is None else self._written.describe(given)
+            return {"call": model.model_id, "arguments": arguments, "messages": written.recorded(keep)}
 
         live = False
 
-        async def act_on(info: StepInfo, messages: list[ModelMessage]) -> ModelResponse:
+        async def act_on(info: StepInfo, given: list[ModelMessage]) -> ModelResponse:
             nonlocal live
-            live, token = True, part.set(info)
+            live, token, how = True, part.set(info), instructed(parameters, messages, given)
             try:
                 limits = info.limits
                 if not limits:
-                    return await sent(sender, info, self.say, messages, settings, parameters)
+                    return await sent(sender, info, self.say, given, settings, how)
                 tokens = self._before.input_tokens + self._before.output_tokens + told().size
                 tokens += 0 if self._before else len(repr(parameters))
                 async with info.reserve(bound_of(model, settings, tokens, limits)) as spending:
                     spent = spending.report
-                    return await sent(sender, info, self.say, messages, settings, parameters, spent)
+                    return await sent(sender, info, self.say, given, settings, how, spent)
             finally:
                 part.reset(token)
 
@@ -136,7 +140,7 @@ class Turns(AbstractCapability[Any]):
             lambda info: act_on(info, messages),
             dumped,
             loaded,
-            judged=_judged_request(model.model_id, messages, act_on),
+            judged=_judged_request(model.model_id, messages, act_on, describe),
             awaited=False,
         )
         response = await self.place.info.perform(effect)
@@ -316,6 +320,7 @@ def _judged_request(
     model: str,
     messages: list[ModelMessage],
     send: Callable[[StepInfo, list[ModelMessage]], Awaitable[ModelResponse]],
+    describe: Callable[[Callable[[bytes], str], list[ModelMessage]], Mapping[str, Any]],
 ) -> Judged:
     """Return what policies judge of a request: its messages and its response, as JSON."""
     return Judged(
@@ -326,6 +331,7 @@ def _judged_request(
         lambda response: shown_messages([response])[0],
         lambda _, given: loaded(given),
         {"model": model},
+        lambda given: lambda keep: describe(keep, read_messages(given)),
     )
 
 

@@ -72,7 +72,8 @@ class EffectGuard:
         async def act(part: StepInfo) -> Any:
             return await judged.act(part, passed)
 
-        return replace(effect, act=act)
+        describe = effect.describe if judged.described is None else judged.described(passed)
+        return replace(effect, act=act, describe=describe)
 
     async def after(
         self, info: StepInfo, address: str, effect: Effect, output: Any, *, asks: bool

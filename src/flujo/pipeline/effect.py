@@ -11,6 +11,8 @@ from flujo.pipeline.info import NO_FACTS
 if TYPE_CHECKING:
     from flujo.pipeline.info import StepInfo
 
+Describe = Callable[[Callable[[bytes], str]], Mapping[str, Any]]
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Judged:
         shown: Returns a result as policies judge it.
         replaced: Returns a result with something in the place of what was judged.
         facts: What else there is to know: ``model``, ``labels``.
+        described: Returns what describes the work on what it is given instead, as an effect's ``describe``
+            does; it is described as it was when left out.
     """
 
     tool: str
@@ -34,6 +38,7 @@ class Judged:
     shown: Callable[[Any], Any] = lambda result: result
     replaced: Callable[[Any, Any], Any] = lambda result, data: data
     facts: Mapping[str, Any] = field(default_factory=lambda: NO_FACTS)
+    described: Callable[[Any], Describe] | None = None
 
 
 @final
@@ -59,7 +64,7 @@ class Effect:
 
     kind: str
     number: int
-    describe: Callable[[Callable[[bytes], str]], Mapping[str, Any]]
+    describe: Describe
     act: Callable[[StepInfo], Awaitable[Any]]
     dump: Callable[[Any], bytes]
     load: Callable[[Any], Any]
