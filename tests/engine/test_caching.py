@@ -196,3 +196,22 @@ def test_a_set_has_one_key_in_every_process() -> None:
         for seed in "123"
     }
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("store", [None, MemoryStore()], ids=["no store", "memory"])
+async def test_what_ran_in_its_place_is_not_remembered(store: MemoryStore | None) -> None:
+    down = [True]
+
+    async def ask(question: str) -> str:
+        if down.pop(0):
+            raise ConnectionError("the model is down")
+        return "42"
+
+    @step
+    async def sorry(question: str) -> str:
+        return "I do not know"
+
+    runner = Flujo(Step(ask, cache=True, fallback=sorry), state=store)
+    assert (await runner.run_async("?")).output == "I do not know"
+    down.append(False)
+    assert [(await runner.run_async("?")).output for _ in range(2)] == ["42", "42"]

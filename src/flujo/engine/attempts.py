@@ -127,7 +127,7 @@ class Attempts:
         if known is not None:
             return Attempted(await self._left(frame, address, 1, known.output), cached=True)
         outcome = await self._tries(frame, address, value)
-        if isinstance(outcome, Attempted):
+        if isinstance(outcome, Attempted) and outcome.fallback is None:
             self.cache.remember(frame, address, key, outcome)
         return outcome
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from flujo.engine.caching import Cached, StepCache
 from flujo.engine.failures import Attempted
-from flujo.engine.labels import Labels, gained
+from flujo.engine.labels import gained
 from flujo.engine.run import Frame
 from flujo.pipeline.policy import NO_LABELS
 from flujo.plan.nodes import PlanStep
@@ -31,7 +31,7 @@ class LabelledCache(StepCache):
 
     @override
     async def key(self, address: str, value: Any, frame: Frame) -> str:
-        return f"{await super().key(address, value, frame)}+labels"
+        return f"{await super().key(address, value, frame)}+held"
 
     @override
     async def find(self, frame: Frame, address: str, key: str) -> Cached | None:
@@ -39,35 +39,27 @@ class LabelledCache(StepCache):
         if run.recorder is None:
             if key not in run.cache:
                 return None
-            labels, aside, output = run.cache[key]
+            labels, output = run.cache[key]
             found = Cached(deepcopy(output))
         else:
             written = await run.recorder.store.cached(key)
             if written is None:
                 return None
             head, _, body = written.partition(b"\n")
-            facts = from_json(head)
-            labels, aside = frozenset[str](facts["labels"]), facts["aside"]
+            labels = frozenset[str](from_json(head)["labels"])
             found = Cached(self._codec.load(body))
-        self._tell(frame, address, labels, aside=aside)
-        return found
-
-    def _tell(self, frame: Frame, address: str, labels: Labels, *, aside: bool) -> None:
-        """Have the step hold what went into the output that was found."""
         if labels:
             gained(frame, address, self._declassifies, labels)
-        known = frame.run.labels
-        if aside and known is not None and address in known.steps:
-            known.steps[address].aside = True
+        return found
 
     @override
     def remember(self, frame: Frame, address: str, key: str, outcome: Attempted) -> None:
-        run, aside = frame.run, outcome.fallback is not None
+        run = frame.run
         entry = None if run.labels is None else run.labels.steps.get(address)
         labels = NO_LABELS if entry is None else entry.whole
         if run.recorder is None:
-            run.cache[key] = (labels, aside, deepcopy(outcome.output))
+            run.cache[key] = (labels, deepcopy(outcome.output))
             return
-        head = to_json({"labels": sorted(labels), "aside": aside})
+        head = to_json({"labels": sorted(labels)})
         with suppress(Unrecordable):
             run.recorder.remember(key, head + b"\n" + self._codec.dump(outcome.output))

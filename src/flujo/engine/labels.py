@@ -127,10 +127,9 @@ class StepLabels:
 
     Attributes:
         gained: What its tools gave.
-        aside: Whether its output was remembered from what ran in its place.
     """
 
-    __slots__ = ("_closed", "_frame", "_marks", "_values", "aside", "gained", "taken")
+    __slots__ = ("_closed", "_frame", "_marks", "_values", "gained", "taken")
 
     def __init__(self, frame: Frame, marks: Marks, taken: Labels) -> None:
         self._frame = frame
@@ -138,7 +137,6 @@ class StepLabels:
         self._values = dict(vars(frame.context))
         self.taken = taken
         self.gained = NO_LABELS
-        self.aside = False
         self._closed: dict[str, Labels] = {}
 
     @property
@@ -156,7 +154,7 @@ class StepLabels:
         What runs in its place, as it failed or was denied, declassifies nothing in its name.
         """
         whole, declassifies = self.whole, self._marks.declassifies
-        if declassifies is None or self.aside or self._inside():
+        if declassifies is None or self._inside():
             return whole, NO_LABELS
         gone = declassifies.taken_from(whole)
         return whole - gone, gone
