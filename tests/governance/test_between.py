@@ -13,6 +13,7 @@ from flujo import (
     Loop,
     Map,
     MayMutate,
+    Parallel,
     PipelineContext,
     PipelineMutation,
     StepInfo,
@@ -100,6 +101,22 @@ PIPELINES: dict[str, Callable[[], Any]] = {
 }
 
 
+def raises(text: str) -> Any:
+    raise ValueError(f"cannot write to {MAIL}")
+
+
+def names(text: str) -> str:
+    return MAIL
+
+
+COLLECTED: dict[str, Callable[[], Any]] = {
+    "until": lambda: Loop(same, until=raises, max_turns=2),
+    "on": lambda: Branch(on=raises, cases={"a": same}),
+    "no case": lambda: Branch(on=names, cases={"a": same}),
+    "input": lambda: SubPipeline(same, input=raises),
+}
+
+
 def written(place: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(place.iterdir()))
 
@@ -141,3 +158,17 @@ async def test_what_is_denied_ends_the_run(name: str, tmp_path: Path) -> None:
     assert result.status == "failed"
     assert isinstance(result.error, PolicyDenied)
     assert MAIL.encode() not in written(tmp_path)
+
+
+@pytest.mark.parametrize("governed", [True, False])
+@pytest.mark.parametrize("name", COLLECTED)
+async def test_what_they_raise_is_judged_where_failures_are_collected(
+    name: str, governed: bool, tmp_path: Path
+) -> None:
+    pipeline = Parallel(a=COLLECTED[name](), b=begins, on_failure="collect")
+    policies = [PIIScrubbingPolicy()] if governed else []
+    async with Flujo(pipeline, state=tmp_path / "runs.db", policies=policies) as runner:
+        result = await runner.run_async("x", run_id="one")
+    assert result.status == "completed"
+    assert (MAIL in repr(result.output)) is not governed
+    assert (MAIL.encode() in written(tmp_path)) is not governed

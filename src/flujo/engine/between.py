@@ -13,6 +13,7 @@ from flujo.engine.guard import Guard
 from flujo.engine.patch import restore, snapshot
 from flujo.engine.run import Frame
 from flujo.engine.seen import Seen
+from flujo.errors import RunError
 from flujo.pipeline.context import PipelineContext, adopt, fork
 from flujo.plan.types import Type
 
@@ -35,16 +36,28 @@ class Between:
         self._guard = Guard(name, name, guards.judges, asks=guards.asks, step="", method="check_entry")
         self._entry = entry_of(self._guard)
 
-    def around(self, call: Condition) -> Condition:
-        """Return how a function that sees the context is called, with what it changes there judged.
+    def around(self, call: Condition, *, sees: bool) -> Condition:
+        """Return how a function is called, with what it changes in the context and says by raising judged.
 
         Args:
             call: How it is called.
+            sees: Whether it sees the context.
         """
+
+        async def told(frame: Frame, address: str, value: Any) -> Any:
+            try:
+                return await call(frame, address, value)
+            except RunError as error:
+                if type(error) is not RunError:  # it means something to whoever carries the run on
+                    raise
+                clean = await self.words(frame, address, error.message)
+                if clean == error.message:
+                    raise
+                raise RunError(clean, fix=error.fix) from None
 
         async def judged(frame: Frame, address: str, value: Any) -> Any:
             view = fork(frame.context)
-            answer = await call(Frame(frame.run, frame.prefix, view, None, frame.slots), address, value)
+            answer = await told(Frame(frame.run, frame.prefix, view, None, frame.slots), address, value)
 
             async def passed(part: PipelineContext) -> PipelineContext:
                 kind = _Changed(type(view))
@@ -54,7 +67,11 @@ class Between:
             adopt(frame.context, view)
             return answer
 
-        return judged
+        return judged if sees else told
+
+    async def words(self, frame: Frame, address: str, text: str) -> str:
+        """Return why a node failed, as it may be told and written: a lane's failure may be collected."""
+        return await self._entry.words(frame, f"{address}#error", address.rpartition("/")[2], text)
 
     async def given(self, frame: Frame, address: str, annotation: Type, data: Any) -> Any:
         """Return what a function gave, as it may be written and go on.

@@ -206,7 +206,7 @@ def condition(
         signature: The function.
         role: What it is to its node.
         made: What is made of the function's answer, by code of the answer's own.
-        between: What judges what it changes in the context.
+        between: What judges what it changes in the context, and what it says by raising.
     """
     call = judge(signature)
 
@@ -220,7 +220,7 @@ def condition(
             raised = f"{type(error).__name__}: {text_of(error)}"
             raise RunError(f"{address}: {role} raised {raised}") from error
 
-    return decide if between is None or not signature.context else between.around(decide)
+    return decide if between is None else between.around(decide, sees=bool(signature.context))
 
 
 def output_check(annotation: Type) -> tuple[type, ...] | None:

@@ -17,7 +17,8 @@ from flujo.plan.nodes import PlanBranch, PlanLoop
 def compile_branch(plan: PlanBranch, cases: dict[str, Walk], build: Build) -> Walk:
     """Return the walk of a branch: choose once, record the choice, run the case."""
     node, label = plan.node, plan.label
-    on = condition(plan.on, "on", between=between_for(build))
+    between = between_for(build)
+    on = condition(plan.on, "on", between=between)
     labels = {key: case_label(key) for key in node.cases}
     text = codec_for(str)
 
@@ -31,8 +32,9 @@ def compile_branch(plan: PlanBranch, cases: dict[str, Walk], build: Build) -> Wa
             shown = (
                 f"{type(key).__name__} {_short(key)}" if isinstance(key, str | int) else type(key).__name__
             )
+            told = f"{address}: no case for {shown}"
             raise RunError(
-                f"{address}: no case for {shown}",
+                told if between is None else await between.words(frame, address, told),
                 fix=f"add the case or a default; it has {', '.join(cases)}",
             )
         case = case or "default"

@@ -23,9 +23,9 @@ def compile_human(plan: PlanHuman, on_deny: Walk | None, on_timeout: Walk | None
     codec = codec_for(node.schema)
     schema, type_name = codec.schema(), importable(node.schema)
     may_approve = node.subject is not None or assignable(plan.input_type, node.schema)
-    prompt = None if plan.prompt is None else condition(plan.prompt, "prompt", str)
-    subject = None if plan.subject is None else condition(plan.subject, "subject")
     between = between_for(build)
+    prompt = None if plan.prompt is None else condition(plan.prompt, "prompt", str, between)
+    subject = None if plan.subject is None else condition(plan.subject, "subject", between=between)
     actions: tuple[Action, ...] = ("approve", "edit", "deny") if may_approve else ("edit", "deny")
 
     async def ask_them(frame: Frame, address: str, value: Any) -> Suspended:
