@@ -196,6 +196,21 @@ async def test_whatever_its_output_is_named(output: dict[str, Any], store: Journ
     assert undone == [output]
 
 
+async def test_a_step_that_failed_is_not_undone_for_its_fallback(
+    ledger: Ledger, store: JournalStore | None
+) -> None:
+    async def unbook(output: int) -> None:
+        ledger.lines.append("undo")
+
+    async def full(x: int) -> int:
+        raise LookupError("no room")
+
+    node = Step(full, undo=unbook, fallback=ledger.booking("other")) >> breaks
+    result = await Flujo(node, state=store).run_async(1)
+    assert result.status == "failed"
+    assert ledger.lines == ["book other", "undo other 2"]
+
+
 async def test_what_came_from_the_cache_is_not_undone(ledger: Ledger, store: JournalStore | None) -> None:
     async def book(x: int) -> int:
         ledger.lines.append("book")

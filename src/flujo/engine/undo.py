@@ -113,7 +113,8 @@ class Undo:
         """
         if run.recorder is None:
             ended = [step for step in run.all_steps() if _undone_by(at(step.address)) is not None]
-            return [(step.address, step.output, "") for step in ended if not step.cached]
+            own = [step for step in ended if not step.cached and step.address not in run.choices]
+            return [(step.address, step.output, "") for step in own]  # what a fallback gave is a choice
         found: list[tuple[str, Any, str]] = []
         for event in events:
             if event.kind != "step.completed" or _from_cache(event.body):
