@@ -88,8 +88,7 @@ def instructed(
 
     Models read them from the parameters, and in the messages only where they are not there.
     """
-    told = _instructions(after)
-    if told == _instructions(before):
+    if after is before or (told := _instructions(after)) == _instructions(before):
         return parameters
     return replace(parameters, instruction_parts=[] if told is None else [InstructionPart(told)])
 

@@ -6,7 +6,7 @@ It holds on to pydantic-ai's own hooks: its loop is theirs, and nothing of it is
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -194,21 +194,25 @@ class Turns(AbstractCapability[Any]):
     ) -> Effect:
         """Return a call as an effect: what identifies it, what it does, what policies judge of it."""
 
+        async def called(info: StepInfo, given: dict[str, Any]) -> Outcome:
+            if info.watched:
+                await info.emit_tool_call(call.tool_name, given)
+            token, spent = part.set(info), ONE_CALL
+            try:
+                return await outcome_of(lambda: handler(given))
+            except (ApprovalRequired, CallDeferred):  # its toolset asks first
+                spent = NO_USAGE
+                raise
+            finally:
+                part.reset(token)
+                info.report(spent)
+
         async def act_on(info: StepInfo, given: dict[str, Any]) -> Outcome:
+            if not info.limits:
+                return await called(info, given)
             bound = tool.bound if tool is not None and tool.bound is not None else NO_USAGE
-            async with info.reserve(ONE_CALL + bound) if info.limits else nullcontext():
-                if info.watched:
-                    await info.emit_tool_call(call.tool_name, given)
-                token, called = part.set(info), True
-                try:
-                    return await outcome_of(lambda: handler(given))
-                except (ApprovalRequired, CallDeferred):  # its toolset asks first
-                    called = False
-                    raise
-                finally:
-                    part.reset(token)
-                    if called:
-                        info.report(ONE_CALL)
+            async with info.reserve(ONE_CALL + bound):
+                return await called(info, given)
 
         def describe(keep: Callable[[bytes], str]) -> Mapping[str, Any]:
             return {

@@ -217,7 +217,7 @@ class StepInfo:
         cost = cast("object", usage.cost)
         if not isinstance(cost, Decimal):
             raise PipelineError(f"Usage(cost={cost!r}) is no Decimal", fix=f'pass Decimal("{cost}")')
-        exponent = cost.as_tuple().exponent  # no number, where there is no sum
+        exponent = cost.as_tuple().exponent if cost else 0  # no number, where there is no sum
         if not isinstance(exponent, int) or (exponent < -FINEST and cost != round(cost, FINEST)):
             raise PipelineError(
                 f"Usage(cost=Decimal({str(cost)!r})) is finer than a trillionth of a dollar, or no sum",

@@ -120,6 +120,8 @@ class FlujoTool(metaclass=Kind):
     @property
     def facts(self) -> Mapping[str, Any]:
         """What policies are told of it."""
+        if not self.labels and not self.gives and self.cleared_for is None:
+            return {}
         told = {"labels": sorted(self.labels), "gives": sorted(self.gives or ())}
         facts: dict[str, Any] = {name: labels for name, labels in told.items() if labels}
         return facts if self.cleared_for is None else {**facts, "cleared_for": self.cleared_for}
