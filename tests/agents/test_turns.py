@@ -1,6 +1,7 @@
 """Agents in runs: each request and each call is recorded, paid once, and never made twice."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Mapping
 from datetime import date
 from decimal import Decimal
@@ -394,6 +395,36 @@ async def test_the_journal_grows_with_new_words_only() -> None:
 
 class Tenant(PipelineContext):
     name: str = "acme"
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_a_conversation_leaves_nothing_to_the_garbage_collector(durable: bool) -> None:
+    """What holds on to itself stays until it is looked for, and looking costs a good part of a turn."""
+
+    async def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        call = ToolCallPart("weather", {"city": "Rome"})
+        return ModelResponse([call if len(messages) == 1 else TextPart("done")])
+
+    agent = ModelAgent(FunctionModel(answer), tools=[Desk().weather], name="clerk")
+    runner = Flujo(Step(agent), state=MemoryStore() if durable else None)
+
+    async def talk() -> None:
+        assert (await runner.run_async("go")).unwrap() == "done"
+
+    await talk()
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        await talk()
+        await asyncio.sleep(0.01)
+        gc.collect()
+        left = {type(one).__qualname__ for one in gc.garbage if type(one).__module__.startswith("flujo.")}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not left & {"Run", "Turns", "Note", "Conversation", "StepInfo"}
 
 
 async def test_an_agent_of_pydantic_ai_as_it_is() -> None:

@@ -127,9 +127,14 @@ class Conversation:
 
     def describe(self, messages: Sequence[ModelMessage]) -> Described:
         """Return what is recorded of a request's messages."""
-        before, said, new = self._said, list[_Said](), list[tuple[str, bytes]]()
-        digest = b""
-        for place, message in enumerate(messages):
+        before, same = self._said, 0
+        for known, message in zip(before, messages, strict=False):
+            if known.message is not message:
+                break
+            same += 1
+        said, new = before[:same], list[tuple[str, bytes]]()
+        digest = said[-1].digest if said else b""
+        for place, message in enumerate(messages[same:], same):
             known = before[place] if place < len(before) and not new else None
             if known is None or known.message is not message:
                 address, body = self._identity(message)

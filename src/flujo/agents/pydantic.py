@@ -137,7 +137,7 @@ class PydanticAgent:
         }
         if isinstance(self.agent.model, Model):  # wrapped once, and not for each request
             rest["model"] = turns.recorded(self.agent.model)
-        with in_our_words(self.__name__):
+        with in_our_words(self.__name__), turns:
             result = await self.agent.run(prompt_of(value), **rest)
             for said in place.info.feedback:
                 result = await self.agent.run(said, message_history=result.all_messages(), **rest)

@@ -77,6 +77,13 @@ class Turns(AbstractCapability[Any]):
         self._before = Usage()
         self._told: dict[str, tuple[Any, str]] = {}
 
+    def __enter__(self) -> None:
+        """Begin the conversation."""
+
+    def __exit__(self, *_: object) -> None:
+        """End it; what holds on to one another is let go, and is not left for the garbage collector."""
+        self._recorded = None
+
     def get_ordering(self) -> CapabilityOrdering:
         """Stand next to the model and the tools, inside all else that wraps them."""
         return CapabilityOrdering(position="innermost")

@@ -283,6 +283,8 @@ class Carrier:
             result = await self._record_end(opened, result)
         if run.observe is not None and result.status == "paused":
             run.observe(Paused(run.id, result.pending))
+        if result.status != "paused":
+            run.notes.clear()  # they lead back to the run: nothing is left to the garbage collector
         return result
 
     async def _undone(
