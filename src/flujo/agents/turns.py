@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 from pydantic_ai import RunContext
@@ -51,6 +51,8 @@ from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
 from flujo.pipeline.tools import FlujoTool
 from flujo.pipeline.waits import Approval
 
+T = TypeVar("T")
+
 
 @dataclass(init=False)
 class Turns(AbstractCapability[Any]):
@@ -76,6 +78,7 @@ class Turns(AbstractCapability[Any]):
         self._recorded: RecordedModel | None = None
         self._before = Usage()
         self._told: dict[str, tuple[Any, str]] = {}
+        self._last: dict[str, Any] = {}
 
     def __enter__(self) -> None:
         """Begin the conversation."""
@@ -111,12 +114,13 @@ class Turns(AbstractCapability[Any]):
         self.requests += 1
         told = self._conversation.later(messages)
         sender, number = patient(model), self.requests
+        how, offered = self._same("settings", settings), self._same("tools", parameters)
 
         def describe(keep: Callable[[bytes], str], given: list[ModelMessage] = messages) -> dict[str, Any]:
             arguments = {
                 "messages": told().digest,
-                "settings": self._digests(settings or {}, "settings"),
-                "tools": self._digests(parameters, "tools"),
+                "settings": self._digests("settings", how),
+                "tools": self._digests("tools", offered),
             }
             if given is not messages and self._written is None:
                 self._written = Conversation()  # from here on, what was said is not what is written
@@ -127,16 +131,15 @@ class Turns(AbstractCapability[Any]):
 
         async def act_on(info: StepInfo, given: list[ModelMessage]) -> ModelResponse:
             nonlocal live
-            live, token, how = True, part.set(info), instructed(parameters, messages, given)
+            live, token, asked = True, part.set(info), instructed(parameters, messages, given)
             try:
                 limits = info.limits
                 if not limits:
-                    return await sent(sender, info, self.say, given, settings, how)
+                    return await sent(sender, info, self.say, given, settings, asked)
                 tokens = self._before.input_tokens + self._before.output_tokens + told().size
                 tokens += 0 if self._before else len(repr(parameters))
                 async with info.reserve(bound_of(model, settings, tokens, limits)) as spending:
-                    spent = spending.report
-                    return await sent(sender, info, self.say, given, settings, how, spent)
+                    return await sent(sender, info, self.say, given, settings, asked, spending.report)
             finally:
                 part.reset(token)
 
@@ -161,11 +164,18 @@ class Turns(AbstractCapability[Any]):
             self._next(call)
         return response
 
-    def _digests(self, value: Any, name: str) -> str:
+    def _same(self, name: str, value: T) -> T:
+        """Return settings or tools, or those of the last request where they are equal: one is kept."""
+        last = self._last.setdefault(name, value)
+        if last is not value and last != value:
+            last = self._last[name] = value
+        return last
+
+    def _digests(self, name: str, value: Any) -> str:
         """Return what tells settings or tools from others; most often they are those of the last request."""
         known = self._told.get(name)
-        if known is None or known[0] != value:
-            known = self._told[name] = (value, digest(value))
+        if known is None or known[0] is not value:
+            known = self._told[name] = (value, digest({} if value is None else value))
         return known[1]
 
     # Tools
