@@ -23,7 +23,7 @@ from flujo.plan.signature import Signature, SignatureProblem, read_signature
 
 Out = TypeVar("Out", covariant=True)
 _JSON: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
-_SECRET = ("extra_headers",)
+SECRET_SETTINGS = ("extra_headers",)
 """The settings that may hold a key, and are not recorded."""
 NO_MODELS: Mapping[str, str | Model] = {}
 
@@ -160,7 +160,7 @@ class ContextualAgentFactory(Generic[Out]):
             tools = tuple(tool.name for tool in cast("Sequence[FlujoTool]", base.tools))
         for name in tools:
             self._known(name, self._tools, "tool")
-        for name in _SECRET:
+        for name in SECRET_SETTINGS:
             if name in (choice.settings or {}):
                 raise PipelineError(
                     f"agent {base.name!r}: {name} was chosen: choices are recorded, and it may hold a key",
@@ -218,7 +218,7 @@ def _written(settings: Mapping[str, Any]) -> dict[str, JsonValue]:
     """Return the settings of an agent that are recorded: not what may hold a key, nor what is no JSON."""
     found: dict[str, JsonValue] = {}
     for name, value in settings.items():
-        if name in _SECRET:
+        if name in SECRET_SETTINGS:
             continue
         with suppress(ValidationError):
             found[name] = _JSON.validate_python(value)

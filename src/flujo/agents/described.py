@@ -11,7 +11,7 @@ from pydantic_ai.models import Model
 from pydantic_core import to_jsonable_python
 
 from flujo.agents.choosing import ClassifierAgent, RouterAgent
-from flujo.agents.contextual import ContextualAgentFactory
+from flujo.agents.contextual import SECRET_SETTINGS, ContextualAgentFactory
 from flujo.agents.model import ModelAgent
 from flujo.agents.pydantic import PydanticAgent
 from flujo.agents.querying import SQLAnswer, SQLQueryAgent
@@ -152,7 +152,7 @@ def _headers(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: dict.fromkeys(cast("Mapping[str, Any]", value), "***")
         for name, value in settings.items()
-        if name == "extra_headers"
+        if name in SECRET_SETTINGS
     }
 
 
