@@ -14,7 +14,6 @@ from pydantic_ai.messages import (
     ModelMessagesTypeAdapter,
     ModelRequest,
     ModelResponse,
-    ModelResponsePart,
 )
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.usage import RequestUsage
@@ -34,7 +33,6 @@ _SHORT = 2000
 _BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 """How pydantic-ai writes bytes in its messages."""
 
-_parts: TypeAdapter[list[ModelResponsePart]] = TypeAdapter(list[ModelResponsePart], config=_BYTES)
 _responses: TypeAdapter[list[ModelResponse]] = TypeAdapter(list[ModelResponse], config=_BYTES)
 
 _UNSAID = tuple(field.name for field in fields(ModelResponse) if field.default is None)
@@ -150,12 +148,10 @@ class Conversation:
     def _identity(self, message: ModelMessage) -> tuple[str, bytes]:
         """Return where a message is recorded, if it is, and what tells it from others.
 
-        Of an answer that is recorded, what it says is enough.
+        Of an answer that is recorded, that is where.
         """
         answer = self._answers.get(id(message))
-        if answer is None:
-            return "", lasting(message)
-        return answer[1], _parts.dump_json(list(answer[0].parts), exclude=_PASSING["parts"])
+        return ("", lasting(message)) if answer is None else (answer[1], answer[1].encode())
 
 
 class _Said(NamedTuple):

@@ -47,7 +47,7 @@ from flujo.agents.speech import Say, sent
 from flujo.engine.requests import Asked
 from flujo.engine.run import Suspended
 from flujo.pipeline.effect import Effect, Judged, Question
-from flujo.pipeline.info import NO_USAGE, StepInfo, Usage
+from flujo.pipeline.info import NO_USAGE, StepInfo
 from flujo.pipeline.tools import FlujoTool
 from flujo.pipeline.waits import Approval
 
@@ -76,7 +76,7 @@ class Turns(AbstractCapability[Any]):
         self._conversation = Conversation()
         self._written: Conversation | None = None
         self._recorded: RecordedModel | None = None
-        self._before = Usage()
+        self._tokens = 0  # of the last request and its answer, as its provider counted
         self._told: dict[str, tuple[Any, str]] = {}
         self._last: dict[str, Any] = {}
 
@@ -136,8 +136,7 @@ class Turns(AbstractCapability[Any]):
                 limits = info.limits
                 if not limits:
                     return await sent(sender, info, self.say, given, settings, asked)
-                tokens = self._before.input_tokens + self._before.output_tokens + told().size
-                tokens += 0 if self._before else len(repr(parameters))
+                tokens = self._tokens + told().size + (0 if number > 1 else len(repr(parameters)))
                 async with info.reserve(bound_of(model, settings, tokens, limits)) as spending:
                     return await sent(sender, info, self.say, given, settings, asked, spending.report)
             finally:
@@ -159,7 +158,7 @@ class Turns(AbstractCapability[Any]):
                 if isinstance(text, TextPart) and text.content:
                     await self.say(text.content)
         self._conversation.answered(response, "#model" if number == 1 else f"#model-{number}")
-        self._before = Usage(1, response.usage.input_tokens, response.usage.output_tokens)
+        self._tokens = response.usage.input_tokens + response.usage.output_tokens
         for call in response.tool_calls:  # some providers give the same ids in every answer
             self._next(call)
         return response
