@@ -61,6 +61,7 @@ docs: $(READY) ## run every code block of the docs and refresh the reference pag
 # Only a comparison with other systems needs them installed: ONLY=flujo,raw is quick from a fresh clone.
 bench: $(if $(filter-out flujo raw,$(if $(ONLY),$(subst $(comma), ,$(ONLY)),all)),$(PEERS),$(READY)) ## measure beside other systems (ONLY=flujo,raw is quick)
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(ARGS)
+	$(BIN)/python -m benchmarks.turn
 
 soak: $(READY) ## the long runs that `make test` leaves out
 	$(BIN)/python -m pytest -m soak --timeout 1800 $(ARGS)

@@ -29,8 +29,8 @@ before the next one starts:
   that is missing. The file is open and the pipeline is built before the clock starts.
 - `resume_10000`: the same after 10,000 steps.
 - `agent_sqlite_20`: `agent_20`, durable: a turn records a request and a tool call. It is to take at most what
-  `agent_20` takes bare, and four commits of `durable_sqlite_100` as `raw` does them. `raw` itself is bare
-  pydantic-ai whose conversation is written down once, at its end.
+  it takes bare, and four plain commits: see `benchmarks.turn`, where all of them take turns in one process.
+  `raw` is bare pydantic-ai whose conversation is written down once, at its end.
 - `pause_resume_1000`: 1,000 runs at once ask a person and stop; then all 1,000 are answered and end.
 
 Durable, in a PostgreSQL server on the same machine (its defaults, on disk), whose own CPU is not counted:

@@ -108,7 +108,8 @@ class StepEffects:
             raise RunTaken(f"run {run.id} has ended; {info.address} was given up")
         recorder = run.recorder
         # Where nothing is recorded, what tells it from other work is looked at only if it is asked for again.
-        body = {"describe": effect.describe} if recorder is None else {**effect.describe(recorder.keep)}
+        told = {"describe": effect.describe} if recorder is None else effect.describe(recorder.keep)
+        came: dict[str, Any] = {}
         part = info.inside(address)
         settled_by = self._settled(address) if effect.once else None
         if settled_by is not None and settled_by["action"] == "edit":
@@ -119,17 +120,18 @@ class StepEffects:
             await run.commit(sure=effect.once)
             output = await self._acted(address, effect, part)
         if part.usage:
-            body |= {"usage": usage_parts(part.usage), "within": self._attempt(info)}
+            came = {"usage": usage_parts(part.usage), "within": self._attempt(info)}
         problem = None
         if self._guard is not None:
             output, problem = await self._guard.after(info, address, effect, output, asks=self._asks)
-            body |= {} if problem is None else {"held": True}
+            came |= {} if problem is None else {"held": True}
         if recorder is not None:
             held = isinstance(problem, PolicyDenied)
             written = b'"output":null' if held else self._written(output, info, address, effect)
-            recorder.append("effect", address, to_json(body)[:-1] + b"," + written + b"}")
+            recorder.append("effect", address, to_json({**told, **came})[:-1] + b"," + written + b"}")
             await recorder.commit(later=not (effect.awaited or effect.once))
-        run.notes.setdefault(address, []).append(Note("effect", {**body, "live": output}))
+            told = {"call": told["call"], "arguments": told["arguments"]}  # the rest is in the journal
+        run.notes.setdefault(address, []).append(Note("effect", {**told, **came, "live": output}))
         if problem is not None:
             raise problem
         return output
