@@ -10,6 +10,7 @@ import pytest
 
 from flujo.errors import ChainBroken, ConfigError, RunTaken, StoreError, StoreUnavailable
 from flujo.journal.events import Event
+from flujo.journal.memory import MemoryStore
 from flujo.journal.store import JournalStore, RunQuery, RunRecord, RunStatus, StatusChange
 from tests.journal.scribe import RUNNING, START, Scribe, payload
 
@@ -458,7 +459,11 @@ class TestClosing:
         scribe = Scribe()
         futures = [store.submit(scribe.begin()), *(store.submit(scribe.batch()) for _ in range(50))]
         await store.close()
-        await asyncio.gather(*futures)
+        assert await asyncio.gather(*futures) == [()] * 51
+        if not isinstance(store, MemoryStore):
+            later = make_store(tmp_path)
+            assert [event.seq for event in await later.events("run-1")] == list(range(1, 52))
+            await later.close()
 
     async def test_twice(self, store: JournalStore) -> None:
         await store.submit(Scribe().begin())
