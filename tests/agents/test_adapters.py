@@ -248,8 +248,9 @@ def test_a_tool_is_told_the_same_way_to_every_layer() -> None:
 async def test_a_quota_holds_for_an_agent_of_the_openai_sdk_before_anything_is_sent() -> None:
     model = Said(text("It is done."))
     agent = Agent(name="clerk", model=model, model_settings=ModelSettings(max_tokens=100))
-    refused = await Flujo(Step(agent), quota=Quota(output_tokens=99)).run_async("go")
-    assert isinstance(refused.error, QuotaExceeded)
+    for quota in (Quota(output_tokens=99), Quota(output_tokens=99, per="day")):
+        refused = await Flujo(Step(agent), state=MemoryStore(), quota=quota).run_async("go")
+        assert isinstance(refused.error, QuotaExceeded)
     assert model.asked == []
     allowed = await Flujo(Step(agent), quota=Quota(output_tokens=100)).run_async("go")
     assert (allowed.unwrap(), allowed.usage.output_tokens) == ("It is done.", 5)
@@ -375,10 +376,12 @@ async def test_a_slow_tool_is_given_up_in_every_layer(
 
 
 @LAYERS
-async def test_a_quota_counts_calls_in_every_layer(layer: Callable[[FlujoTool], Any]) -> None:
+@pytest.mark.parametrize("quota", [Quota(usd=1), Quota(usd=1, per="day")])
+async def test_a_quota_counts_calls_in_every_layer(layer: Callable[[FlujoTool], Any], quota: Quota) -> None:
     sent: list[int] = []
     tool = FlujoTool(lambda: sent.append(1), "send", "Send it.", bound=Used(cost=Decimal(2)))
-    result = await Flujo(Step(layer(tool), name="clerk"), quota=Quota(usd=1)).run_async("go")
+    runner = Flujo(Step(layer(tool), name="clerk"), state=MemoryStore(), quota=quota)
+    result = await runner.run_async("go")
     assert result.status == "failed"
     assert sent == []
 

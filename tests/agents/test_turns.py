@@ -523,6 +523,20 @@ async def test_what_a_request_may_cost_is_set_aside_before_it_is_sent() -> None:
     assert "max_tokens" in str(error)
 
 
+@pytest.mark.parametrize("more", [{"of": "tenant"}, {"of": "pipeline"}, {"per": "day"}])
+async def test_what_a_request_may_cost_is_set_aside_on_accounts_of_many_runs(more: Any) -> None:
+    model = ScriptedModel("one", "two", name="gpt-4o", provider="openai", input_tokens=100, output_tokens=80)
+    agent = ModelAgent(model, name="clerk", settings={"max_tokens": 100})
+    runner = Flujo(Step(agent), state=MemoryStore(), quota=Quota(usd=1, output_tokens=150, **more))
+    assert (await runner.run_async("go", tenant="acme")).unwrap() == "one"
+    refused = (await runner.run_async("go", tenant="acme")).error
+    assert isinstance(refused, QuotaExceeded)
+    assert (refused.meter, refused.spent, refused.asked) == ("output_tokens", 80, 100)
+    assert len(model.asked) == 1
+    silent = Flujo(Step(agent.replace(settings={})), state=MemoryStore(), quota=Quota(usd=1, **more))
+    assert "max_tokens" in str((await silent.run_async("go", tenant="acme")).error)
+
+
 async def test_what_the_dearest_of_several_models_may_cost_is_set_aside() -> None:
     cheap = ScriptedModel("one", name="gpt-4o-mini", provider="openai")
     dear = ScriptedModel("two", name="gpt-4o", provider="openai")

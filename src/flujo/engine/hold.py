@@ -59,8 +59,9 @@ class Hold:
 
     @property
     def limits(self) -> frozenset[str]:
-        """The meters that some account limits."""
-        return frozenset(METERS[meter] for account in self._accounts for meter, _ in account.limits)
+        """The meters that some account limits, be it the run's own or one in the store."""
+        accounts = (*self._accounts, *self._shared.values())
+        return frozenset(METERS[meter] for account in accounts for meter, _ in account.limits)
 
     async def begin(self) -> None:
         """Set the attempt's bound aside, and record that it is.
