@@ -47,6 +47,21 @@ def says(decision: str, **more: str) -> ElicitResult:
     return ElicitResult(action="accept", content={"decision": decision, **more})
 
 
+async def test_what_a_fault_of_the_server_says_is_told_nowhere(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(self: SQLiteStore, run_id: str) -> RunRecord | None:
+        raise ValueError(run_id)
+
+    async with connect(shop.pack) as client:
+        monkeypatch.setattr(SQLiteStore, "run", broken)
+        result = await client.call_tool("flujo_run", {"run_id": "ada@example.com"})
+    assert "the server failed" in told(result)
+    assert "a call failed: ValueError, at" in caplog.text
+    assert "in broken" in caplog.text
+    assert "ada@example.com" not in caplog.text + told(result)
+
+
 async def test_a_call_is_a_recorded_run(connect: Connect, tmp_path: Path) -> None:
     heard: list[tuple[float, str | None]] = []
 

@@ -38,6 +38,16 @@ async def test_tools_of_a_server_are_tools_of_agents(reach: Reach) -> None:
             await tools.call("add", a="many", b=1)
 
 
+async def test_what_a_program_prints_beside_the_protocol_is_not_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with mcp_tools(shop(tmp_path)) as tools:  # it begins with a word that is no message
+        assert tools
+    assert "'shop' wrote 19 bytes that are no message" in caplog.text
+    assert "no protocol" not in caplog.text
+
+
 async def test_annotations_say_what_is_asked_and_what_may_be_repeated(reach: Reach) -> None:
     async with reach(labels=("egress",)) as tools:
         known = {

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from traceback import format_tb
 from typing import Any
 
 import anyio
@@ -137,8 +138,9 @@ class Calls:
                 return failed(found, run_id)
             case MCPError():
                 raise found
-            case _:
-                log.error("a call failed", exc_info=found)
+            case _:  # what it says may hold what a client sent
+                where = "".join(format_tb(found.__traceback__))
+                log.error("a call failed: %s, at\n%s", type(found).__name__, where)
                 return failed(FlujoError("the server failed", fix="look at what it logged"), run_id)
 
     async def cancelled(self, context: Context, params: CancelledNotificationParams) -> None:

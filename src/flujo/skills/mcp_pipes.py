@@ -99,7 +99,7 @@ async def _read(
                 try:
                     message = jsonrpc_message_adapter.validate_json(line, by_name=False)
                 except ValueError:
-                    log.warning("MCP server %r wrote what is no message: %.200r", server.name, line[:200])
+                    log.warning("MCP server %r wrote %d bytes that are no message", server.name, len(line))
                     continue
                 await sender.send(SessionMessage(message))
     finally:
@@ -120,9 +120,12 @@ async def _write(
 
 
 async def _note(server: McpServer, lines: asyncio.StreamReader) -> None:
-    """Note what a program says beside the protocol, so that it is never held up by a full pipe."""
+    """Note what a program says beside the protocol, so that it is never held up by a full pipe.
+
+    It may say anything, and is told only to whoever looks for what is wrong with it.
+    """
     while chunk := await lines.read(_SAID):
-        log.info("MCP server %r: %s", server.name, chunk.decode(errors="replace").rstrip())
+        log.debug("MCP server %r: %s", server.name, chunk.decode(errors="replace").rstrip())
 
 
 async def _watch(process: asyncio.subprocess.Process, ended: asyncio.Event) -> None:
