@@ -37,6 +37,13 @@ class Cut:
     clean: bool = False
 
 
+@dataclass(frozen=True)
+class Raw:
+    """A stream of these bytes."""
+
+    events: list[bytes]
+
+
 def says(*parts: Part) -> tuple[Part, ...]:
     """Return an answer with these parts, whole or streamed as the request wants it."""
     return parts
@@ -79,6 +86,8 @@ class Provider:
             case Cut(parts, events, clean):
                 sent = self.spoken.streamed(list(parts))[:events]
                 return _stream(Events(sent, None if clean else httpx2.ReadError("the connection was lost")))
+            case Raw(events):
+                return _stream(Events(events))
             case parts if streamed:
                 return _stream(Events(self.spoken.streamed(self._called(parts))))
             case parts:

@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 from pydantic_ai import Agent
+from pydantic_ai.exceptions import ModelAPIError
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_core import to_json
 
@@ -202,6 +203,39 @@ async def test_an_answer_that_is_not_as_its_protocol_says_is_told_without_what_w
     told = "".join(format_exception(result.error))
     assert "Lovelace" not in told
     assert KEY not in told
+
+
+ODD = [b"null", b"7", b"[]", b"{}", b"<html>It is being mended.</html>", b""]
+
+
+@pytest.mark.parametrize("body", ODD)
+async def test_another_model_takes_over_from_one_whose_answer_cannot_be_read(
+    body: bytes, spoken: Spoken, desk: Desk
+) -> None:
+    first, second = Provider(spoken, Garbled(body)), Provider(spoken, says("from the second"))
+    settings = {"max_tokens": 50}  # without it, one of the clients streams for itself
+    result = await desk.run(first.model(), fallbacks=[second.model()], settings=settings)
+    assert result.unwrap() == "from the second"
+    assert (len(first.requests), len(second.requests)) == (1, 1)
+
+
+async def test_parts_of_an_answer_that_are_of_another_kind_make_it_unreadable(
+    spoken: Spoken, desk: Desk
+) -> None:
+    odd = {
+        "openai-chat": {"choices": [None]},
+        "openai-responses": {"model": {"name": "Ada Lovelace"}},
+        "anthropic": {"content": [{"type": "text", "text": None}]},
+    }[spoken.name]
+    provider = Provider(spoken, Garbled(to_json(spoken.whole(["fine"]) | odd)))
+    model = provider.model()
+    result = await desk.run(model, settings={"max_tokens": 50})
+    told = "".join(format_exception(result.error))
+    assert isinstance(result.error, StepFailed)
+    assert isinstance(result.error.__cause__, ModelAPIError)
+    assert f"the answer of '{model.model_id}' cannot be read" in told
+    assert "see whether https://models.test" in told
+    assert "Lovelace" not in told
 
 
 async def test_another_model_takes_over(spoken: Spoken, desk: Desk) -> None:

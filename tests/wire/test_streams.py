@@ -4,12 +4,14 @@ from typing import Any
 
 import httpx2
 import pytest
+from pydantic_ai.exceptions import ModelAPIError
 
+from flujo.errors import StepFailed
 from flujo.testing import UseTool
 from tests.wire.aimock import Served
 from tests.wire.protocols import READ, WRITTEN, Spoken
 from tests.wire.runs import Desk, add
-from tests.wire.server import Cut, Fails, Provider, says
+from tests.wire.server import Cut, Fails, Provider, Raw, says
 
 TEXT = "The sea is blue, and the sky above it."
 
@@ -81,6 +83,38 @@ async def test_a_stream_that_never_opens_is_asked_for_four_times(spoken: Spoken,
     _, result = await desk.stream(provider.model())
     assert result.status == "failed"
     assert len(provider.requests) == 4
+
+
+# Events that cannot be read: one before anything is said, one after.
+NULL = b"data: null\n\n"
+ODD = {
+    "openai-chat": [(1, NULL), (2, NULL)],
+    "openai-responses": [(1, NULL), (4, NULL)],
+    "anthropic": [
+        (0, b'event: message_start\ndata: {"type": "message_start", "message": {}}\n\n'),
+        (5, b'event: message_delta\ndata: {"type": "message_delta", "delta": null}\n\n'),
+    ],
+}
+
+
+async def test_another_model_takes_over_from_one_whose_stream_cannot_be_read(
+    spoken: Spoken, desk: Desk
+) -> None:
+    events = spoken.streamed([TEXT])
+    at, odd = ODD[spoken.name][0]
+    first = Provider(spoken, Raw([*events[:at], odd, *events[at + 1 :]]))
+    _, result = await desk.stream(first.model(), fallbacks=[Provider(spoken, says("the second")).model()])
+    assert result.unwrap() == "the second"
+
+
+async def test_a_stream_that_cannot_be_read_to_its_end_is_told_clearly(spoken: Spoken, desk: Desk) -> None:
+    events = spoken.streamed([TEXT])
+    at, odd = ODD[spoken.name][1]
+    model = Provider(spoken, Raw([*events[:at], odd, *events[at + 1 :]])).model()
+    _, result = await desk.stream(model)
+    assert isinstance(result.error, StepFailed)
+    assert isinstance(result.error.__cause__, ModelAPIError)
+    assert f"the answer of '{model.model_id}' cannot be read" in str(result.error)
 
 
 @pytest.mark.e2e

@@ -198,7 +198,7 @@ def misfit(tool: FlujoTool, arguments: Any) -> str:
 def told_of(error: ValidationError) -> str:
     """Return what does not fit, and where, without the values."""
     parts = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in parts)
+    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the whole'}: {one['msg']}" for one in parts)
 
 
 def unwritable(value: Any) -> Unrecordable:

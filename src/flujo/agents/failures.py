@@ -15,7 +15,10 @@ from pydantic_ai.exceptions import (
     UnexpectedModelBehavior,
     UsageLimitExceeded,
 )
+from pydantic_ai.messages import ModelResponse, TextPart, ThinkingPart, ToolCallPart
+from pydantic_ai.models import Model
 
+from flujo.agents.calls import told_of
 from flujo.agents.providers import keys
 from flujo.engine.threads import text_of
 from flujo.errors import AgentFailed
@@ -28,6 +31,8 @@ _SHORTEST = 8
 _REQUESTS = re.compile(r"The next request would exceed the request_limit of (\d+)")
 _OUTPUTS = "maximum output retries"
 _FIT = "make the output type easier to fill, say in the prompt what is wanted, or allow more retries"
+_UNREADABLE = (UnexpectedModelBehavior, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+"""What clients of providers raise of an answer that is not as their protocol says."""
 
 
 @contextmanager
@@ -61,26 +66,86 @@ def in_our_words(agent: str) -> Generator[None]:
         raise _unfit(agent, error) from None
 
 
+@contextmanager
+def readable(model: Model) -> Generator[None]:
+    """Make of an answer that a provider's client cannot read a request that failed, so that others take over.
+
+    What a model that is reached over no wire raises is its own, and stays as it is.
+
+    Args:
+        model: Who answers.
+
+    Raises:
+        ModelAPIError: The answer cannot be read.
+    """
+    try:
+        yield
+    except _UNREADABLE as error:
+        if model.base_url is None:
+            raise
+        raise ModelAPIError(
+            model.model_name,
+            f"the answer of {model.model_id!r} cannot be read: {_misread(error)}; see whether "
+            f"{model.base_url} speaks as that provider does, or give the agent fallback models",
+        ) from None
+
+
+def _misread(error: Exception) -> str:
+    """Return why an answer cannot be read, without what it says."""
+    wrong = _invalid(error)
+    if wrong is not None:
+        return told_of(wrong)
+    # What Python says of attributes and types is of the code; others quote what they were given.
+    said = f": {error}" if isinstance(error, AttributeError | TypeError) else ""
+    return f"{type(error).__name__}{said}"
+
+
+def legible(response: ModelResponse) -> ModelResponse:
+    """Return a response that holds what it is declared to hold; some clients make theirs of anything.
+
+    Raises:
+        UnexpectedModelBehavior: It holds something else.
+    """
+    said: list[object] = [response.model_name or ""]
+    for part in response.parts:
+        match part:
+            case TextPart() | ThinkingPart():
+                said.append(part.content)
+            case ToolCallPart():
+                said += (
+                    part.tool_name,
+                    part.tool_call_id,
+                    "" if isinstance(part.args, dict) else part.args or "",
+                )
+            case _:
+                pass
+    if not all(isinstance(one, str) for one in said):
+        raise UnexpectedModelBehavior("the answer does not hold what it should")
+    return response
+
+
 def _unfit(agent: str, error: UnexpectedModelBehavior) -> AgentFailed:
     """Return what a model did that no retry mended."""
     said = error.message.partition(" Consider raising")[0]
-    invalid: BaseException | None = error.__cause__
-    while invalid is not None and not isinstance(invalid, ValidationError):
-        invalid = invalid.__cause__ or invalid.__context__
+    invalid = _invalid(error)
     if invalid is None:
         return AgentFailed(f"agent {agent!r}: {said}", fix=_FIT if _OUTPUTS in said else "")
-    # The input is left out: it is what the model said, which may be of a person.
-    wrong = invalid.errors(include_url=False, include_context=False, include_input=False)
-    parts = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the whole'}: {one['msg']}" for one in wrong)
     if _OUTPUTS in said:
-        return AgentFailed(f"agent {agent!r} gave no output that fits: {parts}", fix=_FIT)
+        return AgentFailed(f"agent {agent!r} gave no output that fits: {told_of(invalid)}", fix=_FIT)
     said = said.replace(str(invalid), "").rstrip(": ")  # some clients quote it whole, with the input
-    return AgentFailed(f"agent {agent!r}: {said}: {parts}")
+    return AgentFailed(f"agent {agent!r}: {said}: {told_of(invalid)}")
+
+
+def _invalid(error: BaseException | None) -> ValidationError | None:
+    """Return what did not fit where that is behind an error."""
+    while error is not None and not isinstance(error, ValidationError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def without_keys(error: ModelAPIError) -> ModelAPIError:
     """Return a provider's error; where it repeats a key, with the key made unreadable in it."""
-    told = hidden(error.message)
+    told = hidden(error.message or "its provider does not say why")
     if told != error.message or hidden(repr(error.body)) != repr(error.body):
         error.message, error.args, error.body = told, (told,), None
         error.__cause__ = error.__context__ = None  # they hold what the provider sent

@@ -27,7 +27,7 @@ from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 from typing_extensions import override
 
-from flujo.agents.failures import without_keys
+from flujo.agents.failures import legible, readable, without_keys
 from flujo.errors import ProviderUnavailable
 from flujo.pipeline.part import part
 from flujo.pipeline.step import Retry
@@ -118,8 +118,8 @@ class Patient(WrapperModel):
         attempt = 1
         while True:
             try:
-                with self._watched():
-                    return await self.wrapped.request(messages, settings, model_request_parameters)
+                with readable(self.wrapped), self._watched():
+                    return legible(await self.wrapped.request(messages, settings, model_request_parameters))
             except ModelAPIError as error:
                 wait = self._wait(error, attempt)
                 if wait is None:
@@ -135,12 +135,16 @@ class Patient(WrapperModel):
         model_request_parameters: ModelRequestParameters,
         run_context: Any = None,
     ) -> AsyncGenerator[StreamedResponse]:
-        """Open a stream, and again if need be; what has been streamed cannot be taken back."""
+        """Open a stream, and again if need be; what has been streamed cannot be taken back.
+
+        What is raised while it is open is taken for what was raised by reading it.
+        """
         given = (messages, self._alone(model_settings), model_request_parameters, run_context)
         stream, opened = await self._opened(lambda: self.wrapped.request_stream(*given))
         try:
             async with opened:
-                yield stream
+                with readable(self.wrapped):
+                    yield stream
         except ModelAPIError as error:
             raise without_keys(error) from error.__cause__
 
@@ -152,7 +156,8 @@ class Patient(WrapperModel):
             try:
                 async with AsyncExitStack() as stack:
                     stack.enter_context(self._watched())
-                    stream = await stack.enter_async_context(begin())
+                    with readable(self.wrapped):
+                        stream = await stack.enter_async_context(begin())
                     return stream, stack.pop_all()
             except ModelAPIError as error:
                 wait = self._wait(error, attempt)

@@ -17,6 +17,7 @@ from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
 
 from flujo.agents.costs import usage_of
+from flujo.agents.failures import legible
 from flujo.pipeline.info import StepInfo, Usage
 
 _SAY_WHY = frozenset({"openai", "azure"})
@@ -48,6 +49,7 @@ async def sent(
 
     Raises:
         ModelConnectionError: The answer broke off in the middle.
+        ModelAPIError: The request failed, or its answer cannot be read.
     """
     report = spent or info.report
     if say is None and not info.watched:
@@ -61,6 +63,7 @@ async def sent(
             response = stream.get()
             if response.parts or response.usage.has_values():
                 report(usage_of(response))
+        legible(response)
     if response.state != "complete" or _cut(response):
         raise ModelConnectionError(sender.model_name, "the answer broke off in the middle", in_stream=True)
     return response
