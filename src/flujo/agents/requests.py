@@ -235,6 +235,15 @@ def patient(model: Model, retry: Retry = REQUESTS) -> Model:
             return Patient(model, retry)
 
 
+def among(model: Model) -> dict[str, list[str]]:
+    """Return the names of the models that a request may go to, where that is one of several."""
+    while isinstance(model, WrapperModel):
+        model = model.wrapped
+    if not isinstance(model, FallbackModel):
+        return {}
+    return {"models": [name for one in model.models for name in among(one).get("models", [one.model_id])]}
+
+
 def _linked(model: Model, retry: Retry) -> Model:
     return patient(model, retry) if isinstance(model, Patient | FallbackModel) else Linked(model, retry)
 

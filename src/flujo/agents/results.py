@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any, Literal, NamedTuple, cast
 
@@ -17,6 +18,9 @@ from flujo.pipeline.tools import ToolError
 from flujo.pipeline.waits import PauseForHumanInput
 from flujo.plan.jsonvalues import SCALARS, is_json
 from flujo.plan.unrecordable import Unrecordable
+
+_MORE = ("content", "metadata")
+"""What a tool may give besides its value: for the model, and for whoever reads the conversation."""
 
 Kind = Literal["value", "return", "retry", "failed", "asks"]
 
@@ -65,12 +69,25 @@ class Outcome(NamedTuple):
         return Outcome(kind, returned if kind == "return" else returned.return_value)
 
     def shown(self) -> Any:
-        """Return what policies judge of it."""
-        return self.value.return_value if self.kind == "return" else self.value
+        """Return what policies judge of it: of a return with more beside its value, all of that."""
+        if self.kind != "return":
+            return self.value
+        returned = cast("ToolReturn[Any]", self.value)
+        if not returned.content and not returned.metadata:
+            return returned.return_value
+        given = from_json(_returns().dump_json(returned))
+        return {name: given[name] for name in ("return_value", *_MORE)}
 
     def replaced(self, data: Any) -> Outcome:
         """Return it with something else in the place of what was judged."""
-        return Outcome("value" if self.kind == "return" else self.kind, data)
+        if self.kind != "return":
+            return Outcome(self.kind, data)
+        facts = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+        if "return_value" in facts and facts.keys() <= {"return_value", *_MORE}:
+            clean = _returns().validate_json(to_json(facts))
+            more = {name: vars(clean)[name] for name in ("return_value", *_MORE)}
+            return Outcome("return", replace(self.value, **more))
+        return Outcome("value", data)
 
     def give(self) -> Any:
         """Return what the tool gave, or raise what tells the model that it did not.

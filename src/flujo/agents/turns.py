@@ -41,7 +41,7 @@ from flujo.agents.costs import bound_of
 from flujo.agents.digests import digest
 from flujo.agents.messages import Conversation, dumped, instructed, loaded, read_messages, shown_messages
 from flujo.agents.place import Place, denied
-from flujo.agents.requests import part, patient
+from flujo.agents.requests import among, part, patient
 from flujo.agents.results import Outcome, outcome_of
 from flujo.agents.speech import Say, sent
 from flujo.engine.requests import Asked
@@ -127,18 +127,18 @@ class Turns(AbstractCapability[Any]):
             written = told() if self._written is None else self._written.describe(given)
             return {"call": model.model_id, "arguments": arguments, "messages": written.recorded(keep)}
 
-        live = False
+        say, live = None if self.place.info.judged_whole else self.say, False
 
         async def act_on(info: StepInfo, given: list[ModelMessage]) -> ModelResponse:
             nonlocal live
-            live, token, asked = True, part.set(info), instructed(parameters, messages, given)
+            live, token, asked = say is not None, part.set(info), instructed(parameters, messages, given)
             try:
                 limits = info.limits
                 if not limits:
-                    return await sent(sender, info, self.say, given, settings, asked)
+                    return await sent(sender, info, say, given, settings, asked)
                 tokens = self._tokens + told().size + (0 if number > 1 else len(repr(parameters)))
                 async with info.reserve(bound_of(model, settings, tokens, limits)) as spending:
-                    return await sent(sender, info, self.say, given, settings, asked, spending.report)
+                    return await sent(sender, info, say, given, settings, asked, spending.report)
             finally:
                 part.reset(token)
 
@@ -149,7 +149,7 @@ class Turns(AbstractCapability[Any]):
             lambda info: act_on(info, messages),
             dumped,
             loaded,
-            judged=_judged_request(model.model_id, messages, act_on, describe),
+            judged=_judged_request(model, messages, act_on, describe),
             awaited=False,
         )
         response = await self.place.info.perform(effect)
@@ -337,7 +337,7 @@ class Turns(AbstractCapability[Any]):
 
 
 def _judged_request(
-    model: str,
+    model: Model,
     messages: list[ModelMessage],
     send: Callable[[StepInfo, list[ModelMessage]], Awaitable[ModelResponse]],
     describe: Callable[[Callable[[bytes], str], list[ModelMessage]], Mapping[str, Any]],
@@ -350,7 +350,7 @@ def _judged_request(
         lambda info, given: send(info, read_messages(given)),
         lambda response: shown_messages([response])[0],
         lambda _, given: loaded(given),
-        {"model": model},
+        {"model": model.model_id, **among(model)},
         lambda given: lambda keep: describe(keep, read_messages(given)),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
@@ -24,6 +24,26 @@ from flujo.plan.codec import codec_for
 from flujo.plan.jsonvalues import canonical
 from flujo.plan.signature import SignatureProblem, asked_types
 from flujo.plan.unrecordable import Unrecordable
+
+
+class Gave(NamedTuple):
+    """What an effect gave, judged.
+
+    Attributes:
+        output: What it gave, as policies let it go on; where they ask a person, as they redacted it before.
+        problem: What to raise as soon as it is recorded as done.
+        held: What told it from other data before that, where they ask a person.
+    """
+
+    output: Any
+    problem: Asked | PolicyDenied | None = None
+    held: str = ""
+
+    def let_go(self) -> Any:
+        """Return the output, unless there is a problem."""
+        if self.problem is not None:
+            raise self.problem
+        return self.output
 
 
 class EffectGuard:
@@ -62,10 +82,12 @@ class EffectGuard:
             return effect
         if not self._guard.judges(point, self._frame.run, address, judged.facts):
             return effect
-        given = judged.given()
-        kind = Given(judged.tool, point, given, judged.load)
-        seen = Seen(kind, address, given, info.attempt, judged.tool, judged.facts, asks)
-        passed = await self._guard.passed(self._frame, seen)
+        given = passed = judged.given()
+        for among in judged.facts.get("models", ("",)):
+            facts = {**judged.facts, "model": among} if among else judged.facts
+            kind = Given(judged.tool, point, passed, judged.load)
+            seen = Seen(kind, address, passed, info.attempt, judged.tool, facts, asks, among=among)
+            passed = await self._guard.passed(self._frame, seen)
         if passed is given:
             return effect
 
@@ -76,24 +98,37 @@ class EffectGuard:
         return replace(effect, act=act, describe=describe)
 
     async def after(
-        self, info: StepInfo, address: str, effect: Effect, output: Any, *, asks: bool
-    ) -> tuple[Any, Asked | PolicyDenied | None]:
-        """Return what an effect gave as it may go on, and what to raise as soon as it is recorded as done."""
+        self, info: StepInfo, address: str, effect: Effect, output: Any, *, asks: bool, held: str = ""
+    ) -> Gave:
+        """Return what an effect gave as it may go on, and what to raise as soon as it is recorded as done.
+
+        Args:
+            info: The attempt.
+            address: Of the effect.
+            effect: The effect.
+            output: What it gave; where that was held back, as it was recorded.
+            asks: Whether a person may be asked about it.
+            held: What tells what was held back from other data.
+        """
         point: Point = "after_model" if _is_request(effect) else "after_tool"
         self.gave(address, effect)
         if not self._guard.judges(point, self._frame.run, address):
-            return output, None
+            return Gave(output)
         judged = effect.judged
         tool, facts = (effect.kind, NO_FACTS) if judged is None else (judged.tool, judged.facts)
         shown = output if judged is None else judged.shown(output)
-        seen = Seen(Given(tool, point, shown), address, shown, info.attempt, tool, facts, asks)
+        kind, problem, digest = Given(tool, point, shown), None, ""
+        seen = Seen(kind, address, shown, info.attempt, tool, facts, asks, digest=held)
         try:
             passed = await self._guard.passed(self._frame, seen)
-        except (Asked, PolicyDenied) as problem:
-            return output, problem
-        if passed is shown:
-            return output, None
-        return (passed if judged is None else judged.replaced(output, passed)), None
+        except PolicyDenied as denied:
+            return Gave(output, denied)
+        except Asked as question:
+            problem = question
+            passed, digest = question.judged or (shown, "")
+        if passed is not shown:
+            output = passed if judged is None else judged.replaced(output, passed)
+        return Gave(output, problem, digest)
 
     async def asked(self, address: str, prompt: str, subject: Any) -> tuple[str, Any]:
         """Return what is asked and shown as it may be written: see `Entry.asked`."""

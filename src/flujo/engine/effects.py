@@ -123,11 +123,11 @@ class StepEffects:
             came = {"usage": usage_parts(part.usage), "within": self._attempt(info)}
         problem = None
         if self._guard is not None:
-            output, problem = await self._guard.after(info, address, effect, output, asks=self._asks)
-            came |= {} if problem is None else {"held": True}
+            output, problem, held = await self._guard.after(info, address, effect, output, asks=self._asks)
+            came |= {} if problem is None else {"held": held}
         if recorder is not None:
-            held = isinstance(problem, PolicyDenied)
-            written = b'"output":null' if held else self._written(output, info, address, effect)
+            denied = isinstance(problem, PolicyDenied)
+            written = b'"output":null' if denied else self._written(output, info, address, effect)
             recorder.append("effect", address, to_json({**told, **came})[:-1] + b"," + written + b"}")
             await recorder.commit(later=not (effect.awaited or effect.once))
             told = {"call": told["call"], "arguments": told["arguments"]}  # the rest is in the journal
@@ -221,10 +221,8 @@ class StepEffects:
             raise PolicyDenied("a policy held it back", step=info.address, address=info.address)
         self._guard.check(info, address)
         output = await self._given(address, body, effect)
-        output, problem = await self._guard.after(info, address, effect, output, asks=self._asks)
-        if problem is not None:
-            raise problem
-        return output
+        gave = await self._guard.after(info, address, effect, output, asks=self._asks, held=body["held"])
+        return gave.let_go()
 
     async def _given(self, address: str, body: Mapping[str, Any], effect: Effect) -> Any:
         """Return what a recorded effect gave."""
@@ -275,7 +273,8 @@ class StepEffects:
         if not self._asks:
             raise RunError(f"{info.address}: nobody can be asked here", fix="ask in a step of its own")
         run, address = self._run, _next_address(info, question.kind, question.number)
-        same, prompt = showed(run, address, question.subject), question.prompt
+        told = _digest(run.id, question.subject)
+        same, prompt, subject = showed(run, address, told), question.prompt, question.subject
         answer = answer_to(run, address) if same else None
         if answer is not None:
             wrong = question.misfit(answer["value"]) if answer["action"] == "edit" else ""
@@ -285,10 +284,11 @@ class StepEffects:
                 value = answer["value"] if answer["action"] == "edit" else None
                 return Decision(answer["action"], value, *said)
             prompt = f"{prompt} (the last answer does not fit: {wrong})"
-        raise Asked(
-            (asked(run, address) if same else None)
-            or ask(run, address, "tool", prompt, subject=question.subject, schema=question.schema)
-        )
+        known = asked(run, address) if same else None
+        if known is None and self._guard is not None:
+            prompt, subject = await self._guard.asked(address, prompt, subject)
+        schema, more = question.schema, {"about": told}
+        raise Asked(known or ask(run, address, "tool", prompt, subject=subject, schema=schema, more=more))
 
     def reserve(self, info: StepInfo, bound: Usage) -> AbstractAsyncContextManager[Spending]:
         """Set the upper bound of a part of a step aside; see :meth:`StepInfo.reserve`."""
@@ -310,8 +310,12 @@ class StepEffects:
     @property
     def watched(self) -> bool:
         """Whether somebody streams the run, and may see what the step emits."""
-        shows = self._guard is None or not self._guard.judges_output
-        return shows and self._run.observe is not None
+        return self._run.observe is not None and not self.judged_whole
+
+    @property
+    def judged_whole(self) -> bool:
+        """Whether what the step gives is judged; see :attr:`StepInfo.judged_whole`."""
+        return self._guard is not None and self._guard.judges_output
 
     async def emit(self, info: StepInfo, chunk: object) -> None:
         """Show a chunk to whoever streams the run; see :meth:`StepInfo.emit`."""

@@ -125,7 +125,7 @@ class Guard:
         """
         run, seen = frame.run, labelled(frame, seen, self._declared)
         while True:
-            digest = digest_of(run.id, seen.data, seen.labels)
+            digest = _told_by(run, seen)
             judgement = await self._recorded(run, seen, digest) if seen.address in run.notes else None
             if judgement is None:
                 asking = self._asking_about(seen)
@@ -155,7 +155,7 @@ class Guard:
                     edited, wrong = self._edited(seen, answer)
                     if wrong:
                         raise self._question(run, seen, judgement, digest, wrong)
-                    seen = seen._replace(data=edited)
+                    seen = seen._replace(data=edited, digest="")
                 case _:
                     return judgement.data
 
@@ -267,7 +267,7 @@ class Guard:
         if waiting and waiting[-1].kind == "request" and waiting[-1].body.get("judged") == digest:
             known = asked(run, asks)
             assert known is not None
-            return Asked(known)
+            return Asked(known, (judgement.data, digest))
         why = f": {judgement.reason}" if judgement.reason else ""
         why += f" (what was put in its place does not fit: {wrong})" if wrong else ""
         return Asked(
@@ -279,7 +279,8 @@ class Guard:
                 subject=from_json(self._dumped(seen, judgement.data)),
                 schema=seen.kind.schema(),
                 more={"judged": digest, "approvals": judgement.approvals, "policy": judgement.policy},
-            )
+            ),
+            (judgement.data, digest),
         )
 
     def _decided(self, run: Run, seen: Seen, judgement: Judgement, digest: str) -> Mapping[str, Any]:
@@ -328,6 +329,11 @@ class Guard:
             point=seen.kind.point,
             tool=seen.tool,
         )
+
+
+def _told_by(run: Run, seen: Seen) -> str:
+    """Return what tells what is judged from what else is judged in a run."""
+    return seen.digest or digest_of(run.id, [seen.among, seen.data] if seen.among else seen.data, seen.labels)
 
 
 def _judges(judges: Sequence[Judge], method: str) -> bool:

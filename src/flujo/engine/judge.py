@@ -7,10 +7,11 @@ import json
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, cast
 
-from flujo.engine.failures import described, raise_if_cancelled
+from flujo.engine.failures import raise_if_cancelled
 from flujo.engine.threads import Rest, Threads, begun
 from flujo.pipeline.checks import is_count
 from flujo.pipeline.context import IMMUTABLE, clone
@@ -156,7 +157,7 @@ class Judge:
         if isinstance(error, asyncio.CancelledError):
             return _failed("its own work was cancelled from inside")
         if error is not None:
-            return _failed(f"it raised {described(error)}")
+            return _failed(f"it raised {_raised(error)}")
         redacts = answer.__class__ is PolicyDecision and answer.data is given
         if not (plain or redacts) and _written(given) != before:
             return _failed("it changed what it was to judge")
@@ -295,6 +296,18 @@ def _understood(answer: object) -> PolicyDecision:
 
 def _failed(what: str) -> PolicyDecision:
     return PolicyDecision(Verdict.DENY, "the policy failed, which denies", "", errors=(what,))
+
+
+def _raised(error: BaseException) -> str:
+    """Return what a policy raised and where; what that says may quote what the policy judged."""
+    at, trace = "", error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        at, trace = (
+            f" in {code.co_name}, line {trace.tb_lineno} of {Path(code.co_filename).name}",
+            trace.tb_next,
+        )
+    return type(error).__name__ + at
 
 
 def _obliged(decision: PolicyDecision) -> tuple[Verdict, int]:

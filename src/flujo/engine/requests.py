@@ -23,11 +23,17 @@ NOTHING_MORE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Asked(BaseException):
-    """Unwinds a step's own code when it asks a person; below Exception, so that no code swallows it."""
+    """Unwinds a step's own code when it asks a person; below Exception, so that no code swallows it.
 
-    def __init__(self, suspended: Suspended) -> None:
+    Args:
+        suspended: What the run waits for.
+        judged: Where policies ask: what they ask about, as they redacted it, and what told it before.
+    """
+
+    def __init__(self, suspended: Suspended, judged: tuple[Any, str] | None = None) -> None:
         super().__init__("the run waits for an answer")
         self.suspended = suspended
+        self.judged = judged
 
 
 def questions(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -71,17 +77,19 @@ def answer_to(run: Run, address: str) -> Mapping[str, Any] | None:
     return answer
 
 
-def showed(run: Run, address: str, subject: Any) -> bool:
-    """Say whether what was last asked at an address, if anything was, showed just this.
+def showed(run: Run, address: str, told: str) -> bool:
+    """Say whether what was last asked at an address, if anything was, was asked about just this.
 
     Code that asks a model which nothing records may come to another subject when it runs again, and whoever
     approved the one has not seen the other.
+
+    Args:
+        run: The run.
+        address: The address.
+        told: What tells the subject from others; what was shown of it may be redacted.
     """
-    known = [note.body["subject"] for note in run.noted(address) if note.kind == "request"]
-    try:
-        return not known or known[-1] == from_json(to_json(subject))
-    except ValueError:  # who asks about it is told that it cannot be shown
-        return False
+    known = [note.body["about"] for note in run.noted(address) if note.kind == "request"]
+    return not known or known[-1] == told
 
 
 def answer_about(run: Run, address: str, digest: str) -> Mapping[str, Any] | None:

@@ -55,6 +55,8 @@ class Seen(NamedTuple):
         facts: What else policies may know.
         asked: Whether a person may be asked about it.
         labels: What it is known to hold.
+        among: Whom it may go to, where that is one of several who are judged one by one.
+        digest: What tells it from other data, where the data is known only as policies redacted it.
     """
 
     kind: Kind
@@ -65,6 +67,8 @@ class Seen(NamedTuple):
     facts: Mapping[str, Any] = NO_ATTRIBUTES
     asked: bool = True
     labels: frozenset[str] = NO_LABELS
+    among: str = ""
+    digest: str = ""
 
 
 class RunDesk:

@@ -32,6 +32,13 @@ from flujo.pipeline.policy import (
 
 Redact = Callable[[Any, PolicyContext], Any]
 
+_FAILED = re.compile(r"error while evaluating policy `(policy\d+)`: (.*)", re.DOTALL)
+_WHY = re.compile(
+    r"record does not have the attribute `\w+`|type error: expected [\w ,()`:]+|integer overflow"
+    r"|error while evaluating `\w+` extension function"
+)
+"""What Cedar's errors say that stands in the policy, and is of no data."""
+
 
 class Ruling(NamedTuple):
     """What the policies of a bundle say of one request.
@@ -232,7 +239,7 @@ def ruled(bundle: Bundle, request: Request) -> Ruling:
     For a denial the rules that forbid count; those that permit beside them have decided nothing.
     """
     answer = cedar_module().is_authorized(dict(request.facts), bundle.parsed, request.entities)
-    errors = [_with_ids(bundle, text) for text in answer.diagnostics.errors]
+    errors = [_told(bundle, text) for text in answer.diagnostics.errors]
     decided = [bundle.rules[name] for name in answer.diagnostics.reasons]
     permitted = any(rule.permits for rule in decided)
     allows = answer.allowed and not errors and permitted
@@ -247,9 +254,13 @@ def ruled(bundle: Bundle, request: Request) -> Ruling:
     )
 
 
-def _with_ids(bundle: Bundle, text: str) -> str:
-    """Return an error of Cedar's with the rules by their own ids."""
-    return re.sub(r"`(policy\d+)`", lambda found: repr(_id(bundle, found[1])), text)
+def _told(bundle: Bundle, text: str) -> str:
+    """Return an error of Cedar's with the rule by its own id, and without the values that it may quote."""
+    found = _FAILED.match(text)
+    if found is None:
+        return "a policy cannot be evaluated"
+    why = _WHY.match(found[2])
+    return f"the rule {_id(bundle, found[1])!r} cannot be evaluated" + (f": {why[0]}" if why else "")
 
 
 def _id(bundle: Bundle, name: str) -> str:

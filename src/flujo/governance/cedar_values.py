@@ -47,7 +47,7 @@ def cedar_value(value: Any, depth: int = DEPTH) -> Any:
         case int():
             if -_LONGEST <= value < _LONGEST:
                 return int(value)
-            raise NotForCedar(f"{value} needs more than 64 bits")
+            raise NotForCedar("a number needs more than 64 bits")
         case float() | Decimal():
             return _decimal(value)
         case _:
@@ -88,7 +88,8 @@ def _record(members: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         if isinstance(key, Enum):
             key = key.value
         if not isinstance(key, str | int) or key in _RESERVED:  # Cedar would read an entity, or a function
-            raise NotForCedar(f"the key {key!r} cannot name a member of a record")
+            named = repr(key) if key in _RESERVED else f"of type {type(key).__name__}"
+            raise NotForCedar(f"a key {named} cannot name a member of a record")
         written = cedar_value(member, depth - 1)
         if written is not None:
             record[str(key)] = written
@@ -98,7 +99,7 @@ def _record(members: Mapping[Any, Any], depth: int) -> dict[str, Any]:
 def _decimal(value: float | Decimal) -> Any:
     number = Decimal(repr(value)) if isinstance(value, float) and math.isfinite(value) else Decimal(value)
     if not number.is_finite() or abs(number) >= 922_337_203_685_477:
-        raise NotForCedar(f"{value} is no decimal of Cedar")
+        raise NotForCedar("a number is no decimal of Cedar")
     return extension("decimal", f"{number.quantize(_QUANTUM, ROUND_HALF_EVEN):f}")
 
 

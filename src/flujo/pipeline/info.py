@@ -121,6 +121,11 @@ class Performer(Protocol):
         """See :attr:`StepInfo.watched`."""
         ...
 
+    @property
+    def judged_whole(self) -> bool:
+        """See :attr:`StepInfo.judged_whole`."""
+        ...
+
     async def emit(self, info: StepInfo, chunk: object) -> None:
         """See :meth:`StepInfo.emit`."""
         ...
@@ -313,6 +318,11 @@ class StepInfo:
     def watched(self) -> bool:
         """Whether somebody streams the run and sees what is emitted; nobody where a policy judges outputs."""
         return self._performer.watched
+
+    @property
+    def judged_whole(self) -> bool:
+        """Whether a policy judges outputs: then nothing of one goes on before the whole was judged."""
+        return self._performer.judged_whole
 
     async def emit(self, chunk: object) -> None:
         """Show a part of the output, such as a token, to whoever streams the run; nothing is recorded.
