@@ -26,13 +26,14 @@ from flujo import (
     StepInfo,
 )
 from flujo import Usage as Used
+from flujo.agents import ModelAgent
 from flujo.agents.calls import at_work, schema_of
 from flujo.agents.langchain import structured_tool_of
 from flujo.agents.openai_sdk import function_tool_of
 from flujo.agents.tools import for_model
 from flujo.errors import PipelineError, QuotaExceeded
 from flujo.governance import GovernancePolicy, PolicyContext, PolicyDecision
-from flujo.testing import Died, Lives, Mortal
+from flujo.testing import Died, Lives, Mortal, ScriptedModel, UseTool
 
 
 class Said(Model):
@@ -61,10 +62,9 @@ def text(said: str) -> list[Any]:
     ]
 
 
-def call(name: str, arguments: str) -> list[Any]:
-    return [
-        ResponseFunctionToolCall(arguments=arguments, call_id=f"c-{name}", name=name, type="function_call")
-    ]
+def call(name: str, arguments: str, number: str = "") -> list[Any]:
+    called = f"c-{name}{number}"
+    return [ResponseFunctionToolCall(arguments=arguments, call_id=called, name=name, type="function_call")]
 
 
 class Till:
@@ -384,6 +384,35 @@ async def test_a_quota_counts_calls_in_every_layer(layer: Callable[[FlujoTool], 
     result = await runner.run_async("go")
     assert result.status == "failed"
     assert sent == []
+
+
+def calls_at_once(tool: FlujoTool) -> Any:
+    calls = [*call("send", '{"number": 1}', "1"), *call("send", '{"number": 2}', "2")]
+    model = Said(calls, [], text("They are sent."))  # it looks how many calls were answered
+    return Agent(name="clerk", model=model, tools=[function_tool_of(tool)])
+
+
+def calls_at_once_of_a_model(tool: FlujoTool) -> Any:
+    calls = [UseTool("send", {"number": 1}), UseTool("send", {"number": 2})]
+    return ModelAgent(ScriptedModel(calls, "They are sent."), tools=[tool], name="clerk")
+
+
+@pytest.mark.parametrize("agent", [calls_at_once, calls_at_once_of_a_model])
+@pytest.mark.parametrize("more", [{}, {"per": "day"}])
+async def test_calls_at_once_are_counted_once_each(agent: Callable[[FlujoTool], Any], more: Any) -> None:
+    """Also those that report what they used, and those that are broken off."""
+    bound = Used(tool_calls=1)
+    quota = Quota(tool_calls=4, **more)
+
+    async def send(number: int, info: StepInfo) -> str:
+        info.report(bound)
+        await asyncio.sleep(0.01 if quick else 30)
+        return "sent"
+
+    for quick, status in ((True, "completed"), (False, "failed")):
+        clerk = Step(agent(FlujoTool(send, bound=bound)), name="clerk", timeout=None if quick else 0.2)
+        result = await Flujo(clerk, state=MemoryStore(), quota=quota).run_async("go")
+        assert (result.status, result.usage.tool_calls) == (status, 4)
 
 
 async def test_outside_of_a_run_nobody_agrees_to_a_call() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic_core import from_json
+from typing_extensions import override
 
 from flujo import (
     Decision,
@@ -28,8 +29,8 @@ from flujo import (
 )
 from flujo.engine.record import read_usage
 from flujo.errors import ConfigError, PipelineError, QuotaExceeded, StepFailed
-from flujo.journal.ledger import Balance
-from flujo.journal.store import JournalStore, RunQuery
+from flujo.journal.ledger import Balance, Reserve
+from flujo.journal.store import Batch, Committed, JournalStore, RunQuery
 from flujo.pipeline.quota import amounts
 from flujo.testing import VirtualClock
 
@@ -301,6 +302,39 @@ class TestParts:
             Step(talk), quota=[Quota(requests=4), Quota(requests=4, per="day")], state=MemoryStore()
         ).run_async(0)
         assert (result.output, result.usage.requests) == (4, 4)
+
+    async def test_parts_side_by_side_ask_a_store_that_takes_its_time(self, store: JournalStore) -> None:
+        async def talk(number: int, info: StepInfo) -> int:
+            async def ask() -> None:
+                async with info.reserve(Usage(requests=1)) as part:
+                    await asyncio.sleep(0.01)
+                    part.report(Usage(requests=1))
+
+            await asyncio.gather(*(ask() for _ in range(number)))
+            return number
+
+        result = await Flujo(Step(talk), quota=Quota(requests=6, per="day"), state=store).run_async(6)
+        assert (result.unwrap(), result.usage.requests) == (6, 6)
+        assert [(one.spent, one.reserved) for one in await store.balances()] == [(6, 0)]
+
+    async def test_what_is_broken_off_while_the_store_is_asked_never_began(self) -> None:
+        class Slow(MemoryStore):
+            """A store that has kept a reservation, and takes its time to say so."""
+
+            @override
+            def submit(self, batch: Batch) -> Committed:
+                told = super().submit(batch)
+                asks = any(isinstance(entry, Reserve) for entry in batch.ledger)
+                return asyncio.get_running_loop().create_future() if asks else told
+
+        async def fail(number: int) -> int:
+            raise ValueError(number)
+
+        store = Slow()
+        late = Step(add.agent, name="late", bound=CENT).within(Quota(requests=9, per="day"))
+        result = await Flujo(Parallel(fail=Step(fail), late=late), state=store).run_async(1)
+        assert (result.status, result.usage) == ("failed", Usage())
+        assert [(one.spent, one.reserved) for one in await store.balances()] == [(0, 0)]
 
     async def test_without_quotas_nothing_is_checked(self) -> None:
         async def talk(number: int, info: StepInfo) -> int:

@@ -6,7 +6,6 @@ import inspect
 import typing
 from asyncio import timeout
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from contextvars import ContextVar
 from functools import lru_cache, partial
 from typing import Any
@@ -165,10 +164,10 @@ async def call_in_run(tool: FlujoTool, arguments: Mapping[str, Any]) -> Any:
 
     async def act_on(part: StepInfo, arguments: Any) -> Any:
         bound = ONE_CALL if tool.bound is None else ONE_CALL + tool.bound
-        async with part.reserve(bound) if part.limits else nullcontext():
-            part.report(ONE_CALL)
+        async with part.reserve(bound) as spending:
+            spending.report(ONE_CALL)
             try:
-                return await call_with(tool, arguments, place._replace(info=part))
+                return await call_with(tool, arguments, place._replace(info=spending.info))
             except ToolError as error:
                 return str(error)
 

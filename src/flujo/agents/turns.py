@@ -227,8 +227,8 @@ class Turns(AbstractCapability[Any]):
             if not info.limits:
                 return await called(info, given)
             bound = tool.bound if tool is not None and tool.bound is not None else NO_USAGE
-            async with info.reserve(ONE_CALL + bound):
-                return await called(info, given)
+            async with info.reserve(ONE_CALL + bound) as spending:
+                return await called(spending.info, given)
 
         def describe(keep: Callable[[bytes], str]) -> Mapping[str, Any]:
             return {

@@ -55,7 +55,7 @@ class Hold:
         self._set_aside: Amounts = NOTHING
         self._open: list[Spending] = []
         self._begun = 0.0
-        self._one = asyncio.Lock() if shared else None  # each time, the store is asked for all together
+        self._one = asyncio.Lock()  # each time, the store is asked for all together
 
     @property
     def limits(self) -> frozenset[str]:
@@ -76,26 +76,29 @@ class Hold:
             }
             body = {"attempt": self._info.attempt, "reserved": reserved}
             self._run.note("step.reserved", self._info.address, body)
-        await self._raise(self.bound)
+        try:
+            await self._raise(self.bound)
+        except asyncio.CancelledError:  # the store may have kept it
+            self.release()
+            self.record()
+            raise
 
     async def _raise(self, asked: Amounts) -> None:
         """Set more aside, everywhere or nowhere."""
-        if self._one is None:
-            self._set_more_aside(asked)
+        self._set_more_aside(asked)
+        if not self._shared:
             return
-        async with self._one:
-            self._set_more_aside(asked)
-            made = False
-            try:
-                missing = await self._ask_store()
-                made = not missing
-            finally:
-                if not made:
-                    self._set_aside = beyond(self._set_aside, asked)
-                    for account in self._accounts:
-                        account.settle(asked, NOTHING)
-            if missing:
-                raise self._exceeded(missing[0])
+        made = False
+        try:
+            missing = await self._ask_store()
+            made = not missing
+        finally:
+            if not made:
+                self._set_aside = beyond(self._set_aside, asked)
+                for account in self._accounts:
+                    account.settle(asked, NOTHING)
+        if missing:
+            raise self._exceeded(missing[0])
 
     def _set_more_aside(self, asked: Amounts) -> None:
         for account in self._accounts:
@@ -144,15 +147,12 @@ class Hold:
         Raises:
             QuotaExceeded: There is not so much left.
         """
-        committed = amounts(self._info.usage + _total(self._open) + spending.bound)
-        self._open.append(spending)
-        made = False
-        try:
-            await self._raise(beyond(committed, self._set_aside))
-            made = True
-        finally:
-            if not made:
-                self._open.remove(spending)
+        async with self._one:
+            committed = amounts(self._info.usage + _total(self._open) + spending.bound)
+            more = beyond(committed, self._set_aside)
+            if any(more):
+                await self._raise(more)
+            self._open.append(spending)
 
     def over(self, spending: Spending, *, known: bool) -> None:
         """Say that a part of the attempt is over; one that was broken off has cost its bound."""
@@ -170,9 +170,10 @@ class Hold:
         """
         if not usage:
             return
-        more = beyond(amounts(usage), self._set_aside)
-        if any(more):
-            await self._raise(more)
+        async with self._one:
+            more = beyond(amounts(usage), self._set_aside)
+            if any(more):
+                await self._raise(more)
 
     def close(self, usage: Usage, *, unknown: bool) -> Usage:
         """Settle what the attempt used, and return it; at its bound, at least, where its end is unknown."""

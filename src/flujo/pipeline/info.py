@@ -141,20 +141,23 @@ class Spending:
 
     Attributes:
         bound: What was reserved.
-        usage: What the part has reported so far.
+        info: The step's info for this part: what is reported to it is reported by this part.
     """
 
-    __slots__ = ("_info", "bound", "usage")
+    __slots__ = ("bound", "info")
 
     def __init__(self, info: StepInfo, bound: Usage) -> None:
-        self._info = info
         self.bound = bound
-        self.usage = NO_USAGE
+        self.info = info.inside(info.address)
+
+    @property
+    def usage(self) -> Usage:
+        """What the part has reported so far."""
+        return self.info.usage
 
     def report(self, usage: Usage) -> None:
         """Add to what this part, and with it the step, used; see :meth:`StepInfo.report`."""
-        self._info.report(usage)
-        self.usage = self.usage + usage
+        self.info.report(usage)
 
 
 @final
