@@ -23,8 +23,8 @@ Settings and where they may come from are in [configuration.md](configuration.md
 Data goes to stdout and everything else to stderr. `--json` prints one JSON document instead, and with
 `--stream` one JSON line for each event, the result last. What the pipeline's code prints goes to stderr, and
 so does what the programs print that it starts. Code that calls `sys.exit` does not choose the exit code: a
-module counts as one that cannot be loaded, and a step fails. A failing command says what to do next; with
-`--json` it prints the same on stdout:
+module counts as one that cannot be loaded, and a step fails. Words that are not UTF-8 are refused. A failing
+command says what to do next; with `--json` it prints the same on stdout:
 
 ```json
 {"error": {"code": "target", "message": "there is no file pipelin.py", "fix": "did you mean pipeline.py?"}}

@@ -86,6 +86,43 @@ def test_what_is_wrong_in_a_file(text: str, said: str, flujo: Shell) -> None:
     assert (told.code, said in told.err, "flujo.toml" in told.err) == (2, True, True)
 
 
+@pytest.mark.parametrize("folder", [True, False])
+def test_a_settings_file_that_cannot_be_read_does_not_count_as_none(folder: bool, flujo: Shell) -> None:
+    if folder:
+        Path("flujo.toml").mkdir()
+    else:
+        Path("flujo.toml").symlink_to("nowhere")
+    told = flujo("run", "shop.py:shouted", "x")
+    assert (told.code, told.out) == (2, "")
+    assert "flujo.toml cannot be read: " in told.err
+    assert "To fix: make it a file that you may read" in told.err
+
+
+def test_a_setting_that_is_no_utf8(flujo: Shell) -> None:
+    told = flujo("runs", "list", env={"FLUJO_STORE": "bad\udcff"})
+    assert (told.code, told.out) == (2, "")
+    assert "FLUJO_STORE: store is not UTF-8: b'bad\\xff'" in told.err
+
+
+def test_a_current_folder_that_no_journal_can_name(tmp_path: Path, flujo: Shell) -> None:
+    folder = tmp_path / "caf\udce9"
+    folder.mkdir()
+    told = flujo.real("run", "../shop.py:shouted", "x", "--json", cwd=folder)
+    assert (told.code, told.error["code"]) == (2, "config")
+    assert "is not UTF-8: b'" in told.error["message"]
+
+
+def test_a_current_folder_that_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flujo: Shell
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    told = flujo("runs", "list")
+    assert (told.code, "the current folder was removed" in told.err) == (2, True)
+
+
 def test_each_value_is_shown_with_its_source(flujo: Shell) -> None:
     write('actor = "ada"\n[targets]\nletter = "shop.py:letter"\n')
     told = flujo("config", "show", env={"FLUJO_DURABILITY": "async"})

@@ -53,6 +53,8 @@ WRONG = {
         1,
         "make the directory",
     ),
+    "a word that is no UTF-8": (["run", "shop.py:shouted", "bad\udcff"], 2, "write it in UTF-8"),
+    "a run's name that is no UTF-8": (["runs", "show", "bad\udcff"], 2, "write it in UTF-8"),
     "a runner's store": (["run", "shop.py:runner", "-i", "x", "--store", "x.db"], 2, "leave --store out"),
 }
 

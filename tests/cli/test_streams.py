@@ -81,13 +81,34 @@ def test_a_closed_stdout_is_no_error(words: list[str], flujo: Shell) -> None:
 
 @pytest.mark.parametrize(("closed", "printed"), [(">&-", ""), ("2>&-", "X\n"), (">&- 2>&-", "")])
 def test_a_stream_that_was_never_open_is_no_error(closed: str, printed: str) -> None:
-    told = subprocess.run(
-        ["/bin/sh", "-c", f'"$0" run shop.py:shouted x {closed}', FLUJO],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    told = in_shell(f'"$0" run shop.py:shouted x {closed}')
     assert (told.returncode, told.stdout, "Traceback" in told.stderr) == (0, printed, False)
+
+
+def in_shell(line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of the shell, in which `"$0"` is the command."""
+    return subprocess.run(["/bin/sh", "-c", line, FLUJO], capture_output=True, text=True, check=False)
+
+
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+
+
+@FULL
+@pytest.mark.parametrize(
+    "words", ["runs list", "runs list --json", "nonsense --json", "run shop.py:shouted x"]
+)
+def test_a_full_stdout_is_told(words: str, flujo: Shell) -> None:
+    flujo("run", "shop.py:shouted", "x", "--run-id", "r1")
+    told = in_shell(f'"$0" {words} >/dev/full')
+    assert (told.returncode != 0, "Traceback" in told.stderr) == (True, False)
+    assert ("stdout cannot be written: No space left" in told.stderr) is ("nonsense" not in words)
+    assert "error: " in told.stderr
+
+
+@FULL
+def test_a_full_stderr_stops_no_run() -> None:
+    told = in_shell('"$0" run shop.py:shouted x 2>/dev/full')
+    assert (told.returncode, told.stdout) == (0, "X\n")
 
 
 def test_a_terminal_without_unicode(flujo: Shell) -> None:

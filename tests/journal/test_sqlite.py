@@ -24,6 +24,7 @@ from flujo.journal import sqlite_file
 from flujo.journal.scripts import migrations, queries
 from flujo.journal.sqlite import SQLiteStore
 from flujo.journal.sqlite_file import migrate, open_file
+from flujo.journal.sqlite_writer import CALM_COMMITS
 from flujo.journal.store import RunQuery, StatusChange
 from tests.journal.scribe import RUNNING, Scribe, connection_of, payload
 
@@ -510,6 +511,51 @@ class TestTrouble:
         assert isinstance(error, StoreUnavailable)
         assert "cannot be reached: Permission denied" in str(error)
         assert f"check who may enter {closed}" in str(error)
+
+    @pytest.mark.parametrize("at_once", [False, True])
+    async def test_a_file_that_was_moved_while_it_is_in_use(self, path: Path, at_once: bool) -> None:
+        scribe, store = Scribe(), SQLiteStore(path)
+        await store.submit(scribe.begin())
+        assert store._writer is not None
+        if at_once:  # without the writer's thread
+            store._writer._calm = CALM_COMMITS
+        assert await store.run("run-1") is not None
+        written = scribe.seq
+        path.rename(path.with_name("moved"))
+        error = await failure(store, scribe)
+        assert isinstance(error, StoreUnavailable)
+        assert f"{path} was removed, moved or replaced while it was in use" in str(error)
+        with pytest.raises(StoreUnavailable, match="moved or replaced"):
+            await store.run("run-1")
+        assert not path.exists(), "nothing new was made in its place"
+        path.with_name("moved").rename(path)
+        scribe.seq = written
+        await store.submit(scribe.batch())
+        assert len(await store.events("run-1")) == written + 1
+        await store.close()
+
+    async def test_a_file_in_the_place_of_another_is_not_written_to(self, path: Path) -> None:
+        scribe, store = Scribe(), SQLiteStore(path)
+        await store.submit(scribe.begin())
+        backup = path.with_name("backup.db")
+        await begun(backup)
+        backup.replace(path)
+        error = await failure(store, scribe)
+        assert isinstance(error, StoreUnavailable)
+        assert "start the process anew" in str(error)
+        await store.close()
+
+    async def test_a_process_that_changes_its_folder_keeps_its_store(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(path.parent)
+        scribe, store = Scribe(), SQLiteStore(path.name)
+        await store.submit(scribe.begin())
+        monkeypatch.chdir("/")
+        await store.submit(scribe.batch())
+        assert len((await store.runs(RunQuery())).runs) == 1
+        assert len(await store.events("run-1")) == 2
+        await store.close()
 
     async def test_a_full_disk(self, path: Path) -> None:
         store, scribe, other = SQLiteStore(path), Scribe(), Scribe("run-2")

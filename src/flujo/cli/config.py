@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from flujo.agents.providers import configure_provider
+from flujo.cli.text import is_utf8
 from flujo.errors import ConfigError
 
 FILE, PROJECT = "flujo.toml", "pyproject.toml"
@@ -132,7 +133,7 @@ def load_config(
     Raises:
         ConfigError: A file cannot be read, a key is unknown, or a value is not what it must be.
     """
-    start = (folder or Path.cwd()).resolve()
+    start = folder.resolve() if folder else _here()
     env = os.environ if environment is None else environment
     found = find_file(start)
     table = {} if found is None else _checked(read_table(found), found)
@@ -154,11 +155,26 @@ def load_config(
     return Config(values, targets, policies, found, start if found is None else found.parent)
 
 
+def _here() -> Path:
+    try:
+        folder = Path.cwd()
+    except FileNotFoundError:
+        raise ConfigError("the current folder was removed", fix="go to a folder that exists") from None
+    if not is_utf8(str(folder)):
+        raise ConfigError(
+            f"the current folder's path is not UTF-8: {os.fsencode(folder)!r}", fix="rename that folder"
+        )
+    return folder
+
+
 def find_file(start: Path) -> Path | None:
     """Return the nearest flujo.toml, or pyproject.toml with [tool.flujo], from a folder upwards."""
     for folder in (start, *start.parents):
-        if (folder / FILE).is_file():
-            return folder / FILE
+        file = folder / FILE
+        if (
+            file.exists() or file.is_symlink()
+        ):  # whatever it is: one that cannot be read must not count as none
+            return file
         project = folder / PROJECT
         if project.is_file() and b"tool.flujo" in project.read_bytes() and _section(project) is not None:
             return project
@@ -217,7 +233,9 @@ def _toml(path: Path) -> dict[str, object]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", fix="mend that line of the file") from error
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}", fix="check who may read it") from error
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}", fix="make it a file that you may read"
+        ) from error
 
 
 def _checked(table: dict[str, object], path: Path) -> dict[str, object]:
@@ -262,6 +280,10 @@ def _all_texts(value: object) -> bool:
 
 def _value(setting: Setting, given: str | bool, source: str) -> Value:
     """Return a value of the setting's kind."""
+    if isinstance(given, str) and not is_utf8(given):
+        raise ConfigError(
+            f"{source}: {setting.name} is not UTF-8: {os.fsencode(given)!r}", fix="write it in UTF-8"
+        )
     if isinstance(setting.default, bool):
         value = given if isinstance(given, bool) else _WORDS.get(str(given).strip().lower())
         if value is None:

@@ -1,5 +1,6 @@
 """The command's one way in and out: whatever happens inside becomes a message and an exit code."""
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,8 @@ from typer.core import TyperGroup
 from typing_extensions import override
 
 from flujo.cli.output import Fault, report, silence_closed_stdout
-from flujo.errors import FlujoError
+from flujo.cli.text import is_utf8
+from flujo.errors import ConfigError, FlujoError
 
 USAGE, INTERRUPTED = 2, 130
 
@@ -42,6 +44,7 @@ class Door(TyperGroup):
         words = _whole(sys.argv[1:] if args is None else list(args))
         options = words[: words.index("--")] if "--" in words else words
         try:
+            _check_utf8(words)
             code = super().main(
                 args=words,
                 prog_name="flujo",
@@ -105,6 +108,20 @@ class Door(TyperGroup):
             at = at.commands[word]
             path.append(word)
         return path
+
+
+def _check_utf8(words: Sequence[str]) -> None:
+    """Refuse a word that no journal, no store and no JSON can hold.
+
+    Raises:
+        ConfigError: One is not UTF-8.
+    """
+    for word in words:
+        if not is_utf8(word):
+            raise ConfigError(
+                f"the word {os.fsencode(word)!r} is not UTF-8",
+                fix="write it in UTF-8; rename a file of that name, or pipe its content in",
+            )
 
 
 def _trace(options: Sequence[str]) -> bool:

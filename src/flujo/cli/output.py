@@ -92,9 +92,12 @@ def report(fault: Fault, *, as_json: bool, line: bool = False, trace: bool = Fal
     """Print a fault, and return what the command exits with."""
     if trace:
         note(traced(fault.error))
-    if as_json:
+    if not as_json or isinstance(fault.error, StdoutLost):
+        note(told(fault))
+        return fault.exit_code
+    try:
         emit_json({"error": fault.envelope()}, line=line)
-    else:
+    except StdoutLost:
         note(told(fault))
     return fault.exit_code
 
@@ -113,6 +116,13 @@ def told(fault: Fault) -> str:
         word = "\x1b[1;31merror:\x1b[0m "
     fix = "\n".join(f"  {line}" for line in f"{label}: {fault.fix}".splitlines()) if fault.fix else ""
     return f"{word}{clean(fault.message)}" + (f"\n{clean(fix)}" if fix else "")
+
+
+class StdoutLost(FlujoError):
+    """The command's data cannot be written to stdout."""
+
+    code = "stdout"
+    fix = "free some space where stdout leads, or let it lead elsewhere; what was recorded stands"
 
 
 class CodeExited(FlujoError):
@@ -222,21 +232,28 @@ def silence_closed_stdout() -> None:
     for stream in (*_kept, sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (BrokenPipeError, ValueError):
+        except (OSError, ValueError):
             _drop(stream)
 
 
 def _print(text: str, stream: TextIO) -> None:
+    """Print a line; what people would be told ends nothing where it cannot be written.
+
+    Raises:
+        StdoutLost: It is data that cannot be written, and not because its reader went away.
+    """
     encoding = stream.encoding or "ascii"
     try:
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         stream.flush()
-    except BrokenPipeError:
+    except OSError as error:
         _drop(stream)
+        if stream is not sys.stderr and not isinstance(error, BrokenPipeError):
+            raise StdoutLost(f"stdout cannot be written: {error.strerror}") from error
 
 
 def _drop(stream: TextIO) -> None:
-    """Send what is still written to a closed pipe nowhere."""
+    """Send nowhere what is still written to a stream that takes no more."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, stream.fileno())

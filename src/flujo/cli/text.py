@@ -77,3 +77,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | No
             line = set_cell_size(line, width - 1).rstrip() + "…"
         lines.append(line)
     return "\n".join(lines)
+
+
+def is_utf8(text: str) -> bool:
+    """Say whether a text can be written in UTF-8; not where Python could not read what the system gave it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

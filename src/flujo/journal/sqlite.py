@@ -18,6 +18,7 @@ from flujo.journal.live import LivePart
 from flujo.journal.rules import FIRST, LAST, check, cut, intact, position
 from flujo.journal.scripts import queries
 from flujo.journal.sqlite_file import Synchronous, is_busy, open_file, store_error
+from flujo.journal.sqlite_group import displaced, standing
 from flujo.journal.sqlite_writer import Writer, closed
 from flujo.journal.store import Batch, Census, Committed, RunPage, RunQuery, RunRecord, Signal, Tombstone
 
@@ -61,7 +62,7 @@ class SQLiteStore:
             raise ConfigError("an SQLite store is a file", fix="use MemoryStore() for a store in memory")
         if synchronous not in get_args(Synchronous):
             raise ConfigError(f"synchronous cannot be {synchronous!r}", fix="use 'FULL' or 'NORMAL'")
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # wherever the process goes meanwhile
         self._open = partial(
             open_file, self.path, create=create, synchronous=synchronous, busy_timeout=busy_timeout
         )
@@ -69,6 +70,7 @@ class SQLiteStore:
         self._reading = Lock()
         self._writer: Writer | None = None
         self._reader: sqlite3.Connection | None = None
+        self._read: tuple[int, int] | None = None  # which file the reader reads
         self._closed = False
         self._finalizers: list[finalize[..., SQLiteStore]] = []
         self._sql = queries("sqlite")
@@ -200,6 +202,8 @@ class SQLiteStore:
             with self._reading:
                 if self._reader is None:
                     raise closed(self.path)
+                if standing(self.path) != self._read:
+                    raise displaced(self.path)
                 return self._reader.execute(self._sql[name], parameters).fetchall()
         except sqlite3.OperationalError as error:
             if not is_busy(error):
@@ -216,6 +220,7 @@ class SQLiteStore:
                 reader = self._open()
                 reader.execute("PRAGMA busy_timeout = 0")
                 self._finalizers.append(finalize(self, reader.close))
+                self._read = standing(self.path)
                 self._reader = reader
 
     def _aside(self, reads: Sequence[tuple[str, Parameters]]) -> Rows:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from flujo.errors import FlujoError, StoreError
+from flujo.errors import FlujoError, StoreError, StoreUnavailable
 from flujo.journal.ledger import Shortfall
 from flujo.journal.rules import Answers, Fence, Submission
 from flujo.journal.scripts import queries
@@ -49,6 +50,7 @@ class Committer:
         self._path = path
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None  # which one the connection writes to
         self._busy_timeout = self._waits = 0
         self._commits = 0  # since the log was last looked after
         self._has_room = False
@@ -69,6 +71,8 @@ class Committer:
         """Write a group in one transaction; return what is to be told, of those that are told something."""
         try:
             connection = self._connection or self._opened()
+            if standing(self._path) != self._file:  # SQLite would write on, where nobody reads
+                raise displaced(self._path)
             self._wait_for_others(connection, self._busy_timeout)
             return self._committed(connection, group)
         except sqlite3.Error as error:
@@ -77,9 +81,9 @@ class Committer:
             return self._fail(group, error, error.__cause__)
 
     def commit_at_once(self, group: list[Submission]) -> Answers | None:
-        """Write a group as :meth:`commit` does; None if the file is not open, or another process writes."""
+        """Write a group as :meth:`commit` does; None if the file is not open, or not free to write to."""
         connection = self._connection
-        if connection is None:
+        if connection is None or standing(self._path) != self._file:
             return None
         try:
             self._wait_for_others(connection, 0)
@@ -131,6 +135,7 @@ class Committer:
 
     def _opened(self) -> sqlite3.Connection:
         connection = self._connection = self._connect()
+        self._file = standing(self._path)
         self._busy_timeout = self._waits = connection.execute("PRAGMA busy_timeout").fetchone()[0]
         return connection
 
@@ -270,3 +275,20 @@ class Committer:
     def _roll_back(self, connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+
+
+def standing(path: Path) -> tuple[int, int] | None:
+    """Return which file a path leads to, whatever its name; None where it leads to none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def displaced(path: Path) -> StoreUnavailable:
+    """Return what is told to who works with a file that its path no longer leads to."""
+    return StoreUnavailable(
+        f"{path} was removed, moved or replaced while it was in use",
+        fix="put it back, or start the process anew to use what is there now; then resume the run",
+    )
