@@ -217,10 +217,8 @@ async def test_a_tool_of_ours_in_a_runnable_of_langchain() -> None:
     assert "amount: Input should be a valid integer" in wrong.unwrap()
 
 
-@pytest.mark.parametrize(
-    "first", [Decision("approve"), Decision("edit", {"amount": 60}), Decision("deny"), None]
-)
-async def test_what_a_person_decided_about_one_call_holds_for_no_other(first: Decision | None) -> None:
+@pytest.mark.parametrize("first", [Decision("approve"), Decision("edit", {"amount": 60}), Decision("deny")])
+async def test_what_a_person_decided_about_one_call_holds_for_no_other(first: Decision) -> None:
     """What a runnable's own models say is not recorded: they may say something else when it runs again."""
     bank, amounts = Bank(), iter([50, 5000, 5000])
     tool = structured_tool_of(bank.tool())

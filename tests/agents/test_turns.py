@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import date
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 from pydantic_ai import Agent, FunctionToolset, ModelRetry, RunContext, Tool
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
@@ -30,7 +30,15 @@ from flujo import (
 )
 from flujo.agents import AgentBuilder, ModelAgent, make_agent_async
 from flujo.engine import Chunk, Finished, ToolCalled
-from flujo.errors import ConfigError, OutputRejected, PipelineError, QuotaExceeded, RecordError, StepFailed
+from flujo.errors import (
+    AnswerRejected,
+    ConfigError,
+    OutputRejected,
+    PipelineError,
+    QuotaExceeded,
+    RecordError,
+    StepFailed,
+)
 from flujo.journal.store import Batch, Committed
 from flujo.pipeline.waits import PauseForHumanInput
 from flujo.testing import Died, Lives, Mortal, Reply, ScriptedModel, Status, UseTool, VirtualClock
@@ -139,15 +147,48 @@ async def test_a_person_decides_about_a_call(decision: Decision, paid: list[int]
     assert told in model.asked[1].conversation
 
 
-async def test_an_edit_that_does_not_fit_is_asked_about_again() -> None:
+async def test_an_edit_that_does_not_fit_is_refused_at_once() -> None:
     desk, model = Desk(), ScriptedModel(use_pay(5), "done")
     runner = Flujo(Step(clerk(model, desk)), state=MemoryStore())
     await runner.run_async("go", run_id="one")
-    again = await runner.resume_async("one", Decision("edit", {"amount": "much"}))
-    assert again.status == "paused"
-    assert "amount: Input should be a valid integer" in again.pending[0].prompt
+    for edited in ({"amount": "much"}, {"tool": "pay", "arguments": {"amount": "much"}}):
+        with pytest.raises(AnswerRejected, match="amount: Input should be a valid integer"):
+            await runner.resume_async("one", Decision("edit", edited))
     assert (await runner.resume_async("one", Decision("edit", {"amount": 2}))).status == "completed"
     assert desk.calls == [("pay", 2)]
+
+
+async def test_an_edit_whose_tool_knows_more_than_its_schema_tells_is_asked_about_again() -> None:
+    def even(amount: int) -> int:
+        assert amount % 2 == 0
+        return amount
+
+    def pay(amount: Annotated[int, AfterValidator(even)]) -> str:
+        """Pay."""
+        return f"paid {amount}"
+
+    agent = ModelAgent(
+        ScriptedModel(use_pay(4), "done"), tools=[FlujoTool(pay, needs_approval=True)], name="clerk"
+    )
+    runner = Flujo(Step(agent), state=MemoryStore())
+    await runner.run_async("go", run_id="one")
+    again = await runner.resume_async("one", Decision("edit", {"amount": 3}))
+    assert again.status == "paused"
+    assert "does not fit: amount: Assertion failed" in again.pending[0].prompt
+
+
+async def test_what_a_person_answers_in_the_place_of_a_tool_fits_what_it_asked_for() -> None:
+    def count(what: str) -> str:
+        """Count."""
+        raise PauseForHumanInput("how many?", schema=int)
+
+    model = ScriptedModel(UseTool("count", {"what": "apples"}), "done")
+    runner = Flujo(Step(ModelAgent(model, tools=[count], name="clerk")), state=MemoryStore())
+    await runner.run_async("go", run_id="one")
+    for odd in (Decision("edit", "lots"), Decision("edit", [1]), Decision("approve")):
+        with pytest.raises(AnswerRejected, match="clerk#answer: the answer does not fit"):
+            await runner.resume_async("one", odd)
+    assert (await runner.resume_async("one", 7)).unwrap() == "done"
 
 
 async def test_calls_of_one_turn_are_approved_one_by_one() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_ai import RunContext
@@ -291,17 +291,11 @@ class Turns(AbstractCapability[Any]):
     async def _decided(self, ctx: RunContext[Any], call: ToolCallPart) -> ToolApproved | ToolDenied:
         tool = None if ctx.tool_manager is None else (ctx.tool_manager.tools or {}).get(call.tool_name)
 
-        def arguments_of(edited: Any) -> Any:
-            """Take an edited subject as well as edited arguments alone."""
-            members = cast("dict[str, Any]", edited) if isinstance(edited, dict) else {}
-            whole = members.keys() == {"tool", "arguments"} and members["tool"] == call.tool_name
-            return cast("Any", members["arguments"] if whole else edited)
-
         def misfit(edited: Any) -> str:
             if tool is None:
                 return ""
             try:
-                tool.args_validator.validate_python(arguments_of(edited))
+                tool.args_validator.validate_python(edited)
             except ValidationError as error:
                 return told_of(error)
             return ""
@@ -320,7 +314,7 @@ class Turns(AbstractCapability[Any]):
             case "approve":
                 return ToolApproved()
             case "edit":
-                return ToolApproved(override_args=arguments_of(decision.value))
+                return ToolApproved(override_args=decision.value)
             case _:
                 return ToolDenied(denied(decision))
 

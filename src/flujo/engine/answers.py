@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import unicodedata
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
+from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from flujo.engine.record import Note, Recall
@@ -17,6 +18,7 @@ from flujo.pipeline.waits import Approval, Decision
 from flujo.plan.codec import Codec, Unrecordable, codec_for
 from flujo.plan.nodes import PlanEvent, PlanHuman, PlanStep
 from flujo.plan.plan import Plan
+from flujo.plan.schemas import check_schema
 
 
 def choose(recall: Recall, run_id: str, request: str | None) -> Approval:
@@ -112,9 +114,11 @@ def judged(plan: Plan, recall: Recall, request: Approval, decision: Decision, no
         )
     value = None
     if decision.action == "edit" or (decision.action == "approve" and request.kind != "in_doubt"):
-        given = decision.value if decision.action == "edit" else request.subject
+        given = _edited(request, decision.value) if decision.action == "edit" else request.subject
         for codec in _codecs(plan, recall, request):
             value = fitting(codec, given, request.address)
+        if decision.action == "edit" or not _is_call(request):
+            _check(request, value)
     return {
         "action": decision.action,
         "value": value,
@@ -124,6 +128,39 @@ def judged(plan: Plan, recall: Recall, request: Approval, decision: Decision, no
         "at": microseconds(decision.at),
         "digest": request.digest,
     }
+
+
+def _is_call(request: Approval) -> bool:
+    """Say whether it asks for a call of a tool, whose arguments its schema is of."""
+    shown = request.subject
+    return (
+        request.kind == "tool"
+        and isinstance(shown, dict)
+        and cast("dict[str, Any]", shown).keys() == {"tool", "arguments"}
+    )
+
+
+def _edited(request: Approval, value: Any) -> Any:
+    """Return what was edited: of a call its arguments, also where the whole that was shown was edited."""
+    match value:
+        case {"tool": tool, "arguments": arguments, **rest} if not rest and _is_call(request):
+            return arguments if tool == request.subject["tool"] else value
+        case _:
+            return value
+
+
+def _check(request: Approval, value: Any) -> None:
+    """Check an answer against the schema that was shown, where that is all that is known of its type.
+
+    Raises:
+        AnswerRejected: It does not fit.
+    """
+    if request.kind not in ("tool", "pause"):
+        return
+    try:
+        check_schema(request.schema, value)
+    except ValidationError as error:
+        raise _unfit(request.address, faults(error, request.schema), request.schema) from None
 
 
 def fitting(codec: Codec, given: Any, address: str) -> Any:
@@ -139,10 +176,14 @@ def fitting(codec: Codec, given: Any, address: str) -> Any:
     try:
         return from_json(codec.dump(codec.load_parsed(from_json(to_json(given)))))
     except (Unrecordable, ValueError) as error:
-        wrong = faults(error, codec)
-    raise AnswerRejected(
+        wrong = faults(error, codec.schema())
+    raise _unfit(address, wrong, codec.schema())
+
+
+def _unfit(address: str, wrong: str, schema: Mapping[str, Any]) -> AnswerRejected:
+    return AnswerRejected(
         f"{address}: the answer does not fit what is asked: {wrong}",
-        fix=f"give a value that fits the schema {to_json(codec.schema()).decode()}",
+        fix=f"give a value that fits the schema {to_json(schema).decode()}",
     )
 
 

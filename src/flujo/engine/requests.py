@@ -283,7 +283,7 @@ def _read(answer: Mapping[str, Any], codec: Codec) -> tuple[Any, str]:
     try:
         return codec.load_parsed(answer["value"]), ""
     except (Unrecordable, ValueError) as error:
-        return None, faults(error, codec)
+        return None, faults(error, codec.schema())
 
 
 _QUOTES = frozenset({"union_tag_invalid", "uuid_parsing", "url_parsing", "json_invalid"})
@@ -292,15 +292,15 @@ _OWN_WORDS = frozenset({"value_error", "assertion_error"})
 """Kinds of faults whose message is that of the model's own validator."""
 
 
-def faults(error: Unrecordable | ValueError, codec: Codec) -> str:
-    """Return what is wrong with an answer, and where in it, without the answer itself.
+def faults(error: Unrecordable | ValueError, schema: Mapping[str, Any]) -> str:
+    """Return what is wrong with an answer for a JSON Schema, and where in it, without the answer itself.
 
     What a validator of the pipeline's own model says is meant for the person, and is told unless it repeats
     a value of the answer word for word.
     """
     match error:
         case ValidationError():
-            declared = _declared(codec.schema())
+            declared = _declared(schema)
             parts = error.errors(include_url=False, include_context=False)
             return "; ".join(f"{_place(part['loc'], declared)}: {_said(part, declared)}" for part in parts)
         case Unrecordable():
@@ -344,7 +344,7 @@ def _declared(schema: Any) -> frozenset[str]:
     match schema:
         case dict():
             members = cast("dict[str, Any]", schema)
-            found.update(members.get("properties", {}))
+            found.update(members.get("properties") or ())
             found.update(*(_declared(member) for member in members.values()))
         case list():
             found.update(*(_declared(member) for member in cast("list[Any]", schema)))

@@ -120,7 +120,7 @@ class PipelineTool:
         try:
             return self.takes.load(to_json(given))
         except (ValueError, Unrecordable) as error:
-            wrong = faults(error, self.takes)
+            wrong = faults(error, self.takes.schema())
         raise InputError(f"the input does not fit: {wrong}", fix="give what the tool's input schema asks for")
 
     def written(self, output: Any) -> Any:
