@@ -1,8 +1,12 @@
 """Agents of other frameworks in steps."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -445,3 +449,40 @@ async def test_requests_inside_a_runnable_are_counted_one_by_one() -> None:
 
     usage = (await Flujo(Step(RunnableLambda(twice), name="twice")).run_async("go")).usage
     assert (usage.requests, usage.input_tokens, usage.output_tokens) == (2, 14, 4)
+
+
+ROBOT = """\
+class Robot:
+    pass
+
+class Adapted:
+    async def run(self, text: str) -> str:
+        return f"beep: {text}"
+
+def adapt(robot):
+    return Adapted()
+"""
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [("robotlib:adapt", ""), ("robotlib:adpt", "has no attribute 'adpt'"), ("robotlb:adapt", "No module")],
+)
+def test_another_package_brings_its_own_adapter(
+    named: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "robotlib.py").write_text(ROBOT)
+    facts = tmp_path / "robotlib-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: robotlib\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text(f"[flujo.agents]\nrobotlib = {named}\n")
+    code = """from flujo import Flujo, Step; from robotlib import Robot; print(Flujo(Step(Robot())).run("x").output)"""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if said:
+        assert (
+            f"ConfigError: the adapter {named!r} for agents of 'robotlib' cannot be loaded: " in told.stderr
+        )
+        assert said in told.stderr
+    else:
+        assert told.stdout == "beep: x\n", told.stderr

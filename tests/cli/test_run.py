@@ -30,6 +30,19 @@ def test_the_input_is_json_of_the_pipelines_type_or_text(
     assert flujo("run", f"shop.py:{target}", "--input", given, QUIET).out == f"{output}\n"
 
 
+@pytest.mark.parametrize("detach", [False, True])
+def test_what_the_input_holds_is_judged(detach: bool, flujo: Shell) -> None:
+    code = "from flujo import Step\nasync def send(text: str) -> str:\n    return text\n"
+    Path("out.py").write_text(f"{code}sender = Step(send, cleared_for=['untrusted'])\n")
+    words = ["--input-label", "phi", "--input-label", "untrusted", "--run-id", "r1"]
+    told = flujo("run", "out.py:sender", "x", *words, *(["--detach"] if detach else []))
+    if detach:
+        told = flujo("runs", "resume", "r1")
+    assert (told.code, told.out) == (1, "")
+    assert "is not cleared for 'phi'" in told.err
+    assert flujo("run", "out.py:sender", "x", "--input-label", "untrusted", QUIET).out == "x\n"
+
+
 def test_the_input_may_come_from_a_file(flujo: Shell) -> None:
     Path("in.json").write_text('{"item": "tea"}\n')
     assert flujo("run", "shop.py:pack", "--input-file", "in.json", QUIET).out == "1 x tea\n"

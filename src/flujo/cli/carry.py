@@ -60,6 +60,7 @@ class Begun:
     given: Given
     context: str | None = None
     run_id: str | None = None
+    input_labels: tuple[str, ...] = ()
     tenant: str = ""
     priority: int = 0
     quota: str | None = None
@@ -80,6 +81,7 @@ def begin(begun: Begun, config: Config, show: Show) -> int:
                 context=context,
                 run_id=begun.run_id,
                 labels=target.labels,
+                input_labels=begun.input_labels,
                 tenant=begun.tenant,
                 priority=begun.priority,
             )
@@ -123,6 +125,7 @@ def run_target(begun: Begun, config: Config, show: Show) -> int:
             context=begun_with,
             run_id=name,
             labels=target.labels,
+            input_labels=begun.input_labels,
             tenant=begun.tenant,
             quota=cast("Literal['refuse'] | None", begun.quota),
         ),
