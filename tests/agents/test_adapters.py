@@ -476,7 +476,9 @@ def test_another_package_brings_its_own_adapter(
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: robotlib\nVersion: 1.0\n")
     (facts / "entry_points.txt").write_text(f"[flujo.agents]\nrobotlib = {named}\n")
-    code = """from flujo import Flujo, Step; from robotlib import Robot; print(Flujo(Step(Robot())).run("x").output)"""
+    code = (
+        "from flujo import Flujo, Step; import robotlib\nprint(Flujo(Step(robotlib.Robot())).run('x').output)"
+    )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if said:

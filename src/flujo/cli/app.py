@@ -10,7 +10,18 @@ import typer
 
 from flujo.cli import agents, groups, operations, pasts, policies, servers
 from flujo.cli.door import Door
-from flujo.cli.options import InputFile, InputText, InputWord, Json, Quiet, Store, Stream, Target, Trace
+from flujo.cli.options import (
+    InputFile,
+    InputLabels,
+    InputText,
+    InputWord,
+    Json,
+    Quiet,
+    Store,
+    Stream,
+    Target,
+    Trace,
+)
 
 app = typer.Typer(
     name="flujo",
@@ -69,15 +80,7 @@ def run(
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Leave it to a worker, and print the run's id.")
     ] = False,
-    input_label: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input-label",
-            metavar="LABEL",
-            help="What the input and the context are known to hold, once or more: phi, pii.name, untrusted.",
-            show_default=False,
-        ),
-    ] = None,
+    input_label: InputLabels = None,
     tenant: Annotated[str, typer.Option("--tenant", metavar="TENANT", help="On whose behalf it runs.")] = "",
     priority: Annotated[
         int, typer.Option("--priority", metavar="N", help="With --detach: higher goes first.")
@@ -105,16 +108,8 @@ def run(
 
     config = load_config(store=store, durability=durability, trace=trace or None)
     show = Show.of(config, as_json=as_json, stream=stream, quiet=quiet)
-    begun = Begun(
-        target,
-        Given(word, input, input_file),
-        context,
-        run_id,
-        tuple(input_label or ()),
-        tenant=tenant,
-        priority=priority,
-        quota=quota,
-    )
+    given = Given(word, input, input_file)
+    begun = Begun(target, given, context, run_id, input_label or (), tenant, priority, quota)
     return begin(begun, config, show) if detach else run_target(begun, config, show)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -60,7 +60,7 @@ class Begun:
     given: Given
     context: str | None = None
     run_id: str | None = None
-    input_labels: tuple[str, ...] = ()
+    input_labels: Sequence[str] = ()
     tenant: str = ""
     priority: int = 0
     quota: str | None = None

@@ -35,6 +35,15 @@ InputFile = Annotated[
     Path | None,
     typer.Option("--input-file", metavar="PATH", help="A file with the input.", show_default=False),
 ]
+InputLabels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input-label",
+        metavar="LABEL",
+        help="What the input and the context are known to hold, once or more: phi, pii.name, untrusted.",
+        show_default=False,
+    ),
+]
 Store = Annotated[
     str | None,
     typer.Option("--store", metavar="PATH|URL", help="The store.  [setting: store]", show_default=False),

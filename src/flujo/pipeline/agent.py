@@ -93,7 +93,7 @@ def adapted(agent: Any) -> Any:
         except (ImportError, AttributeError) as error:
             raise ConfigError(
                 f"the adapter {adapter.value!r} for agents of {package!r} cannot be loaded: {error}",
-                fix="install what it needs, in a version that has it; for Flujo's own: pip install 'flujo[agents]'",
+                fix="install what it needs, in a version that has it; for ours: pip install 'flujo[agents]'",
             ) from error
         if made is not None:
             return made
