@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -269,8 +270,24 @@ def test_names_of_tools_are_made_fit_and_kept_apart() -> None:
     listing = listing_of(McpServer("x", name="s"), [tool("read file"), tool("x" * 100), tool("x" * 101)])
     assert [len(one.name) for one in listing.tools] == [11, 64, 64]
     assert listing.tools[0].name == "s_read_file"
-    with pytest.raises(ConfigError, match="'read file' and 'read/file' would both be called 's_read_file'"):
-        listing_of(McpServer("x", name="s"), [tool("read file"), tool("read/file")])
+
+
+def test_tools_whose_names_become_one_are_told_apart_in_any_order() -> None:
+    server, alike = (
+        McpServer("x", name="s"),
+        [tool("read file"), tool("read/file"), tool("read_file"), tool("x")],
+    )
+    names = {one.called: one.name for one in listing_of(server, alike).tools}
+    assert names == {one.called: one.name for one in listing_of(server, alike[::-1]).tools}
+    assert (names["read_file"], names["x"]) == ("s_read_file", "s_x")
+    assert len(set(names.values())) == 4
+    assert all(re.fullmatch(r"s_read_file_[0-9a-f]{8}", names[one]) for one in ("read file", "read/file"))
+
+
+def test_a_tool_that_is_listed_twice_is_left_out_and_the_others_stay() -> None:
+    listing = listing_of(McpServer("x", name="s"), [tool("a"), tool("b"), tool("a", "Something else.")])
+    assert [one.called for one in listing.tools] == ["b"]
+    assert listing.refused == {"a": "the server lists two that are called so"}
 
 
 def test_what_nobody_sees_is_left_out_of_descriptions() -> None:

@@ -31,7 +31,7 @@ async def mcp_tools(*servers: McpServer | str, **settings: Any) -> AsyncGenerato
 
     Raises:
         ToolUnavailable: A server cannot be reached.
-        ConfigError: A server, or what it lists, cannot be used; or two have one name.
+        ConfigError: A server cannot be used as it is declared; or two have one name.
     """
     sessions = [Session(server) for server in named(servers, settings)]
     try:

@@ -67,7 +67,6 @@ class Connection:
         Raises:
             MCPError: The server does not say.
             ToolUnavailable: What it says is no list, or it takes too long to say it.
-            ConfigError: It cannot be used as it is listed.
         """
         async with self._listing_now:
             now = asyncio.get_running_loop().time()

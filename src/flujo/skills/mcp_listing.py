@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -12,7 +13,6 @@ from typing import Any
 
 from mcp_types import Tool
 
-from flujo.errors import ConfigError
 from flujo.pipeline.tools import Effects
 from flujo.skills.mcp_server import Approve, McpServer
 
@@ -94,24 +94,24 @@ class Listing:
 def listing_of(server: McpServer, tools: Sequence[Tool]) -> Listing:
     """Return what a server listed.
 
-    Raises:
-        ConfigError: Two of its tools would have one name.
+    Tools whose names are one in the letters that names of tools may have are told apart by a digest of what
+    the server calls them; the one that is called just so keeps its name.
     """
+    times = Counter(tool.name for tool in tools)
+    names = Counter(_name(_whole(server, name)) for name in times)
     found: dict[str, Listed] = {}
     refused: dict[str, str] = {}
     for tool in tools:
+        whole = _whole(server, tool.name)
+        name = _name(whole)
+        name = name if names[name] == 1 or name == whole else _marked(name, whole)
         wrong = _wrong(tool)
+        if times[tool.name] > 1 or name in found:
+            wrong = "the server lists two that are called so"
         if wrong:
             refused[tool.name[:100]] = wrong
-            continue
-        one = _listed(server, tool)
-        if one.name in found:
-            raise ConfigError(
-                f"MCP server {server.name!r}: its tools {found[one.name].called!r} and {one.called!r} would "
-                f"both be called {one.name!r}",
-                fix="tell whoever makes the server; one of them must be renamed",
-            )
-        found[one.name] = one
+        else:
+            found[name] = _listed(server, tool, name)
     return Listing(server.name, tuple(found.values()), refused)
 
 
@@ -127,12 +127,12 @@ def _wrong(tool: Tool) -> str:
     return ""
 
 
-def _listed(server: McpServer, tool: Tool) -> Listed:
+def _listed(server: McpServer, tool: Tool, name: str) -> Listed:
     hints = tool.annotations
     meta = tool.meta or {}
     whole = tool.model_dump(mode="json", by_alias=True, exclude_none=True)
     return Listed(
-        name=_name(f"{server.name}_{tool.name}"),
+        name=name,
         called=tool.name,
         description=_visible(tool.description or tool.title or ""),
         parameters=tool.input_schema,
@@ -147,9 +147,16 @@ def _listed(server: McpServer, tool: Tool) -> Listed:
 def _name(name: str) -> str:
     """Return a name in the letters and of the length that names of tools may have."""
     plain = _ODD.sub("_", name)
-    if len(plain) <= _LONGEST_NAME:
-        return plain
+    return plain if len(plain) <= _LONGEST_NAME else _marked(plain, name)
+
+
+def _marked(plain: str, name: str) -> str:
+    """Return a name with what tells it from others that are alike."""
     return f"{plain[: _LONGEST_NAME - 9]}_{sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _whole(server: McpServer, called: str) -> str:
+    return f"{server.name}_{called}"
 
 
 def _visible(text: str) -> str:
