@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from flujo.agents.sql_check import Checked, Refused, check_sql, known_dialect
-from flujo.agents.sql_run import PostgresDatabase, Rows, SQLiteDatabase, database_of
+from flujo.agents.sql_run import LARGEST, PostgresDatabase, Rows, SQLiteDatabase, database_of
 from flujo.errors import ConfigError
 from tests import postgres
 
@@ -252,6 +252,14 @@ class TestSQLite:
         )
         assert not (await database.query("SELECT id FROM orders", 3, 5)).truncated
 
+    async def test_an_answer_holds_no_more_than_it_may(self, shop: Path) -> None:
+        text = f"SELECT printf('%.{LARGEST // 2 - 50}c', 'x') FROM orders"
+        found = await SQLiteDatabase(shop).query(text, 3, 5)
+        assert (len(found.rows), found.truncated, found.error) == (2, True, "")
+        found = await SQLiteDatabase(shop).query(f"SELECT printf('%.{LARGEST}c', 'x') FROM orders", 3, 5)
+        assert (found.rows, found.truncated) == ((), False)
+        assert found.error.startswith("its first row alone has more than 1000000 bytes; select fewer columns")
+
     @pytest.mark.parametrize(
         "sql",
         [
@@ -334,6 +342,21 @@ class TestPostgres:
             (1, "12.50", "2026-01-02T03:04:05+00:00", ["a", "b"], "00000000-0000-0000-0000-000000000001"),
         )
         assert (await database.query("SELECT id FROM customers ORDER BY id", 1, 5)).truncated
+        numbers = await database.query("SELECT n FROM generate_series(1, 100) AS n", 100, 5)
+        assert (numbers.rows, numbers.truncated) == (tuple((n,) for n in range(1, 101)), False)
+
+    async def test_an_answer_holds_no_more_than_it_may(self, url: str) -> None:
+        text = f"SELECT repeat('x', {LARGEST // 2 - 50}) FROM generate_series(1, 1000)"
+        found = await PostgresDatabase(url).query(text, 1000, 5)
+        assert (len(found.rows), found.truncated) == (2, True)
+        alone = await PostgresDatabase(url).query(f"SELECT repeat('x', {LARGEST})", 1, 5)
+        assert "its first row alone" in alone.error
+
+    async def test_the_time_limit_is_that_of_all_rows(self, url: str) -> None:
+        found = await PostgresDatabase(url).query(
+            "SELECT pg_sleep(0.02) FROM generate_series(1, 500)", 500, 1
+        )
+        assert found.error == "it took longer than 1 seconds"
 
     @pytest.mark.parametrize(
         "sql",

@@ -43,7 +43,7 @@ class SQLAnswer(SQLQuery):
     Attributes:
         columns: The names of the columns.
         rows: The rows, as JSON: decimals, times and identifiers as texts, bytes in hexadecimal digits.
-        truncated: Whether there are more rows than were asked for.
+        truncated: Whether there are more rows than were asked for, or than 1 MB holds.
     """
 
     columns: list[str]

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from pydantic import JsonValue
-from pydantic_core import to_jsonable_python
+from pydantic_core import to_json, to_jsonable_python
 
 from flujo.agents.sql_check import Tables
 from flujo.errors import ConfigError
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 _SQL = Path(__file__).with_name("sql")
 LONGEST = 10_000_000
 """The longest text or blob that SQLite may make, in bytes."""
+LARGEST = 1_000_000
+"""How large the rows of an answer are at most together, in bytes of JSON."""
+_AT_ONCE = 20
+"""How many rows PostgreSQL sends at once: as many may be held beyond what an answer takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Rows:
     Attributes:
         columns: The names of its columns.
         rows: Its rows, as JSON: decimals, times and identifiers as texts, bytes in hexadecimal digits.
-        truncated: Whether there are more.
+        truncated: Whether there are more, than were asked for or than an answer may hold.
         error: What the database said instead, about a query that whoever wrote it can mend; then nothing else
             is there.
     """
@@ -141,14 +145,15 @@ class SQLiteDatabase:
             connection.set_authorizer(_allowed)
             try:
                 cursor = connection.execute(sql)
-                found: list[tuple[Any, ...]] = cursor.fetchmany(rows + 1)
+                taken = Taken([column[0] for column in cursor.description], rows)
+                all(taken.take(row) for row in cursor)
             except sqlite3.Error as error:
                 late = time.monotonic() > end
                 return Rows(error=f"it took longer than {seconds:g} seconds" if late else str(error))
             finally:
                 connection.set_authorizer(None)  # the connection may be another's
                 connection.set_progress_handler(None, 0)
-            return rows_of([column[0] for column in cursor.description], found, rows)
+            return taken.rows()
 
 
 def _allowed(action: int, one: str | None, two: str | None, _base: str | None, _view: str | None) -> int:
@@ -197,11 +202,14 @@ class PostgresDatabase:
             async with connection.transaction(readonly=True):
                 await connection.execute(f"SET LOCAL statement_timeout = {max(int(seconds * 1000), 1)}")
                 prepared = await connection.prepare(sql)
-                names = [column.name for column in prepared.get_attributes()]
+                taken = Taken([column.name for column in prepared.get_attributes()], rows)
                 cursor = await prepared.cursor()
-                found = [tuple(row) for row in await cursor.fetch(rows + 1)]
-            return rows_of(names, found, rows)
-        except asyncpg.QueryCanceledError:
+                async with asyncio.timeout(seconds):  # the database's own limit is that of one fetch
+                    while found := await cursor.fetch(_AT_ONCE):
+                        if not all(taken.take(tuple(row)) for row in found):
+                            break
+            return taken.rows()
+        except (asyncpg.QueryCanceledError, TimeoutError):
             return Rows(error=f"it took longer than {seconds:g} seconds")
         except asyncpg.PostgresError as error:
             if isinstance(error, asyncpg.PostgresConnectionError | asyncpg.OperatorInterventionError):
@@ -238,10 +246,38 @@ def tables_of(columns: Sequence[Sequence[str]]) -> dict[str, dict[str, str]]:
     return tables
 
 
-def rows_of(columns: Sequence[str], found: Sequence[Sequence[Any]], most: int) -> Rows:
-    """Return what a query gave as it is recorded, at most so many rows."""
-    written = tuple(tuple(_json(value) for value in row) for row in found[:most])
-    return Rows(tuple(columns), written, len(found) > most)
+class Taken:
+    """Takes the rows that a query gives, one by one, until there are enough.
+
+    Args:
+        columns: The names of the columns.
+        most: The most rows.
+    """
+
+    def __init__(self, columns: Sequence[str], most: int) -> None:
+        self._columns = tuple(columns)
+        self._rows: list[tuple[JsonValue, ...]] = []
+        self._most = most
+        self._left = LARGEST
+        self._truncated = False
+
+    def take(self, row: Sequence[Any]) -> bool:
+        """Take a row in, and say whether that was possible; if not, none after it can be."""
+        written = tuple(_json(value) for value in row)
+        self._left -= len(to_json(written))
+        self._truncated = len(self._rows) == self._most or self._left < 0
+        if not self._truncated:
+            self._rows.append(written)
+        return not self._truncated
+
+    def rows(self) -> Rows:
+        """Return what was taken, as it is recorded."""
+        if self._truncated and not self._rows:
+            return Rows(
+                error=f"its first row alone has more than {LARGEST} bytes; select fewer columns, or parts of "
+                "them: substr(…)"
+            )
+        return Rows(self._columns, tuple(self._rows), self._truncated)
 
 
 def _json(value: Any) -> JsonValue:
