@@ -4,7 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from langchain_core.prompts import PromptTemplate
 from langchain_core.runnables import RunnableLambda
 from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseOutputText
 from pydantic import BaseModel
+from typing_extensions import override
 
 from agents import Agent, FunctionTool, ModelResponse, ModelSettings, function_tool
 from flujo import (
@@ -35,7 +36,7 @@ from flujo.agents.calls import at_work, schema_of
 from flujo.agents.langchain import structured_tool_of
 from flujo.agents.openai_sdk import function_tool_of
 from flujo.agents.tools import for_model
-from flujo.errors import PipelineError, QuotaExceeded
+from flujo.errors import PipelineError, PolicyDenied, QuotaExceeded
 from flujo.governance import GovernancePolicy, PolicyContext, PolicyDecision
 from flujo.testing import Died, Lives, Mortal, ScriptedModel, UseTool
 
@@ -488,3 +489,85 @@ def test_another_package_brings_its_own_adapter(
         assert said in told.stderr
     else:
         assert told.stdout == "beep: x\n", told.stderr
+
+
+class Denies(GovernancePolicy):
+    """Denies the calls of a tool, or what comes of them."""
+
+    def __init__(self, point: str) -> None:
+        self._point = point
+
+    @override
+    def check_tool(
+        self, tool_name: str, arguments: Mapping[str, Any], context: PolicyContext
+    ) -> PolicyDecision:
+        return self._decided(context)
+
+    @override
+    def check_output(self, context: PolicyContext, output: Any) -> PolicyDecision:
+        return self._decided(context)
+
+    def _decided(self, context: PolicyContext) -> PolicyDecision:
+        return PolicyDecision.deny("not here") if context.point == self._point else PolicyDecision.ALLOW
+
+
+def sdk_agent(till: Till) -> Any:
+    turns = Said(call("pay", '{"amount": 5}'), text("paid"))
+    return Agent(name="clerk", instructions="", model=turns, tools=[till.tool()])
+
+
+def sdk_agent_with_ours(till: Till) -> Any:
+    async def pay(amount: int) -> str:
+        """Pay an amount."""
+        till.paid.append(amount)
+        return "paid"
+
+    turns = Said(call("pay", '{"amount": 5}'), text("paid"))
+    return Agent(name="clerk", instructions="", model=turns, tools=[function_tool_of(FlujoTool(pay))])
+
+
+def langchain_agent(till: Till) -> Any:
+    async def pay(amount: int) -> str:
+        """Pay an amount."""
+        till.paid.append(amount)
+        return "paid"
+
+    tool = structured_tool_of(FlujoTool(pay))
+    tool.handle_tool_error = True
+
+    async def work(said: str) -> str:
+        return str(await tool.ainvoke({"amount": 5}))
+
+    async def instead(said: str) -> str:
+        return "something else"
+
+    return RunnableLambda(work).with_retry().with_fallbacks([RunnableLambda(instead)])
+
+
+@pytest.mark.parametrize("agent", [sdk_agent, sdk_agent_with_ours, langchain_agent])
+@pytest.mark.parametrize("point", ["before_tool", "after_tool"])
+async def test_no_agent_layer_goes_on_after_a_denial(agent: Callable[[Till], Any], point: str) -> None:
+    async def tell() -> str:
+        return "ask a person"
+
+    async def another(said: str) -> str:
+        return "another way"
+
+    till = Till()
+    guarded = Step(agent(till), retry=3, name="clerk", fallback=Step(another), on_denied=Step(tell))
+    result = await Flujo(guarded, policies=[Denies(point)]).run_async("pay 5")
+    assert result.output == "ask a person", result.error
+    assert till.paid == ([] if point == "before_tool" else [5])
+    alone = Step(agent(till), retry=3, name="clerk")
+    error = (await Flujo(alone, policies=[Denies(point)]).run_async("pay 5")).error
+    assert isinstance(error, PolicyDenied)
+    assert (error.point, error.tool, error.__cause__) == (point, "pay", None)
+
+
+@pytest.mark.parametrize("agent", [sdk_agent, sdk_agent_with_ours, langchain_agent])
+async def test_no_agent_layer_goes_on_over_a_quota(agent: Callable[[Till], Any]) -> None:
+    till = Till()
+    node = Step(agent(till), name="clerk", bound=Used(requests=9, input_tokens=9000, output_tokens=9000))
+    result = await Flujo(node, quota=Quota(tool_calls=0)).run_async("pay 5")
+    assert isinstance(result.error, QuotaExceeded)
+    assert till.paid == []

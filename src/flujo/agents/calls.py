@@ -5,18 +5,28 @@ from __future__ import annotations
 import inspect
 import typing
 from asyncio import timeout
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_core import from_json, to_json
 
 from flujo.agents.digests import digest
 from flujo.agents.place import Place, denied
+from flujo.engine.requests import first_of
 from flujo.engine.threads import Threads, settled
-from flujo.errors import PipelineError
+from flujo.errors import (
+    EffectDiverged,
+    PipelineError,
+    PolicyDenied,
+    QuotaExceeded,
+    RecordError,
+    ResumeError,
+    StoreError,
+)
 from flujo.pipeline.context import PipelineContext, fork
 from flujo.pipeline.effect import Effect, Judged, Question
 from flujo.pipeline.info import StepInfo, Usage
@@ -29,6 +39,35 @@ GIVEN = (StepInfo, PipelineContext)
 
 at_work: ContextVar[Place | None] = ContextVar("at_work", default=None)
 """Where the agent that calls is at work; None outside of runs."""
+
+ENDS = (PolicyDenied, QuotaExceeded, RecordError, EffectDiverged, ResumeError, StoreError)
+"""What a run raises in a call that ends the step, whatever the layer that called makes of errors of tools."""
+
+
+class Ended(BaseException):
+    """Takes an error of the run past an agent layer; below Exception, so that none swallows or wraps it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@contextmanager
+def working(place: Place) -> Generator[None]:
+    """Have an agent be at work somewhere in a run; what a call of a tool ended with ends the work."""
+    token = at_work.set(place)
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        ended = group.subgroup(Ended)
+        if ended is None:
+            raise
+        raise cast("Ended", first_of(ended)).error from None
+    except Ended as ended:
+        raise ended.error from None
+    finally:
+        at_work.reset(token)
+
 
 ONE_CALL = Usage(tool_calls=1)
 _threads = Threads()
@@ -135,9 +174,15 @@ async def call_in_run(tool: FlujoTool, arguments: Mapping[str, Any]) -> Any:
 
     Raises:
         PipelineError: A person must agree to it, and there is no run to ask one.
-        QuotaExceeded: There is not so much left for it.
+        Ended: The run does not let it be made: a policy denies it, or there is not so much left for it.
     """
-    place, given = at_work.get(), dict(arguments)
+    try:
+        return await _called(tool, dict(arguments), at_work.get())
+    except ENDS as error:
+        raise Ended(error) from error
+
+
+async def _called(tool: FlujoTool, given: dict[str, Any], place: Place | None) -> Any:
     if wrong := misfit(tool, given):
         return f"the arguments do not fit: {wrong}"
     if place is None:

@@ -12,7 +12,7 @@ from langchain_core.outputs import LLMResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import StructuredTool
 
-from flujo.agents.calls import at_work, call_in_run, schema_of
+from flujo.agents.calls import call_in_run, schema_of, working
 from flujo.agents.place import Place
 from flujo.engine.prices import priced
 from flujo.pipeline.context import PipelineContext
@@ -47,11 +47,11 @@ class LangChainAgent:
         """What a step calls, annotated with what the runnable gives."""
 
         async def run(input: Any, info: StepInfo, context: PipelineContext) -> Any:
-            counter, token = _Counter(), at_work.set(Place(info, context))
+            counter = _Counter()
             try:
-                given = await self.runnable.ainvoke(input, {"callbacks": [counter]})
+                with working(Place(info, context)):
+                    given = await self.runnable.ainvoke(input, {"callbacks": [counter]})
             finally:
-                at_work.reset(token)
                 info.report(Usage(counter.requests))
                 for model, spent in counter.usage_metadata.items():
                     info.report(priced(model, Usage(0, spent["input_tokens"], spent["output_tokens"])))

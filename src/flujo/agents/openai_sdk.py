@@ -25,7 +25,7 @@ from agents import (
     Tool,
 )
 from flujo.agents.bounds import upper_bound
-from flujo.agents.calls import at_work, call_in_run, schema_of
+from flujo.agents.calls import call_in_run, schema_of, working
 from flujo.agents.digests import digest
 from flujo.agents.place import Place
 from flujo.engine.prices import priced
@@ -89,15 +89,12 @@ class OpenAIAgent:
         config = RunConfig(model_provider=_Provider(info), tracing_disabled=True)
         told = value if isinstance(value, str) else to_json(value, indent=2).decode()
         recorded = _recorded(self.agent, info, {})
-        token = at_work.set(Place(info, context))
-        try:
+        with working(Place(info, context)):
             result = await Runner.run(recorded, told, context=context, run_config=config)
             for said in info.feedback:
                 more: list[Any] = [*result.to_input_list(), {"role": "user", "content": said}]
                 result = await Runner.run(recorded, more, context=context, run_config=config)
             return result.final_output
-        finally:
-            at_work.reset(token)
 
 
 class OurTool(FunctionTool):
