@@ -1,6 +1,7 @@
 """Verdicts about the turns of agents: what is redacted or denied there is neither written nor told."""
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from pydantic_ai.messages import ToolReturn
 from pydantic_core import from_json, to_json
 from typing_extensions import override
 
-from flujo import Decision, Flujo, FlujoTool, MemoryStore, Step, StreamingStep
+from flujo import Decision, Flujo, FlujoTool, MemoryStore, Step, StepInfo, StreamingStep
 from flujo.agents import ModelAgent
 from flujo.agents.langchain import structured_tool_of
 from flujo.engine import Chunk
@@ -222,6 +223,85 @@ async def test_what_is_redacted_for_one_model_is_redacted_for_those_after_it() -
     agent = ModelAgent(fails("gpt-eu"), fallbacks=[second], name="clerk")
     assert (await Flujo(Step(agent), policies=[Models()]).run_async(f"hello {MAIL}")).output == "Done."
     assert second.asked[0].said == f"hello {REDACTED}"
+
+
+@pytest.mark.parametrize("point", ["before_model", "after_model"])
+async def test_an_approval_of_a_request_holds_in_another_process(point: str, tmp_path: Path) -> None:
+    model = ScriptedModel(UseTool("look_up", {"name": "x"}), "Done.")
+    policy, status = At(point, lambda data: PolicyDecision.escalate("look")), ""
+    for _ in range(3):
+        agent = ModelAgent(model, "Be brief.", tools=[look_up], name="clerk")
+        async with Flujo(Step(agent), state=tmp_path / "runs.db", policies=[policy]) as runner:
+            decision = Decision("approve", actor="ada")
+            if status:
+                status = (await runner.resume_async("one", decision)).status
+            else:
+                status = (await runner.run_async("hi", run_id="one")).status
+    assert status == "completed"
+    assert policy.asked == len(model.asked) == 2
+
+
+ANOTHER_TYPE: list[tuple[str, object]] = [
+    ("before_model", "hello"),
+    ("before_model", [{"kind": "nonsense"}]),
+    ("after_model", {"kind": "response", "parts": 5}),
+    ("before_tool", {"amount": "[AMOUNT]"}),
+    ("before_tool", "nothing"),
+    ("after_tool", "nothing"),
+]
+
+
+@pytest.mark.parametrize(("point", "data"), ANOTHER_TYPE)
+async def test_a_redaction_that_does_not_fit_denies(point: str, data: object) -> None:
+    paid: list[object] = []
+
+    async def pay(amount: int) -> dict[str, int]:
+        """Pay an amount."""
+        paid.append(amount)
+        return {"paid": amount}
+
+    async def another(said: str) -> str:
+        return "another way"
+
+    policy = At(point, lambda given: PolicyDecision.redact(data))
+    agent = ModelAgent(ScriptedModel(UseTool("pay", {"amount": 5}), "Done."), tools=[pay], name="clerk")
+    node = Step(agent, retry=2, fallback=Step(another))
+    result = await Flujo(node, policies=[policy]).run_async("pay")
+    assert isinstance(result.error, PolicyDenied), result
+    assert result.error.point == point
+    assert "the policy failed, which denies: it gave " in result.error.reason
+    assert paid == ([5] if point == "after_tool" else [])
+
+
+async def test_what_a_step_does_and_redacts_to_another_type_is_done_once() -> None:
+    done: list[str] = []
+
+    async def find(name: str) -> list[str]:
+        done.append(name)
+        return [name]
+
+    async def work(name: str, info: StepInfo) -> str:
+        return ", ".join(await info.do("find", find, name))
+
+    policy = At("after_tool", lambda given: PolicyDecision.redact("nobody"))
+    result = await Flujo(Step(work, retry=3), state=MemoryStore(), policies=[policy]).run_async("ada")
+    assert isinstance(result.error, PolicyDenied), result
+    assert done == ["ada"]
+
+
+async def test_redacted_arguments_are_of_their_types() -> None:
+    due: list[object] = []
+
+    async def remind(on: date, count: int) -> str:
+        """Remind on a day."""
+        due.append(on)
+        return "done"
+
+    policy = At("before_tool", lambda given: PolicyDecision.redact({"on": "2027-01-01", "count": "2"}))
+    model = ScriptedModel(UseTool("remind", {"on": "2026-12-24", "count": 1}), "Done.")
+    agent = ModelAgent(model, tools=[remind], name="clerk")
+    assert (await Flujo(Step(agent), policies=[policy]).run_async("remind")).output == "Done."
+    assert due == [date(2027, 1, 1)]
 
 
 class Raises(GovernancePolicy):

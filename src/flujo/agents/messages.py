@@ -66,8 +66,13 @@ def loaded(written: Any) -> ModelResponse:
 
 
 def shown_messages(messages: Sequence[ModelMessage]) -> Any:
-    """Return a conversation as JSON, as policies judge it."""
-    return from_json(ModelMessagesTypeAdapter.dump_json(list(messages)))
+    """Return a conversation as JSON, as policies judge it: the same words are the same at any time."""
+    return from_json(ModelMessagesTypeAdapter.dump_json(list(messages), exclude={"__all__": _PASSING}))
+
+
+def shown_response(response: ModelResponse) -> Any:
+    """Return a response as JSON, as policies judge it."""
+    return from_json(ModelMessagesTypeAdapter.dump_json([response]))[0]
 
 
 def read_messages(written: Any) -> list[ModelMessage]:

@@ -39,7 +39,15 @@ from pydantic_ai.tools import (
 from flujo.agents.calls import ONE_CALL, told_of
 from flujo.agents.costs import bound_of
 from flujo.agents.digests import digest
-from flujo.agents.messages import Conversation, dumped, instructed, loaded, read_messages, shown_messages
+from flujo.agents.messages import (
+    Conversation,
+    dumped,
+    instructed,
+    loaded,
+    read_messages,
+    shown_messages,
+    shown_response,
+)
 from flujo.agents.place import Place, denied
 from flujo.agents.requests import among, part, patient
 from flujo.agents.results import Outcome, outcome_of
@@ -340,9 +348,9 @@ def _judged_request(
     return Judged(
         "",
         lambda: shown_messages(messages),
-        lambda written: written,
+        lambda written: shown_messages(read_messages(written)),
         lambda info, given: send(info, read_messages(given)),
-        lambda response: shown_messages([response])[0],
+        shown_response,
         lambda _, given: loaded(given),
         {"model": model.model_id, **among(model)},
         lambda given: lambda keep: describe(keep, read_messages(given)),

@@ -90,6 +90,7 @@ class EffectGuard:
             passed = await self._guard.passed(self._frame, seen)
         if passed is given:
             return effect
+        passed = Given(judged.tool, point, given, judged.load).read(passed)  # as it is when the run goes on
 
         async def act(part: StepInfo) -> Any:
             return await judged.act(part, passed)
@@ -117,7 +118,15 @@ class EffectGuard:
         judged = effect.judged
         tool, facts = (effect.kind, NO_FACTS) if judged is None else (judged.tool, judged.facts)
         shown = output if judged is None else judged.shown(output)
-        kind, problem, digest = Given(tool, point, shown), None, ""
+
+        def replaced(data: Any) -> Any:
+            return data if judged is None else judged.replaced(output, data)
+
+        kind, problem, digest = (
+            Given(tool, point, shown, taken=lambda data: effect.dump(replaced(data))),
+            None,
+            "",
+        )
         seen = Seen(kind, address, shown, info.attempt, tool, facts, asks, digest=held)
         try:
             passed = await self._guard.passed(self._frame, seen)
@@ -127,7 +136,7 @@ class EffectGuard:
             problem = question
             passed, digest = question.judged or (shown, "")
         if passed is not shown:
-            output = passed if judged is None else judged.replaced(output, passed)
+            output = replaced(passed)
         return Gave(output, problem, digest)
 
     async def asked(self, address: str, prompt: str, subject: Any) -> tuple[str, Any]:
@@ -161,13 +170,32 @@ class Given:
         point: Before it, or after it.
         given: What is judged.
         load: Returns of its parsed JSON what may take its place; as it is when left out.
+        taken: Does with what would take its place what will be done, and raises where that cannot be; it is
+            written and read when left out.
     """
 
-    def __init__(self, tool: str, point: Point, given: Any, load: Callable[[Any], Any] | None = None) -> None:
+    def __init__(
+        self,
+        tool: str,
+        point: Point,
+        given: Any,
+        load: Callable[[Any], Any] | None = None,
+        taken: Callable[[Any], object] | None = None,
+    ) -> None:
         self.point: Point = point
         self._tool = tool
         self._given = given
         self._load = load
+        self._taken = taken or self.read
+
+    def read(self, data: Any) -> Any:
+        """Return data as it is read where it was written.
+
+        Raises:
+            Unrecordable: It cannot be written.
+            ValueError: It does not fit.
+        """
+        return self.load(from_json(self.dump(data)))
 
     def what(self, address: str) -> str:
         """Return what it is, in words."""
@@ -203,15 +231,22 @@ class Given:
 
     def wrong(self, data: Any) -> str:
         """Return what is wrong with data that would take its place."""
-        if not isinstance(self._given, Mapping):
-            return ""
-        if not isinstance(data, Mapping):
-            return f"{type(data).__name__} in the place of arguments by name"
-        known = cast("Mapping[Any, Any]", self._given)
-        unknown = sorted(map(str, cast("Mapping[Any, Any]", data).keys() - known.keys()))
-        if self.point == "before_tool" and unknown:
-            return f"the arguments {', '.join(unknown)}, which the call does not have"
+        if isinstance(self._given, Mapping):
+            if not isinstance(data, Mapping):
+                return f"{type(data).__name__} in the place of {self._words()}"
+            known = cast("Mapping[Any, Any]", self._given)
+            unknown = sorted(map(str, cast("Mapping[Any, Any]", data).keys() - known.keys()))
+            if self.point == "before_tool" and unknown:
+                return f"the arguments {', '.join(unknown)}, which the call does not have"
+        try:
+            self._taken(data)
+        except (Unrecordable, ValueError) as error:  # its text may quote the data
+            kind, why = type(cast("object", data)).__name__, type(error).__name__
+            return f"{kind} in the place of {self._words()}, which does not fit ({why})"
         return ""
+
+    def _words(self) -> str:
+        return "arguments by name" if self.point == "before_tool" else "what was judged"
 
     def schema(self) -> Mapping[str, Any]:
         """Return the JSON Schema of what may take its place."""
