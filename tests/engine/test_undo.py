@@ -211,6 +211,23 @@ async def test_a_step_that_failed_is_not_undone_for_its_fallback(
     assert ledger.lines == ["book other", "undo other 2"]
 
 
+async def test_nor_is_it_where_the_run_paused_in_between(ledger: Ledger, store: JournalStore | None) -> None:
+    async def unbook(output: int) -> None:
+        ledger.lines.append("undo")
+
+    async def full(x: int) -> int:
+        raise LookupError("no room")
+
+    booked = Step(full, undo=unbook, fallback=ledger.booking("other"))
+    asks = HumanInput("One?", schema=int, name="one") >> HumanInput("Two?", schema=int, name="two")
+    runner = Flujo(booked >> asks >> breaks, state=store)
+    result = await runner.run_async(1)
+    for _ in range(2):
+        result = await runner.resume_async(result if store is None else result.run_id, 2)
+    assert result.status == "failed"
+    assert ledger.lines == ["book other", "undo other 2"]
+
+
 async def test_what_came_from_the_cache_is_not_undone(ledger: Ledger, store: JournalStore | None) -> None:
     async def book(x: int) -> int:
         ledger.lines.append("book")

@@ -247,7 +247,7 @@ def compile_record(
                 run.recorder.append("node.completed", result.address, step_body(written, result, usage, both))
         elif fallback is not None:
             both = result.usage + (fallback.usage or NO_USAGE)
-            run.choices[result.address] = Memo(output, both, result.attempts, result.duration)
+            run.choices[result.address] = Memo(output, both, result.attempts, result.duration, stood_in=True)
         if result.usage is not NO_USAGE:
             frame.used(result.usage if paid is NO_USAGE else result.usage - paid)
         run.steps.append(result)

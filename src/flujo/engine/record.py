@@ -47,6 +47,7 @@ class Memo(NamedTuple):
         patch: What it changed in the context, as :mod:`flujo.engine.patch` writes it.
         slots: The outputs inside it that later steps name, by path.
         last: For a loop's turn, whether the loop ended with it.
+        stood_in: For a step of a run without a store, whether its fallback gave the output.
     """
 
     output: Any
@@ -56,6 +57,7 @@ class Memo(NamedTuple):
     patch: Any = None
     slots: Mapping[str, Any] = _NO_SLOTS
     last: bool = False
+    stood_in: bool = False
 
 
 class Note(NamedTuple):

@@ -204,7 +204,7 @@ class Run:
         )
         run.principal, run.rows, run.kept = self.principal, self.rows, self.kept
         run.purse, run.holds, run.labels = self.purse, dict(self.holds), self.labels
-        run.steps = list(self.steps)
+        run.steps, run.choices = list(self.steps), dict(self.choices)
         run.earlier = self.earlier
         run.received = self.received
         self.given_up = True
@@ -219,7 +219,7 @@ class Run:
         """Return what a run without a store knows, to go on from after a pause."""
         done: dict[str, Memo | bytes] = dict(self.done)
         for step in StepHistory(self.steps):
-            done[step.address] = Memo(step.output, step.usage, step.attempts, step.duration)
+            done.setdefault(step.address, Memo(step.output, step.usage, step.attempts, step.duration))
         done.update(self.choices)
         notes = {address: list(known) for address, known in self.notes.items()}
         for address, added in self.live_notes.items():

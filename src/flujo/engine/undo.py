@@ -10,7 +10,7 @@ from pydantic_core import from_json
 from flujo.engine.build import Build, bind
 from flujo.engine.effects import StepEffects
 from flujo.engine.failures import described
-from flujo.engine.record import Note
+from flujo.engine.record import Memo, Note
 from flujo.engine.run import Frame, NodeAt, Run, mutations, node_at
 from flujo.engine.threads import tried
 from flujo.errors import PlanChanged, RecordError
@@ -113,8 +113,8 @@ class Undo:
         """
         if run.recorder is None:
             ended = [step for step in run.all_steps() if _undone_by(at(step.address)) is not None]
-            own = [step for step in ended if not step.cached and step.address not in run.choices]
-            return [(step.address, step.output, "") for step in own]  # what a fallback gave is a choice
+            own = [step for step in ended if not step.cached and not _stood_in(run, step.address)]
+            return [(step.address, step.output, "") for step in own]
         found: list[tuple[str, Any, str]] = []
         for event in events:
             if event.kind != "step.completed" or _from_cache(event.body):
@@ -134,6 +134,12 @@ class Undo:
 def _from_cache(body: bytes) -> bool:
     """Say whether a step's output came from the cache, so that this run did nothing that is to be undone."""
     return b'"cached":true' in body and from_json(body).get("cached") is True  # an output may say it, too
+
+
+def _stood_in(run: Run, address: str) -> bool:
+    """Say whether a step's fallback gave its output, in a run without a store."""
+    known = run.choices.get(address) or run.done.get(address)
+    return isinstance(known, Memo) and known.stood_in
 
 
 def _undone_by(node: PlanNode | None) -> Signature | None:
