@@ -336,6 +336,21 @@ class TestParts:
         assert (result.status, result.usage) == ("failed", Usage())
         assert [(one.spent, one.reserved) for one in await store.balances()] == [(0, 0)]
 
+    async def test_what_asked_a_person_goes_on_in_the_window_of_the_answer(self, store: JournalStore) -> None:
+        async def talk(number: int, info: StepInfo) -> int:
+            async with info.reserve(CENT) as part:
+                part.report(CENT)
+            return number if await info.ask("Go on?", bool) else 0
+
+        clock = VirtualClock(held=True)
+        quota = Quota(requests=1, per="day")
+        runner = Flujo(Step(talk, bound=CENT), quota=quota, state=store, clock=clock)
+        await runner.run_async(1, run_id="one")
+        assert [(one.spent, one.reserved) for one in await store.balances()] == [(1, 0)]
+        clock.advance(2 * 86_400)
+        assert (await runner.resume_async("one", True)).unwrap() == 1
+        assert [(one.spent, one.reserved) for one in await store.balances()] == [(1, 0), (1, 0)]
+
     async def test_without_quotas_nothing_is_checked(self) -> None:
         async def talk(number: int, info: StepInfo) -> int:
             async with info.reserve(Usage(cost=Decimal(5))) as part:

@@ -3,17 +3,19 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
-from typing import Any
+from itertools import product
+from typing import Any, get_args
 
 import pytest
 
 from flujo import Flujo, step
+from flujo.engine.run import microseconds
 from flujo.errors import ConfigError
 from flujo.journal.jobs import Board
 from flujo.journal.store import RunQuery
 from flujo.testing import VirtualClock
-from flujo.worker import Schedule, board_of
-from flujo.worker.schedules import Keeper
+from flujo.worker import Schedule, board_of, schedules
+from flujo.worker.schedules import MOST, Keeper, Missed
 
 Make = Callable[..., Flujo[Any, Any]]
 
@@ -180,6 +182,32 @@ def test_hours_are_those_of_the_zone_also_when_its_clocks_change() -> None:
     winter = daily.after(at("2030-03-30T00:00:00"))
     summer = daily.after(winter)
     assert (winter, summer) == (at("2030-03-30T07:30:00"), at("2030-03-31T06:30:00"))
+
+
+def test_no_time_that_is_over_is_next_in_an_hour_that_comes_twice() -> None:
+    schedule = Schedule("early", "report", "30 2 * * *", "Europe/Madrid")
+    begins = at("2026-10-25T00:30:00")
+    assert schedule.after(at("2026-10-25T00:10:00")) == begins
+    for later in ("2026-10-25T00:30:00", "2026-10-25T01:10:00", "2026-10-25T01:30:00"):
+        assert schedule.after(at(later)) == at("2026-10-26T01:30:00")
+    missed = schedule.times(begins, at("2026-10-25T01:10:00"))
+    assert missed == [begins]
+
+
+def test_a_look_after_years_takes_no_longer_than_one_after_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+
+    def counted(time: datetime) -> int:
+        looked.append(1)
+        return microseconds(time)
+
+    monkeypatch.setattr(schedules, "microseconds", counted)
+    first, now = at("2000-01-01T00:00:00"), at("2030-01-01T00:00:20")
+    lasts = {"* * * * * *": now, "0 0 1 1 *": at("2030-01-01T00:00:00")}
+    for (cron, last), missed in product(lasts.items(), get_args(Missed)):
+        looked.clear()
+        assert Schedule("often", "report", cron, missed=missed).times(first, now)[-1] == last
+        assert len(looked) <= 5 * MOST
 
 
 def test_what_is_missed_is_made_up_for_within_reason() -> None:

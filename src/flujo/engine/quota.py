@@ -253,26 +253,32 @@ class LimitedAttempts(Attempts):
 
     async def _take(self, run: Run, info: StepInfo) -> Hold:
         accounts = self._accounts(run, info.address)
-        named = self._named(run, info) if self._shared else {}
+        named = self._named(run, await self._kept(run, info)) if self._shared else {}
         hold = Hold(run, info, self._label, accounts, named, self._bound)
         await hold.begin()
         run.holds[info.address] = hold
         return hold
 
-    def _named(self, run: Run, info: StepInfo) -> dict[str, SharedAccount]:
-        """Return the accounts in the store: those that this attempt began on, should it have been before."""
-        noted = [
-            note.body["reserved"]
-            for note in run.noted(info.address)
-            if note.kind == "step.reserved" and note.body["attempt"] == info.attempt
-        ]
+    @staticmethod
+    async def _kept(run: Run, info: StepInfo) -> list[str]:
+        """Return the accounts in the store on which something is still set aside for this attempt.
+
+        A process died meanwhile. Of one that paused, all is settled: it begins anew.
+        """
+        notes = run.noted(info.address)
+        if not any(note.kind == "step.reserved" and note.body["attempt"] == info.attempt for note in notes):
+            return []
+        assert run.recorder is not None
+        reservations = await run.recorder.store.reservations(run.id)
+        return [one.account for one in reservations if one.id == f"{info.address}@{info.attempt}"]
+
+    def _named(self, run: Run, kept: Sequence[str] = ()) -> dict[str, SharedAccount]:
+        """Return the accounts in the store by name: those that are kept, and else those of this time."""
         named: dict[str, SharedAccount] = {}
         for account in self._shared:
             stem = account.stem(self._quotas.pipeline, run.tenant)
             begun = [
-                name
-                for name in (noted[-1] if noted else ())
-                if name.rpartition(f"/{account.per}:")[0 if account.per else 2] == stem
+                name for name in kept if name.rpartition(f"/{account.per}:")[0 if account.per else 2] == stem
             ]
             named[begun[0] if begun else account.name(stem, run.clock.now())] = account
         return named
@@ -314,7 +320,7 @@ class LimitedAttempts(Attempts):
             return before
         # A person said that it took effect, in a process that died: it has cost what was set aside.
         info = StepInfo(run.id, address, left, (), StepEffects(run))
-        hold = Hold(run, info, self._label, (), self._named(run, info), self._bound)
+        hold = Hold(run, info, self._label, (), self._named(run), self._bound)
         hold.used = self._bound
         run.holds[address] = hold
         for account in self._accounts(run, address):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -84,21 +85,33 @@ class Schedule:
 
     def after(self, at: int) -> int:
         """Return the first of its times after a moment, both in microseconds since the Unix epoch."""
-        return microseconds(next(CronSim(self.cron, moment(at).astimezone(ZoneInfo(self.timezone)))))
+        return next(self._since(at + 1))
 
     def times(self, first: int, now: int) -> list[int]:
         """Return those of its times, from one of them up to now, at which a run is to begin now."""
-        late = now - round(LATE.total_seconds() * 1e6)
-        if self.missed == "skip":
-            first = max(first, late)
-        found: list[int] = []
-        at = self.after(first - 1)
-        while at <= now:
-            found.append(at)
-            found = found[-MOST:]
-            at = self.after(at)
+        span = round(LATE.total_seconds() * 1e6)
+        late, most = now - span, MOST if self.missed == "all" else 1
+        while True:  # back from now, and no further than need be: a look at each of many years takes minutes
+            since = max(first, now - span)
+            found = list(takewhile(lambda at: at <= now, self._since(since)))
+            if since == first or len(found) >= most or self.missed == "skip":
+                break
+            span *= 2
         in_time = [at for at in found if at >= late]
-        return found if self.missed == "all" else in_time or found[-1:]
+        match self.missed:
+            case "all":
+                return found[-MOST:]
+            case "once":
+                return in_time or found[-1:]
+            case "skip":
+                return in_time
+
+    def _since(self, first: int) -> Iterator[int]:
+        """Yield its times from a moment on."""
+        for time in CronSim(self.cron, moment(first - 1).astimezone(ZoneInfo(self.timezone))):
+            at = microseconds(time)
+            if at >= first:  # in an hour that comes twice, it begins with what was there the first time
+                yield at
 
     def row(self, next_: int) -> ScheduleRow:
         """Return it as it is stored."""
