@@ -21,6 +21,7 @@ from flujo import (
     MayMutate,
     MemoryStore,
     PipelineContext,
+    PipelineResult,
     Quota,
     Reconfigure,
     Retry,
@@ -576,6 +577,25 @@ async def test_what_a_request_may_cost_is_set_aside_on_accounts_of_many_runs(mor
     assert len(model.asked) == 1
     silent = Flujo(Step(agent.replace(settings={})), state=MemoryStore(), quota=Quota(usd=1, **more))
     assert "max_tokens" in str((await silent.run_async("go", tenant="acme")).error)
+
+
+@pytest.mark.parametrize("more", [{}, {"of": "tenant"}])
+async def test_requests_that_are_sent_again_are_requests(more: Any) -> None:
+    """Also those that no model of a chain answered."""
+    down = Retry(3, 0.0)
+
+    async def sent(most: int) -> tuple[PipelineResult[Any, Any], int]:
+        models = ScriptedModel(Status(503), Status(503), Status(503)), ScriptedModel(Status(503), "done")
+        agent = ModelAgent(models[0], fallbacks=[models[1]], requests=down, name="clerk")
+        runner = Flujo(Step(agent), state=MemoryStore(), quota=Quota(requests=most, **more))
+        return await runner.run_async("go"), sum(len(model.asked) for model in models)
+
+    result, asked = await sent(5)
+    assert (result.unwrap(), result.usage.requests, asked) == ("done", 5, 5)
+    for most in (4, 3, 2, 1):
+        result, asked = await sent(most)
+        assert isinstance(result.error, QuotaExceeded)
+        assert (result.usage.requests, asked) == (most, most)
 
 
 async def test_what_the_dearest_of_several_models_may_cost_is_set_aside() -> None:

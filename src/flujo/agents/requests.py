@@ -29,12 +29,14 @@ from typing_extensions import override
 
 from flujo.agents.failures import legible, readable, without_keys
 from flujo.errors import ProviderUnavailable
+from flujo.pipeline.info import NO_USAGE, Usage
 from flujo.pipeline.part import part
 from flujo.pipeline.step import Retry
 
 REQUESTS = Retry(4, backoff=1.0, longest=60.0, jitter=0.25)
 """How often a request is sent that fails in passing, where nobody says otherwise."""
 
+ONE_REQUEST = Usage(requests=1)
 PASSING = (ModelRateLimitError, ModelUnavailableError, ModelServerError, ModelConnectionError)
 _CHANCE = random.SystemRandom()
 _STATUS = frozenset({408, 409, 429})
@@ -117,11 +119,12 @@ class Patient(WrapperModel):
         settings = self._alone(model_settings)
         attempt = 1
         while True:
+            await _room()
             try:
                 with readable(self.wrapped), self._watched():
                     return legible(await self.wrapped.request(messages, settings, model_request_parameters))
             except ModelAPIError as error:
-                wait = self._wait(error, attempt)
+                wait = self._failed(error, attempt)
                 if wait is None:
                     raise without_keys(error) from error.__cause__
             attempt += 1
@@ -153,6 +156,7 @@ class Patient(WrapperModel):
     ) -> tuple[StreamedResponse, AsyncExitStack]:
         attempt = 1
         while True:
+            await _room()
             try:
                 async with AsyncExitStack() as stack:
                     stack.enter_context(self._watched())
@@ -160,14 +164,17 @@ class Patient(WrapperModel):
                         stream = await stack.enter_async_context(begin())
                     return stream, stack.pop_all()
             except ModelAPIError as error:
-                wait = self._wait(error, attempt)
+                wait = self._failed(error, attempt)
                 if wait is None:
                     raise without_keys(error) from error.__cause__
             attempt += 1
             await _rest(wait)
 
-    def _wait(self, error: ModelAPIError, attempt: int) -> float | None:
-        """Return how many seconds to wait before the request is sent again; None where it is not."""
+    def _failed(self, error: ModelAPIError, attempt: int) -> float | None:
+        """Count a request that failed; return the seconds until it is sent again, None where it is not."""
+        info = part.get()
+        if info is not None and not isinstance(error.__cause__, ProviderUnavailable):
+            info.report(ONE_REQUEST)
         if not in_passing(error) or attempt >= self.retry.attempts:
             return None
         wait = max(self.retry.wait(attempt, _CHANCE.random()), error.retry_after or 0.0)
@@ -246,6 +253,18 @@ def among(model: Model) -> dict[str, list[str]]:
 
 def _linked(model: Model, retry: Retry) -> Model:
     return patient(model, retry) if isinstance(model, Patient | FallbackModel) else Linked(model, retry)
+
+
+async def _room() -> None:
+    """Set aside what the requests before this one have used of what was set aside for it.
+
+    Raises:
+        QuotaExceeded: There is not so much left.
+    """
+    info = part.get()
+    if info is not None and info.usage:
+        async with info.reserve(NO_USAGE):
+            pass
 
 
 async def _rest(seconds: float) -> None:
