@@ -372,6 +372,8 @@ async def test_a_kill_switch_can_only_tighten(tmp_path: Path) -> None:
     ).status == "paused"
     os.remove(switch)
     assert (await runner.run_async(Order(amount=1))).output == "paid 1 to ada"
+    switch.symlink_to(tmp_path / "nowhere")
+    assert isinstance((await runner.run_async(Order(amount=1))).error, PolicyDenied)
 
 
 # What runs keep

@@ -5,12 +5,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 from mcp.client import Client
 from mcp_types import ElicitResult, RequestParamsMeta
 from typing_extensions import override
 
 from flujo import Flujo
-from flujo.governance import GovernancePolicy, PolicyContext, PolicyDecision, Principal
+from flujo.governance import EVERYWHERE, GovernancePolicy, PolicyContext, PolicyDecision, Principal
 from flujo.server.mcp import Offered, serving
 from tests.server import shop
 
@@ -81,3 +82,34 @@ async def test_one_person_is_asked_once_where_two_must_approve(tmp_path: Path) -
         second = (await client.call_tool("shout", {"input": "hi"}, meta=KEY)).structured_content
     assert second["output"] == "HI"
     assert set(policy.seen) == {"ada"}
+
+
+class HeldBack(GovernancePolicy):
+    """Wants a person to look at what comes out, before anybody has it."""
+
+    points = EVERYWHERE
+
+    def __init__(self, point: str) -> None:
+        self._point = point
+
+    @override
+    async def check_output(self, context: PolicyContext, output: Any) -> Any:
+        held = context.point == self._point
+        return PolicyDecision.escalate("look at it") if held else PolicyDecision.ALLOW
+
+
+@pytest.mark.parametrize("point", ["output", "agent_end"])
+async def test_what_a_policy_holds_back_is_not_told_to_the_client(point: str, tmp_path: Path) -> None:
+    runner = Flujo(shop.shout, state=tmp_path / "runs.db", policies=[HeldBack(point)])
+    async with served(Offered(runner), approvals=True) as client:
+        first = await client.call_tool("shout", {"input": "hi"}, meta=KEY)
+        asked = first.structured_content["pending"][0]
+        assert (first.structured_content["status"], asked["subject"]) == ("paused", None)
+        told = await client.call_tool("flujo_run", {"run_id": first.structured_content["run_id"]})
+        assert "HI" not in str([first, told])
+        listed = (await client.call_tool("flujo_approvals", {})).structured_content["pending"][0]
+        assert listed["subject"] == "HI"
+        given = {"request": asked["id"], "digest": asked["digest"], "decision": "approve"}
+        await client.call_tool("flujo_answer", given)
+        second = await client.call_tool("shout", {"input": "hi"}, meta=KEY)
+    assert second.structured_content["output"] == "HI"

@@ -13,7 +13,7 @@ class KillSwitch:
     """A file of policies that is read anew whenever it changes.
 
     Args:
-        path: The file; while there is none, it forbids nothing.
+        path: The file; while there is none, it forbids nothing. A link to nowhere cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,6 +31,8 @@ class KillSwitch:
         try:
             found = self.path.stat()
         except FileNotFoundError:
+            if self.path.is_symlink():  # somebody put it there, and what it says cannot be read
+                raise
             self._seen = self._bundle = None
             return None
         seen = (found.st_mtime_ns, found.st_size, found.st_ino)

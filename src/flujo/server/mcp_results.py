@@ -19,6 +19,9 @@ from flujo.server.mcp_tools import PipelineTool
 RUN_ID, IDEMPOTENCY_KEY = "flujo/run-id", "flujo/idempotency-key"
 """What an answer's ``_meta`` calls the run, and a call's the key that makes it one with another call."""
 
+_GIVEN = ("after_model", "after_tool", "output", "agent_end")
+"""Where policies judge what comes out."""
+
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|_DSN", re.IGNORECASE)
 _IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _SHORTEST_SECRET = 8
@@ -41,7 +44,7 @@ def answered(tool: PipelineTool, result: PipelineResult[Any, Any], said: str = "
                 return failed(FlujoError(error.message, fix=error.fix), result.run_id)
         case "paused":
             document["message"] = waits(result, said)
-            document["pending"] = [shown(request) for request in result.pending]
+            document["pending"] = [_to_callers(request) for request in result.pending]
         case "stopped":
             document["message"] = without_secrets(result.reason) or "the pipeline ended the run on purpose"
         case "cancelled" | "failed":
@@ -82,6 +85,12 @@ def shown(request: Approval) -> dict[str, Any]:
         "approvals": request.approvals,
         "approved_by": list(request.approved_by),
     }
+
+
+def _to_callers(request: Approval) -> dict[str, Any]:
+    """Return the same for whoever began the run: without what policies hold back until people agree."""
+    held = request.kind == "policy" and request.address.rpartition("#gate/")[2] in _GIVEN
+    return shown(request) | ({"subject": None} if held else {})
 
 
 def failed(error: FlujoError, run_id: str = "") -> CallToolResult:
