@@ -209,6 +209,22 @@ async def test_a_request_is_judged_for_each_model_that_may_get_it(
         assert not (await runner.replay("one")).differences
 
 
+async def test_people_are_asked_about_each_model_that_may_get_a_request() -> None:
+    store = MemoryStore()
+    second = ScriptedModel("Done.", name="gpt", provider="openai")
+    agent = ModelAgent(fails("gpt-eu"), fallbacks=[second], name="clerk")
+    policy = At("before_model", lambda data: PolicyDecision.escalate("look"))
+    async with Flujo(Step(agent), state=store, policies=[policy]) as runner:
+        assert (await runner.run_async("hello", run_id="one")).status == "paused"
+        assert (await runner.resume_async("one", Decision("approve", actor="ada"))).status == "paused"
+        assert second.asked == []
+        assert (await runner.resume_async("one", Decision("approve", actor="ada"))).output == "Done."
+        events = [from_json(event.body) for event in await store.events("one") if event.kind == "verdict"]
+    asked = [body["model"] for body in events if body["point"] == "before_model"]
+    assert asked == ["azure:gpt-eu", "openai:gpt"]
+    assert policy.asked == 2
+
+
 async def test_what_is_redacted_for_one_model_is_redacted_for_those_after_it() -> None:
     def decide(context: PolicyContext, data: Any) -> PolicyDecision:
         redacts = context.facts["model"] == "azure:gpt-eu" and MAIL in str(data)

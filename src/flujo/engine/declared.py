@@ -48,6 +48,8 @@ def declared(node: Step[Any, Any]) -> Mapping[str, Any]:
 def of_data(run: Run, seen: Seen) -> dict[str, Any]:
     """Return what is recorded of what is judged; of a call without a store, its time as well."""
     facts: dict[str, Any] = {"holds": sorted(seen.labels)} if seen.labels else {}
+    if seen.among:
+        facts["model"] = seen.among
     if not seen.tool:
         return facts
     facts["tool"] = seen.tool
