@@ -40,6 +40,13 @@ WRONG = {
     "a request": (["approvals", "approve", "0000", "--store", "old.db"], 2, "flujo runs list"),
     "a status": (["runs", "list", "--status", "pausd", "--store", "old.db"], 2, "did you mean 'paused'"),
     "a time": (["runs", "list", "--since", "yesterdy", "--store", "old.db"], 2, "2h"),
+    "a time before the calendar": (["runs", "list", "--since", "9999999d", "--store", "old.db"], 2, "2h"),
+    "a time that is no number": (
+        ["store", "gc", "--older-than", "9" * 40 + "d", "--store", "old.db"],
+        2,
+        "2h",
+    ),
+    "a priority": (["run", "shop.py:double", "1", "-d", "--priority", "9" * 20], 2, "flujo run --help"),
     "durability": (["run", "shop.py:double", "-i", "1", "--durability", "snyc"], 2, "did you mean 'sync'"),
     "a format": (["show", "shop.py:shouted", "--format", "svgg"], 2, "svg"),
     "a format as an option": (["show", "shop.py:shouted", "--mermaid"], 2, "did you mean --format mermaid?"),

@@ -5,6 +5,7 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -53,6 +54,29 @@ def test_an_interrupt_leaves_a_run_that_goes_on(flujo: Shell) -> None:
     assert (told.code, told.out) == (0, "X\n")
     assert "shout" not in told.err.replace("shop", "")  # recorded: it did not run again
     assert "slow begins" in told.err
+
+
+@pytest.mark.parametrize("words", [["runs", "list"], ["runs", "list", "--json"]])
+def test_an_interrupt_while_the_command_is_loaded(words: list[str]) -> None:
+    code = """
+import sys
+
+class Interrupts:
+    def find_spec(self, name, *_):
+        if name == "flujo.cli.groups":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupts())
+from flujo.cli import main
+
+main()
+"""
+    told = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert (told.returncode, "Traceback" in told.stderr) == (130, False)
+    if "--json" in words:
+        assert json.loads(told.stdout)["error"]["code"] == "interrupted"
+    else:
+        assert told.stderr == "interrupted\n"
 
 
 def test_a_reader_that_leaves_does_not_stop_the_run(flujo: Shell) -> None:

@@ -16,6 +16,7 @@ from flujo.cli.options import (
     InputText,
     InputWord,
     Json,
+    Priority,
     Quiet,
     Store,
     Stream,
@@ -82,9 +83,7 @@ def run(
     ] = False,
     input_label: InputLabels = None,
     tenant: Annotated[str, typer.Option("--tenant", metavar="TENANT", help="On whose behalf it runs.")] = "",
-    priority: Annotated[
-        int, typer.Option("--priority", metavar="N", help="With --detach: higher goes first.")
-    ] = 0,
+    priority: Priority = 0,
     quota: Annotated[
         str | None,
         typer.Option("--quota", metavar="refuse", help="Begin nothing that could exceed its quotas."),

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from flujo.cli.groups import help_alone
-from flujo.cli.options import InputText, Json, Store, Target, Trace
+from flujo.cli.options import InputText, Json, Priority, Store, Target, Trace
 
 Targets = Annotated[
     list[str] | None,
@@ -168,7 +168,7 @@ def schedule_add(
         ),
     ] = "once",
     tenant: Annotated[str, typer.Option("--tenant", metavar="TENANT", help="On whose behalf.")] = "",
-    priority: Annotated[int, typer.Option("--priority", metavar="N", help="Higher goes first.")] = 0,
+    priority: Priority = 0,
     store: Store = None,
     as_json: Json = False,
     trace: Trace = False,

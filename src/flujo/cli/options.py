@@ -71,6 +71,16 @@ RequestId = Annotated[
         show_default=False,
     ),
 ]
+Priority = Annotated[
+    int,
+    typer.Option(
+        "--priority",
+        metavar="N",
+        min=-1_000_000,  # the queues of both stores hold it
+        max=1_000_000,
+        help="What a worker takes first: a higher one goes before a lower one.",
+    ),
+]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the journal.")]
 Actor = Annotated[
     str | None,

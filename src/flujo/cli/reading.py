@@ -183,13 +183,14 @@ def since(typed: str | None, option: str, now: datetime) -> int | None:
     if typed is None:
         return None
     number, unit = typed.rstrip("abcdefghijklmnopqrstuvwxyz"), typed.lstrip("0123456789.")
-    if unit in _UNITS and number.replace(".", "", 1).isdigit():
-        return int((now - timedelta(seconds=float(number) * _UNITS[unit])).timestamp() * 1e6)
     try:
-        at = datetime.fromisoformat(typed)
-    except ValueError:
+        if unit in _UNITS and number.replace(".", "", 1).isdigit():
+            at = now - timedelta(seconds=float(number) * _UNITS[unit])
+        else:
+            at = datetime.fromisoformat(typed).astimezone(UTC)
+    except (ValueError, OverflowError):  # a calendar begins with the year 1
         raise ConfigError(
             f"{option} {typed!r} is no point in time",
             fix="write 15m, 2h, 3d, or a date like 2025-01-31T12:00",
         ) from None
-    return int(at.astimezone(UTC).timestamp() * 1e6)
+    return int(at.timestamp() * 1e6)
