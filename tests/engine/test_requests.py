@@ -274,6 +274,12 @@ class TestDecisions:
         with pytest.raises(ResumeError):
             await runner.answer(paused.run_id, Decision("approve"))
 
+    async def test_a_plain_answer_from_elsewhere_is_an_edit(self) -> None:
+        runner = Flujo(HumanInput("How many?", schema=int), state=MemoryStore())
+        paused = await runner.run_async(1)
+        await runner.answer(paused.run_id, 3)
+        assert (await runner.resume_async(paused.run_id)).unwrap() == 3
+
     async def test_who_decided_is_in_the_journal(self) -> None:
         store = MemoryStore()
         desk = Desk(approved(), store)

@@ -52,6 +52,8 @@ MISTAKES: list[tuple[str, tuple[Any, ...], dict[str, Any], str, str]] = [
     ("Sleep", (timedelta(-1),), {}, "cannot be negative", "0 or more"),
     ("Sleep", (), {"seconds": 3}, "missing a required argument: 'duration'", "Sleep(duration"),
     ("WaitForEvent", ("paid",), {"timeout": 5}, "WaitForEvent, timeout=5", "timedelta(seconds=5)"),
+    ("Sleep", (timedelta.max,), {}, "cannot last so long", "1000 years"),
+    ("HumanInput", ("Go?",), {"timeout": timedelta.max}, "cannot last so long", "1000 years"),
     ("WaitForEvent", ("paid",), {"timeout": timedelta(0)}, "timeout=datetime.timedelta(0)", "greater than 0"),
     ("WaitForEvent", ("",), {}, "no event", "name"),
     ("WaitForEvent", (3,), {}, "WaitForEvent, event name=3", "a text"),

@@ -48,8 +48,8 @@ class RecordedRuns(Generic[Out, Context]):
 
     # Going on
 
-    async def answer(self, run_id: str, decision: Decision, *, request: str | None = None) -> Approval:
-        """Record a decision without going on with the run; return the request that it answers.
+    async def answer(self, run_id: str, decision: Any, *, request: str | None = None) -> Approval:
+        """Record a decision, or a plain answer, and do not go on; return the request that it answers.
 
         The run is queued for a worker; where there is none, whoever resumes it goes on.
 
@@ -62,7 +62,7 @@ class RecordedRuns(Generic[Out, Context]):
         await self._opener.check(known)
         self._opener.check_policies(known)
         opened = await self._opener.stored(known, None)
-        decision = await self._answered(opened, known, decision, request)
+        decision = await self._answered(opened, known, decision_of(decision), request)
         asked = note_answer(self.plan, opened.run, known.recall, decision, request)
         assert opened.run.recorder is not None
         opened.run.recorder.change(StatusChange("queued"))

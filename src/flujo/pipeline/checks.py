@@ -91,13 +91,18 @@ def check_count(value: object, place: str) -> None:
         raise PipelineError(f"{place}={value!r}", fix="use a whole number from 1 up")
 
 
+LONGEST = timedelta(days=365_000)
+
+
 def check_time(value: object, place: str) -> None:
-    """Refuse what is no timedelta from 0 up."""
+    """Refuse what is no timedelta from 0 up, or ends when no calendar has a date for it."""
     if not isinstance(value, timedelta):
         seconds = f"{value:g}" if is_amount(value) else "…"
         raise PipelineError(f"{place}={value!r} is no timedelta", fix=f"pass timedelta(seconds={seconds})")
     if value < timedelta():
         raise PipelineError(f"{place}={value!r}: a wait cannot be negative", fix="give 0 or more")
+    if value > LONGEST:
+        raise PipelineError(f"{place}={value!r}: a wait cannot last so long", fix="give 1000 years at most")
 
 
 def check_schema(value: object, place: str) -> None:
