@@ -73,3 +73,23 @@ async def test_what_was_said_before_is_written_once_where_it_is_redacted() -> No
     assert [(one["same"], len(one["new"])) for one in told] == [(0, 1)] + [
         (2 * at - 1, 2) for at in range(1, 7)
     ]
+
+
+async def test_a_name_of_a_tool_that_a_model_makes_up_is_its_own_words(tmp_path: Path) -> None:
+    def mail_jane(subject: str) -> str:
+        """Write to Jane."""
+        return "sent"
+
+    model = ScriptedModel(
+        UseTool(f"mail_{MAIL}", {"subject": "hello"}), UseTool("mail_jane", {"subject": "hello"}), "Done."
+    )
+    agent = ModelAgent(model, tools=[mail_jane], name="clerk")
+    state = tmp_path / "runs.db"
+    async with Flujo(Step(agent), state=state, policies=[PIIScrubbingPolicy()]) as runner:
+        result = await runner.run_async("hello", run_id="one")
+        assert (result.output, result.usage.tool_calls) == ("Done.", 1)
+        replayed = await runner.replay("one")
+    assert MAIL.encode() not in written(tmp_path)
+    assert all(MAIL not in request.conversation for request in model.asked)
+    assert "Unknown tool name: '_EMAIL_'" in model.asked[1].conversation
+    assert not replayed.differences

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from pydantic_ai.messages import (
     ModelMessagesTypeAdapter,
     ModelRequest,
     ModelResponse,
+    ModelResponsePart,
+    ToolCallPart,
 )
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.usage import RequestUsage
@@ -32,6 +35,9 @@ _SHORT = 2000
 
 _BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 """How pydantic-ai writes bytes in its messages."""
+
+_ODD = re.compile(r"[^A-Za-z0-9_-]+")
+"""What names of tools may not have: providers refuse a conversation with such a name."""
 
 _responses: TypeAdapter[list[ModelResponse]] = TypeAdapter(list[ModelResponse], config=_BYTES)
 
@@ -70,9 +76,35 @@ def shown_messages(messages: Sequence[ModelMessage]) -> Any:
     return from_json(ModelMessagesTypeAdapter.dump_json(list(messages), exclude={"__all__": _PASSING}))
 
 
-def shown_response(response: ModelResponse) -> Any:
-    """Return a response as JSON, as policies judge it."""
-    return from_json(ModelMessagesTypeAdapter.dump_json([response]))[0]
+def shown_response(response: ModelResponse, offered: ModelRequestParameters) -> Any:
+    """Return a response as JSON, as policies judge it.
+
+    The name of a tool that was not offered is the model's own words, and not what ties the call to a tool: it
+    stands under ``calls``, where it is looked at like any other words.
+    """
+    shown = from_json(ModelMessagesTypeAdapter.dump_json([response]))[0]
+    known = {tool.name for tool in (*offered.function_tools, *offered.output_tools)}
+    for part in shown["parts"]:
+        if part["part_kind"] == "tool-call" and part["tool_name"] not in known:
+            part["calls"], part["tool_name"] = part["tool_name"], ""
+    return shown
+
+
+def read_response(written: Any) -> ModelResponse:
+    """Return a response of its JSON, as policies judged it.
+
+    Raises:
+        ValueError: It is none.
+    """
+    response = loaded(written)
+    pairs = zip(response.parts, written["parts"], strict=True)
+    return replace(response, parts=[_named(part, told) for part, told in pairs])
+
+
+def _named(part: ModelResponsePart, told: Mapping[str, Any]) -> ModelResponsePart:
+    if not isinstance(part, ToolCallPart) or "calls" not in told:
+        return part
+    return replace(part, tool_name=_ODD.sub("_", str(told["calls"])))
 
 
 def read_messages(written: Any) -> list[ModelMessage]:

@@ -45,6 +45,7 @@ from flujo.agents.messages import (
     instructed,
     loaded,
     read_messages,
+    read_response,
     shown_messages,
     shown_response,
 )
@@ -157,7 +158,7 @@ class Turns(AbstractCapability[Any]):
             lambda info: act_on(info, messages),
             dumped,
             loaded,
-            judged=_judged_request(model, messages, act_on, describe),
+            judged=_judged_request(model, messages, parameters, act_on, describe),
             awaited=False,
         )
         response = await self.place.info.perform(effect)
@@ -341,6 +342,7 @@ class Turns(AbstractCapability[Any]):
 def _judged_request(
     model: Model,
     messages: list[ModelMessage],
+    offered: ModelRequestParameters,
     send: Callable[[StepInfo, list[ModelMessage]], Awaitable[ModelResponse]],
     describe: Callable[[Callable[[bytes], str], list[ModelMessage]], Mapping[str, Any]],
 ) -> Judged:
@@ -350,8 +352,8 @@ def _judged_request(
         lambda: shown_messages(messages),
         lambda written: shown_messages(read_messages(written)),
         lambda info, given: send(info, read_messages(given)),
-        shown_response,
-        lambda _, given: loaded(given),
+        lambda response: shown_response(response, offered),
+        lambda _, given: read_response(given),
         {"model": model.model_id, **among(model)},
         lambda given: lambda keep: describe(keep, read_messages(given)),
     )
