@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -146,6 +146,18 @@ async def test_a_person_decides_about_a_call(decision: Decision, paid: list[int]
     assert (await runner.resume_async("one", decision)).unwrap() == "done"
     assert [amount for _, amount in desk.calls] == paid
     assert told in model.asked[1].conversation
+
+
+async def test_what_a_tool_yields_is_given_as_it_is_recorded() -> None:
+    def count(to: int) -> Iterator[int]:
+        """Count."""
+        yield from range(to)
+
+    model = ScriptedModel(UseTool("count", {"to": 3}), "done")
+    runner = Flujo(Step(ModelAgent(model, tools=[count], name="clerk")), state=MemoryStore())
+    assert (await runner.run_async("go", run_id="one")).status == "completed"
+    assert model.asked[1].said == "[0,1,2]"
+    assert not (await runner.replay("one")).differences
 
 
 async def test_an_edit_that_does_not_fit_is_refused_at_once() -> None:

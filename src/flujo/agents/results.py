@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import cache
+from types import GeneratorType
 from typing import Any, Literal, NamedTuple, cast
 
 from pydantic import TypeAdapter
@@ -116,6 +117,8 @@ async def outcome_of(call: Callable[[], Awaitable[Any]]) -> Outcome:
     """Call a tool and return how it ended; what is no answer for the model is raised."""
     try:
         given = await call()
+        if isinstance(given, GeneratorType):  # it gives its values once, and they are recorded and given
+            given = [*cast("GeneratorType[Any, Any, Any]", given)]
     except (ModelRetry, ToolRetryError) as error:
         return Outcome("retry", str(error))
     except (ToolFailed, ToolFailedError) as error:
