@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -151,3 +153,13 @@ def test_two_processes_do_not_carry_one_run(flujo: Shell) -> None:
         first.kill()
     assert (told.code, told.error["code"], "--take-over" in told.error["fix"]) == (1, "run_busy", True)
     assert (taken.code, taken.json["output"]) == (0, "X")
+
+
+@pytest.mark.parametrize("words", [["run", "shop.py:shouted", "x"], ["runs", "list"], ["store", "status"]])
+def test_a_database_without_its_driver(words: list[str]) -> None:
+    code = "import sys; sys.modules['asyncpg'] = None; from flujo.cli import main; main()"
+    typed = [sys.executable, "-c", code, *words, "--store", "postgresql://db.invalid/runs"]
+    told = subprocess.run(typed, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert "a PostgreSQL store needs the package asyncpg, which is not installed" in told.stderr
+    assert "pip install 'flujo[postgres]'" in told.stderr

@@ -10,13 +10,11 @@ from time import monotonic
 from typing import Any, TypeVar
 from weakref import WeakSet, finalize
 
-import asyncpg
-
 from flujo.errors import ConfigError, StoreUnavailable
 from flujo.journal.events import Event
 from flujo.journal.ledger import Balance, Held
 from flujo.journal.live import LivePart
-from flujo.journal.postgres_server import LOST, connect, store_error
+from flujo.journal.postgres_server import LOST, asyncpg, connect, store_error
 from flujo.journal.postgres_writer import FIRST_PAUSE, LONGEST_PAUSE, Writer
 from flujo.journal.rules import FIRST, LAST, check, cut, intact, position
 from flujo.journal.scripts import queries

@@ -8,12 +8,11 @@ from pathlib import Path
 from time import time_ns
 from typing import Any
 
-import asyncpg
-
 from flujo.errors import StoreError
 from flujo.journal.postgres_server import (
     CONNECT_SECONDS,
     LOST,
+    asyncpg,
     connect,
     schema_version,
     store_error,

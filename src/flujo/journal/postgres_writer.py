@@ -8,13 +8,11 @@ from itertools import chain
 from time import monotonic
 from typing import Any
 
-import asyncpg
-
 from flujo.errors import FlujoError, StoreError, StoreUnavailable
 from flujo.journal.events import Event
 from flujo.journal.ledger import Reserve, Shortfall
 from flujo.journal.postgres_ledger import claims, entries, missing_of
-from flujo.journal.postgres_server import LOST, connect, store_error
+from flujo.journal.postgres_server import LOST, asyncpg, connect, store_error
 from flujo.journal.rules import Answers, Fence, Submission, changed, created, tell
 from flujo.journal.scripts import queries
 from flujo.journal.store import Batch, Committed, RunRecord, short_queue
