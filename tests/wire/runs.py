@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_ai.models import Model
 
-from flujo import Flujo, PipelineResult, SQLiteStore, Step
+from flujo import Flujo, PipelineResult, Quota, SQLiteStore, Step
 from flujo.agents import make_agent_async
 from flujo.engine.result import Chunk, Finished
 from flujo.journal.events import Event
@@ -32,14 +32,15 @@ class Desk:
         self.clock = VirtualClock()
 
     async def stream(
-        self, model: Model, again: int = 1, **settings: Any
+        self, model: Model, again: int = 1, quota: Quota | None = None, **settings: Any
     ) -> tuple[list[str], PipelineResult[Any]]:
         """Have an agent answer as it goes; return the pieces and the result."""
         agent = await make_agent_async(model, "Be exact.", **settings)
         store = SQLiteStore(self.folder / "flujo_ops.db")
         pieces: list[str] = []
         try:
-            runner = Flujo(Step(agent, name="ask", retry=again), state=store, clock=self.clock)
+            asks = Step(agent, name="ask", retry=again)
+            runner = Flujo(asks, state=store, clock=self.clock, quota=quota)
             async for event in runner.stream_async("the question", run_id="one"):
                 match event:
                     case Chunk(value=piece):

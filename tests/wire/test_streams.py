@@ -6,6 +6,7 @@ import httpx2
 import pytest
 from pydantic_ai.exceptions import ModelAPIError
 
+from flujo import Quota
 from flujo.errors import StepFailed
 from flujo.testing import UseTool
 from tests.wire.aimock import Served
@@ -65,6 +66,15 @@ async def test_a_stream_that_is_cut_is_begun_again_by_the_steps_next_attempt(
     counted = READ if spoken.name == "anthropic" else 0
     assert result.usage.input_tokens == counted + READ
     assert result.usage.output_tokens == (counted > 0) + WRITTEN
+
+
+async def test_a_stream_that_is_cut_has_cost_what_was_set_aside_where_a_quota_holds(
+    spoken: Spoken, desk: Desk
+) -> None:
+    provider, quota = Provider(spoken, Cut((TEXT,), 3), says(TEXT)), Quota(output_tokens=800)
+    _, result = await desk.stream(provider.model(), again=2, quota=quota, settings={"max_tokens": 400})
+    assert result.unwrap() == TEXT
+    assert result.usage.output_tokens == 400 + WRITTEN
 
 
 @pytest.mark.parametrize(

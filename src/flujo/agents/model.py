@@ -38,6 +38,17 @@ _RECONFIGURED = frozenset({"fallbacks", "max_turns", "model", "retries", "system
 """What of an agent an earlier step may ask to be otherwise, besides the settings of its model."""
 
 
+_KINDS: Mapping[str, tuple[Any, str]] = {
+    "name": (str, "a text"),
+    "system_prompt": (str, "a text"),
+    "tools": (Sequence, "a list of tools"),
+    "settings": (Mapping, "the settings by name"),
+    "fallbacks": (Sequence, "a list of models, or of their names"),
+    "requests": (Retry, "Retry(…)"),
+}
+"""What the settings of an agent are, and how to say so; its model is looked at when it is needed."""
+
+
 class AgentSettings(TypedDict, total=False):
     """The settings of an agent beyond what it is and gives: see :class:`ModelAgent`."""
 
@@ -128,6 +139,12 @@ class ModelAgent(Generic[Out]):
         ) -> None: ...
 
     def __post_init__(self) -> None:
+        for setting, (kind, wanted) in _KINDS.items():
+            value = vars(self)[setting]
+            if not isinstance(value, kind) or (kind is Sequence and isinstance(value, str)):
+                raise PipelineError(f"agent {self.name!r}, {setting}={value!r}", fix=f"use {wanted}")
+        if self.output_type is None or isinstance(self.output_type, bool | int | float | str):
+            raise PipelineError(f"agent {self.name!r}, output_type={self.output_type!r}", fix="use a type")
         object.__setattr__(self, "tools", tuple(as_tool(tool) for tool in self.tools))
         object.__setattr__(self, "fallbacks", tuple(self.fallbacks))
         object.__setattr__(self, "settings", MappingProxyType({**self.settings}))

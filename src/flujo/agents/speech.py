@@ -18,7 +18,7 @@ from pydantic_ai.settings import ModelSettings
 
 from flujo.agents.costs import usage_of
 from flujo.agents.failures import legible
-from flujo.pipeline.info import StepInfo, Usage
+from flujo.pipeline.info import Spending, StepInfo
 
 _SAY_WHY = frozenset({"openai", "azure"})
 
@@ -33,7 +33,7 @@ async def sent(
     messages: list[ModelMessage],
     settings: ModelSettings | None,
     parameters: ModelRequestParameters,
-    spent: Callable[[Usage], None] | None = None,
+    spending: Spending | None = None,
 ) -> ModelResponse:
     """Send a request; where somebody listens, its text is told as it comes.
 
@@ -44,27 +44,32 @@ async def sent(
         messages: What is said.
         settings: How it is to be answered.
         parameters: What may be called and given.
-        spent: Takes what it used; where left out, it is reported to the step. Of an answer that broke off it
-            is what the provider had counted by then.
+        spending: What is set aside for it, where quotas hold. An answer that broke off has cost all of that;
+            where nothing is set aside, what its provider had counted by then.
 
     Raises:
         ModelConnectionError: The answer broke off in the middle.
         ModelAPIError: The request failed, or its answer cannot be read.
     """
-    report = spent or info.report
+    report = info.report if spending is None else spending.report
     if say is None and not info.watched:
         response = await sender.request(messages, settings, parameters)
         report(usage_of(response))
         return response
     async with sender.request_stream(messages, settings, parameters) as stream:
+        told = False
         try:
             await _tell(stream, say or info.emit)
+            told = True
         finally:
             response = stream.get()
+            whole = told and response.state == "complete" and not _cut(response)
             if response.parts or response.usage.has_values():
                 report(usage_of(response))
+            if spending is not None:
+                spending.known = whole
         legible(response)
-    if response.state != "complete" or _cut(response):
+    if not whole:
         raise ModelConnectionError(sender.model_name, "the answer broke off in the middle", in_stream=True)
     return response
 

@@ -147,7 +147,7 @@ class Turns(AbstractCapability[Any]):
                     return await sent(sender, info, say, given, settings, asked)
                 tokens = self._tokens + told().size + (0 if number > 1 else len(repr(parameters)))
                 async with info.reserve(bound_of(model, settings, tokens, limits)) as spending:
-                    return await sent(sender, info, say, given, settings, asked, spending.report)
+                    return await sent(sender, info, say, given, settings, asked, spending)
             finally:
                 part.reset(token)
 

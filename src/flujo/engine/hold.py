@@ -270,4 +270,5 @@ class Part:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._hold.over(self._spending, known=kind is None or issubclass(kind, Exception))
+        ended = kind is None or issubclass(kind, Exception)
+        self._hold.over(self._spending, known=ended and self._spending.known)

@@ -142,13 +142,15 @@ class Spending:
     Attributes:
         bound: What was reserved.
         info: The step's info for this part: what is reported to it is reported by this part.
+        known: Whether it has cost what it reported; set to False, it has cost its bound, for nobody knows.
     """
 
-    __slots__ = ("bound", "info")
+    __slots__ = ("bound", "info", "known")
 
     def __init__(self, info: StepInfo, bound: Usage) -> None:
         self.bound = bound
         self.info = info.inside(info.address)
+        self.known = True
 
     @property
     def usage(self) -> Usage:
