@@ -36,7 +36,7 @@ from flujo.agents.calls import at_work, schema_of
 from flujo.agents.langchain import structured_tool_of
 from flujo.agents.openai_sdk import function_tool_of
 from flujo.agents.tools import for_model
-from flujo.errors import PipelineError, PolicyDenied, QuotaExceeded
+from flujo.errors import PipelineError, PolicyDenied, QuotaExceeded, StoreError
 from flujo.governance import GovernancePolicy, PolicyContext, PolicyDecision
 from flujo.testing import Died, Lives, Mortal, ScriptedModel, UseTool
 
@@ -425,6 +425,15 @@ async def test_outside_of_a_run_nobody_agrees_to_a_call() -> None:
     with pytest.raises(PipelineError, match="outside of a run nobody is asked"):
         await tool.ainvoke({})
     assert paid == []
+
+
+async def test_outside_of_a_run_a_tool_raises_what_it_raises() -> None:
+    def look() -> str:
+        """Look into a store."""
+        raise StoreError("it is broken")
+
+    with pytest.raises(StoreError, match="it is broken"):
+        await structured_tool_of(FlujoTool(look)).ainvoke({})
 
 
 async def test_after_an_agent_its_step_is_not_at_work_any_more() -> None:

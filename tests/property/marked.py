@@ -28,7 +28,7 @@ from flujo import (
     SubPipeline,
     WaitForEvent,
 )
-from flujo.agents.calls import at_work, call_in_run
+from flujo.agents.calls import call_in_run, working
 from flujo.agents.place import Place
 from flujo.governance import PII, Declassify, Label
 
@@ -310,11 +310,8 @@ def _uses(tool: FlujoTool) -> Callable[..., Any]:
     """Return what calls a tool, as the agents of other layers do."""
 
     async def uses(text: str, info: StepInfo) -> str:
-        token = at_work.set(Place(info, PipelineContext()))
-        try:
+        with working(Place(info, PipelineContext())):
             return await call_in_run(tool, {"text": text})
-        finally:
-            at_work.reset(token)
 
     return uses
 

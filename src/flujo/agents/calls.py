@@ -176,13 +176,7 @@ async def call_in_run(tool: FlujoTool, arguments: Mapping[str, Any]) -> Any:
         PipelineError: A person must agree to it, and there is no run to ask one.
         Ended: The run does not let it be made: a policy denies it, or there is not so much left for it.
     """
-    try:
-        return await _called(tool, dict(arguments), at_work.get())
-    except ENDS as error:
-        raise Ended(error) from error
-
-
-async def _called(tool: FlujoTool, given: dict[str, Any], place: Place | None) -> Any:
+    place, given = at_work.get(), dict(arguments)
     if wrong := misfit(tool, given):
         return f"the arguments do not fit: {wrong}"
     if place is None:
@@ -192,6 +186,13 @@ async def _called(tool: FlujoTool, given: dict[str, Any], place: Place | None) -
                 fix="let the agent work in a step",
             )
         return await call_with(tool, given, None)
+    try:
+        return await _called(tool, given, place)
+    except ENDS as error:
+        raise Ended(error) from error
+
+
+async def _called(tool: FlujoTool, given: dict[str, Any], place: Place) -> Any:
     info = place.info
     number = info.counts[_CALLS] = info.counts.get(_CALLS, 0) + 1
     if tool.asks(given):

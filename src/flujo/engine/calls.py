@@ -122,11 +122,8 @@ class EffectGuard:
         def replaced(data: Any) -> Any:
             return data if judged is None else judged.replaced(output, data)
 
-        kind, problem, digest = (
-            Given(tool, point, shown, taken=lambda data: effect.dump(replaced(data))),
-            None,
-            "",
-        )
+        kind = Given(tool, point, shown, taken=lambda data: effect.dump(replaced(data)))
+        problem, digest = None, ""
         seen = Seen(kind, address, shown, info.attempt, tool, facts, asks, digest=held)
         try:
             passed = await self._guard.passed(self._frame, seen)

@@ -48,7 +48,7 @@ class RecordedRuns(Generic[Out, Context]):
 
     # Going on
 
-    async def answer(self, run_id: str, decision: Any, *, request: str | None = None) -> Approval:
+    async def answer(self, run_id: str, decision: Value, *, request: str | None = None) -> Approval:
         """Record a decision, or a plain answer, and do not go on; return the request that it answers.
 
         The run is queued for a worker; where there is none, whoever resumes it goes on.
