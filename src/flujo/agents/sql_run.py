@@ -146,7 +146,9 @@ class SQLiteDatabase:
             try:
                 cursor = connection.execute(sql)
                 taken = Taken([column[0] for column in cursor.description], rows)
-                all(taken.take(row) for row in cursor)
+                for row in cursor:
+                    if not taken.take(row):
+                        break
             except sqlite3.Error as error:
                 late = time.monotonic() > end
                 return Rows(error=f"it took longer than {seconds:g} seconds" if late else str(error))

@@ -171,9 +171,7 @@ def find_file(start: Path) -> Path | None:
     """Return the nearest flujo.toml, or pyproject.toml with [tool.flujo], from a folder upwards."""
     for folder in (start, *start.parents):
         file = folder / FILE
-        if (
-            file.exists() or file.is_symlink()
-        ):  # whatever it is: one that cannot be read must not count as none
+        if file.exists() or file.is_symlink():  # one that cannot be read must not count as none
             return file
         project = folder / PROJECT
         if project.is_file() and b"tool.flujo" in project.read_bytes() and _section(project) is not None:
